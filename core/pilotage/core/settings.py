@@ -1,0 +1,114 @@
+"""Settings of an installation: where things are kept and what is allowed.
+
+Built once in an entry point from the environment (prefix `PILOTAGE_`) and
+passed down; nothing reads the environment at import. What belongs to one
+pilot is in pilot.yaml, not here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pilotage.core import errors
+
+
+class PicklePolicy(StrEnum):
+    """Which pickled models may be loaded."""
+
+    NEVER = "never"
+    OWN = "own"
+    """Only those that this installation signed when it trained them."""
+    ANY = "any"
+
+
+class Settings(BaseSettings):
+    """One installation; every default works on a laptop without a cluster."""
+
+    model_config = SettingsConfigDict(env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True)
+
+    home: Path = Path(".pilotage")
+    """Folder for the database, snapshots, windows, artifacts and logs."""
+    database_url: str = ""
+    """SQLAlchemy URL of runs, triggers and audit; SQLite in `home` when empty."""
+    storage_url: str = ""
+    """fsspec URL of snapshots and windows; `home` when empty."""
+    mlflow_tracking_uri: str = Field(
+        default="", validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "PILOTAGE_MLFLOW_TRACKING_URI")
+    )
+    """MLflow's tracking and registry server; SQLite in `home` when empty."""
+    trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
+    """Types that stored models may hold besides the built-in list, comma-separated."""
+    allow_pickle: PicklePolicy = PicklePolicy.OWN
+    step_timeout_seconds: float = Field(default=3600.0, gt=0)
+    step_memory_mb: int = Field(default=0, ge=0)
+    """Resident memory a step may use; 0 stands for 90 % of the machine's."""
+    step_retries: int = Field(default=2, ge=0)
+    """How often a step that failed with exit code 1 is tried again."""
+    step_backoff_seconds: float = Field(default=1.0, ge=0)
+    """Wait before the first retry; doubles with each."""
+    flush_seconds: float = Field(default=5.0, gt=0)
+    """How often a model server writes its windows and row log."""
+    row_sample: float = Field(default=1.0, ge=0, le=1)
+    """Share of served rows with an id that the row log keeps."""
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often a model server looks for a new champion."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("trusted_types", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database that is in force."""
+        return self.database_url or f"sqlite:///{self.home / 'pilotage.db'}"
+
+    @property
+    def storage(self) -> str:
+        """fsspec URL of the storage that is in force."""
+        return self.storage_url or str(self.home)
+
+    @property
+    def tracking(self) -> str:
+        """URI of the MLflow store that is in force."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the embedded MLflow store keeps models and files."""
+        return self.home / "artifacts"
+
+    @property
+    def logs(self) -> Path:
+        """Where the logs of steps and servers are."""
+        return self.home / "logs"
+
+
+def load(**overrides: object) -> Settings:
+    """Settings from the environment, `overrides` first.
+
+    Raises:
+        SettingsError: a variable has a value that its setting cannot take.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = [
+            f"PILOTAGE_{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}, got {item['input']!r}"
+            for item in error.errors()
+        ]
+        raise errors.SettingsError(
+            f"Wrong setting: {'; '.join(problems)}.", remedy="Correct or unset it.", problems=problems
+        ) from error

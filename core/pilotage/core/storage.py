@@ -1,0 +1,185 @@
+"""Where bulk data lives: one local folder or one object store, behind one class.
+
+A reader never sees half of anything: local files are written beside their
+place, synced and renamed; a folder is published by one rename; an object store
+publishes a folder's marker file last. What the files mean is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pilotage.core import errors
+
+COMPLETE = "manifest.json"
+"""A published folder holds this file; it is the last one to appear."""
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a crash leaves the old or the new content, never a mixture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Storage:
+    """A tree of files under one fsspec URL; names are relative POSIX paths."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self._files, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise errors.SettingsError(
+                f"Storage `{url}` cannot be opened: {error}.",
+                remedy="Set PILOTAGE_STORAGE_URL to a folder or a URL whose fsspec driver is installed.",
+            ) from error
+        self._root = str(root).rstrip("/")
+        self.local = isinstance(self._files, LocalFileSystem)
+
+    def location(self, name: str) -> str:
+        """The address of `name`: a path when local, else a URL."""
+        path = f"{self._root}/{name}"
+        return path if self.local else str(self._files.unstrip_protocol(path))
+
+    def exists(self, name: str) -> bool:
+        """Whether a file or a folder `name` is there."""
+        return bool(self._files.exists(f"{self._root}/{name}"))
+
+    def published(self, name: str) -> bool:
+        """Whether folder `name` is there as a whole."""
+        return self.exists(f"{name}/{COMPLETE}")
+
+    def read(self, name: str) -> bytes:
+        """The content of file `name`.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        try:
+            data: bytes = self._files.cat_file(f"{self._root}/{name}")
+        except FileNotFoundError as error:
+            raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace file `name` by `data`; writing the same again changes nothing."""
+        if self.local:
+            write_file(Path(self._root, name), data)
+        else:
+            self._files.pipe_file(f"{self._root}/{name}", data)
+
+    def delete(self, name: str) -> None:
+        """Remove the file or folder `name`; nothing happens when it is not there."""
+        path = f"{self._root}/{name}"
+        if self._files.exists(path):
+            self._files.rm(path, recursive=True)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of all finished files below folder `prefix`, sorted."""
+        path = f"{self._root}/{prefix}".rstrip("/")
+        if not self._files.exists(path):
+            return []
+        if not self.local:
+            self._files.invalidate_cache(path)
+        found = (str(name)[len(self._root) + 1 :] for name in self._files.find(path))
+        return sorted(name for name in found if not name.rsplit("/", 1)[-1].startswith("."))
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A new local folder to fill before `publish`; removed afterwards if it was not published."""
+        parent = Path(self._root, ".staging") if self.local else None
+        if parent:
+            parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, folder: Path, name: str) -> None:
+        """Make the filled `folder`, which holds `manifest.json`, visible as `name`, all at once.
+
+        Publishing a name that is already there keeps what is there: the name of
+        a content-addressed folder says what is in it.
+        """
+        if self.published(name):
+            return
+        if not self.local:
+            self._upload(folder, name)
+            return
+        for path in folder.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        target = Path(self._root, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not self.published(name):
+                raise
+        sync_folder(target.parent)
+
+    def fetch(self, name: str, cache: Path) -> Path:
+        """A local folder with the content of published folder `name`; downloaded to `cache` if remote.
+
+        Raises:
+            NotFound: the folder is not there, or not as a whole.
+        """
+        if not self.published(name):
+            raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name)
+        if self.local:
+            return Path(self._root, name)
+        target = cache / name
+        if not (target / COMPLETE).exists():
+            partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            self._files.get(f"{self._root}/{name}/", f"{partial}/", recursive=True)
+            try:
+                partial.rename(target)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)
+        return target
+
+    def _upload(self, folder: Path, name: str) -> None:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths.sort(key=lambda path: path.name == COMPLETE)
+        for path in paths:
+            self._files.put_file(str(path), f"{self._root}/{name}/{path.relative_to(folder).as_posix()}")
+
+
