@@ -1,0 +1,111 @@
+"""The measures a pilot may name, with their direction and the tasks they fit.
+
+Metrics carry scikit-learn's scorer names, and like its scorers are always
+"greater is better"; measures are Pilotage's own and say which way is better.
+Nothing is computed here, so that pilot.yaml can be checked without scikit-learn.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a pilot predicts."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class Measure(StrEnum):
+    """What `evaluate` finds besides scikit-learn's scores."""
+
+    LATENCY_P50_MS = "latency_p50_ms"
+    LATENCY_P99_MS = "latency_p99_ms"
+    CALIBRATION_ERROR = "calibration_error"
+    """Expected calibration error, 0 to 1 (Naeini, Cooper, Hauskrecht, 2015)."""
+    BUSINESS_VALUE = "business_value"
+    """Value per row in the goal's currency."""
+    DEMOGRAPHIC_PARITY_DIFFERENCE = "demographic_parity_difference"
+    EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
+    GROUP_METRIC_DIFFERENCE = "group_metric_difference"
+    """Best minus worst group on the goal's metric."""
+
+
+GROUP_MEASURES = frozenset(
+    {
+        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
+        Measure.EQUALIZED_ODDS_DIFFERENCE,
+        Measure.GROUP_METRIC_DIFFERENCE,
+    }
+)
+"""Measures between the groups of a column; a gate on one says `by`."""
+
+_CLASS_PREDICTIONS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_micro",
+    "f1_weighted",
+    "jaccard_macro",
+    "jaccard_micro",
+    "jaccard_weighted",
+    "matthews_corrcoef",
+    "precision_macro",
+    "precision_micro",
+    "precision_weighted",
+    "recall_macro",
+    "recall_micro",
+    "recall_weighted",
+)
+_CLASS_PROBABILITIES = (
+    "neg_log_loss",
+    "roc_auc_ovo",
+    "roc_auc_ovo_weighted",
+    "roc_auc_ovr",
+    "roc_auc_ovr_weighted",
+)
+BINARY_ONLY = frozenset(
+    {
+        "average_precision",
+        "f1",
+        "jaccard",
+        "neg_brier_score",
+        "neg_negative_likelihood_ratio",
+        "positive_likelihood_ratio",
+        "precision",
+        "recall",
+        "roc_auc",
+    }
+)
+"""Classification metrics that need a target of exactly two classes."""
+CLASSIFICATION = frozenset(_CLASS_PREDICTIONS) | frozenset(_CLASS_PROBABILITIES) | BINARY_ONLY
+REGRESSION = frozenset(
+    {
+        "d2_absolute_error_score",
+        "explained_variance",
+        "neg_max_error",
+        "neg_mean_absolute_error",
+        "neg_mean_absolute_percentage_error",
+        "neg_mean_gamma_deviance",
+        "neg_mean_poisson_deviance",
+        "neg_mean_squared_error",
+        "neg_mean_squared_log_error",
+        "neg_median_absolute_error",
+        "neg_root_mean_squared_error",
+        "neg_root_mean_squared_log_error",
+        "r2",
+    }
+)
+METRICS = CLASSIFICATION | REGRESSION
+"""Every scikit-learn scorer that a goal may name."""
+
+
+def task_of(metric: str) -> Task:
+    """The task that `metric`, one of `METRICS`, belongs to."""
+    return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+
+
+def greater_is_better(name: str) -> bool:
+    """Whether a larger value of metric or measure `name` is the better one."""
+    return name in METRICS or name == Measure.BUSINESS_VALUE
