@@ -1,0 +1,72 @@
+"""The two scikit-learn pieces that stored models need and scikit-learn does not have.
+
+They live here because the room that trains and the room that serves must both
+be able to import them; this is the one module of core that needs scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.validation import check_is_fitted
+
+_PARTS = ("day", "month", "weekday", "hour")
+
+
+class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Turns columns of datetimes into days since 1970, month, weekday and hour; NaN where missing."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the names of the columns of frame `X`."""
+        self.feature_names_in_ = np.array([str(name) for name in X.columns], dtype=object)
+        self.n_features_in_ = len(self.feature_names_in_)
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float64]:
+        """Parts of the times in `X`, shape `(n, 4 * columns)`."""
+        check_is_fitted(self)
+        return np.column_stack([_parts(X[name].to_numpy().astype("datetime64[s]")) for name in self.feature_names_in_])
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
+        """Names such as `ordered_at.weekday`."""
+        return np.array([f"{name}.{part}" for name in self.feature_names_in_ for part in _PARTS], dtype=object)
+
+
+def _parts(times: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    missing = np.isnat(times)
+    days = times.astype("datetime64[D]").astype(np.int64)
+    months = times.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    hours = times.astype("datetime64[h]").astype(np.int64) % 24
+    parts = np.column_stack([days, months, (days + 3) % 7, hours]).astype(np.float64)
+    parts[missing] = np.nan
+    return parts
+
+
+class LabelEncoded(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier whose inner one needs the classes numbered from 0, as XGBoost's does."""
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:
+        """Number the classes of `y` in sorted order and fit the inner classifier."""
+        self.encoder_ = LabelEncoder().fit(y)
+        self.classes_ = self.encoder_.classes_
+        self.estimator_ = clone(self.estimator).fit(X, self.encoder_.transform(y), **fit_params)
+        return self
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Classes of `X`."""
+        check_is_fitted(self)
+        classes: npt.NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        return classes
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Probabilities by class, shape `(n, classes)`."""
+        check_is_fitted(self)
+        probabilities: npt.NDArray[np.float64] = self.estimator_.predict_proba(X)
+        return probabilities

@@ -1,0 +1,208 @@
+"""What training data and scores looked like: the reference that windows are counted against.
+
+Values are counted in cells that training fixed once, so that windows add up
+across replicas and across time. Which difference matters is the monitor's
+question, not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AwareDatetime, ConfigDict, Discriminator
+
+from pilotage.core.artifacts import Artifact, Digest, Feature, Part
+from pilotage.core.features import Columns
+from pilotage.core.specs import FeatureKind
+
+Counts = npt.NDArray[np.int64]
+
+MOST_BINS = 64
+"""Cells for the values of a number, besides the one for missing values."""
+MOST_CATEGORIES = 250
+"""Categories that have a cell of their own; the others share one."""
+
+
+class Moments(Part):
+    """Of the values that are present."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+class NumberProfile(Part):
+    """Counts of a number in the cells (-inf, e0], (e0, e1], …, (e_last, inf), missing."""
+
+    model_config = ConfigDict(ignored_types=(cached_property,))
+    kind: Literal["number"] = "number"
+    edges: tuple[float, ...]
+    """Strictly increasing."""
+    counts: tuple[int, ...]
+    blocks: tuple[tuple[int, ...], ...] = ()
+    """The same counts by time block, oldest first; empty without a time."""
+    moments: Moments | None
+    """None when every value is missing."""
+
+    @cached_property
+    def _edges(self) -> npt.NDArray[np.float64]:
+        return np.array(self.edges, dtype=np.float64)
+
+    @property
+    def cells(self) -> int:
+        return len(self.edges) + 2
+
+    def count(self, values: npt.NDArray[Any]) -> Counts:
+        """Counts of `values` (float64, NaN where missing) by cell, shape `(cells,)`."""
+        cell = np.searchsorted(self._edges, values, side="left")
+        cell[np.isnan(values)] = self.cells - 1
+        return np.bincount(cell, minlength=self.cells).astype(np.int64)
+
+
+class CategoryProfile(Part):
+    """Counts of a category by value, then values without a cell of their own, then missing."""
+
+    model_config = ConfigDict(ignored_types=(cached_property,))
+    kind: Literal["category"] = "category"
+    categories: tuple[str, ...]
+    """Most frequent first."""
+    counts: tuple[int, ...]
+    """One for each category, then one for all others, then one for missing."""
+    blocks: tuple[tuple[int, ...], ...] = ()
+    singletons: int = 0
+    """Values seen exactly once, which tells how likely a new one is (Good, 1953)."""
+
+    @cached_property
+    def _cell(self) -> dict[str, int]:
+        return {category: cell for cell, category in enumerate(self.categories)}
+
+    @property
+    def cells(self) -> int:
+        return len(self.categories) + 2
+
+    def count(self, values: npt.NDArray[Any]) -> Counts:
+        """Counts of `values` (text or None) by cell, shape `(cells,)`."""
+        known, other, missing = self._cell, self.cells - 2, self.cells - 1
+        cell = [missing if value is None else known.get(value, other) for value in values.tolist()]
+        return np.bincount(np.array(cell, dtype=np.int64), minlength=self.cells).astype(np.int64)
+
+
+Profile = Annotated[NumberProfile | CategoryProfile, Discriminator("kind")]
+
+
+class ReferenceProfile(Artifact):
+    """Distribution summaries of the training data's features and of the model's scores on held-out rows."""
+
+    FILE: ClassVar[str] = "profile.json"
+    kind: Literal["reference_profile"] = "reference_profile"
+    schema_version: Literal[1] = 1
+    pilot: str
+    snapshot: Digest
+    rows: int
+    features: dict[str, Profile]
+    score: NumberProfile
+    """Probability of the positive class, highest class probability, or the predicted number."""
+    prediction: CategoryProfile | None = None
+    """Predicted classes; None for regression."""
+    block_seconds: float | None = None
+    """Length of a time block; None without a time."""
+    first_at: AwareDatetime | None = None
+    last_at: AwareDatetime | None = None
+
+
+def numeric(kind: FeatureKind) -> bool:
+    """Whether a feature of `kind` is profiled as a number."""
+    return kind is not FeatureKind.CATEGORY
+
+
+def as_profiled(feature: Feature, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The column as its profile counts it: times become seconds since 1970, all else stays."""
+    if feature.kind is FeatureKind.TIME:
+        seconds = values.astype("datetime64[us]").astype(np.int64).astype(np.float64) / 1e6
+        seconds[np.isnat(values)] = np.nan
+        return seconds
+    return values
+
+
+def profile_column(
+    feature: Feature, values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None
+) -> NumberProfile | CategoryProfile:
+    """The profile of one column, shape `(n,)`, of a non-empty table.
+
+    Args:
+        feature: name and kind.
+        values: as `pilotage.core.features` gives it.
+        blocks: number of the time block of each row, from 0, or None.
+    """
+    if numeric(feature.kind):
+        return profile_numbers(as_profiled(feature, values), blocks)
+    return profile_categories(values, blocks)
+
+
+def profile_numbers(values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None) -> NumberProfile:
+    """The profile of numbers, with edges at the quantiles or, for few values, at each of them."""
+    present = values[~np.isnan(values)]
+    edges = _edges(present)
+    empty = NumberProfile(edges=edges, counts=(), moments=None)
+    moments = None
+    if present.size:
+        mean, std = float(present.mean()), float(present.std())
+        moments = Moments(mean=mean, std=std, min=float(present.min()), max=float(present.max()))
+    counts = tuple(empty.count(values).tolist())
+    return NumberProfile(edges=edges, counts=counts, blocks=_by_block(empty, values, blocks), moments=moments)
+
+
+def _edges(present: npt.NDArray[Any]) -> tuple[float, ...]:
+    """Inner edges; a value shared by many rows gets a cell of its own."""
+    if not present.size:
+        return ()
+    distinct = np.unique(present)
+    if distinct.size > MOST_BINS - 1:
+        distinct = np.unique(np.quantile(present, np.linspace(0, 1, MOST_BINS - 1), method="inverted_cdf"))
+    lowest = np.nextafter(distinct[0], -np.inf)
+    return (float(lowest), *(float(edge) for edge in distinct))
+
+
+def profile_categories(values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None) -> CategoryProfile:
+    """The profile of categories, the most frequent ones with a cell of their own."""
+    present = np.array([value for value in values.tolist() if value is not None], dtype=object)
+    names, counts = np.unique(present.astype(str), return_counts=True) if present.size else (np.array([]), np.array([]))
+    order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
+    empty = CategoryProfile(categories=tuple(str(name) for name in names[order]), counts=())
+    return CategoryProfile(
+        categories=empty.categories,
+        counts=tuple(empty.count(values).tolist()),
+        blocks=_by_block(empty, values, blocks),
+        singletons=int((counts == 1).sum()),
+    )
+
+
+def _by_block(
+    profile: NumberProfile | CategoryProfile, values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None
+) -> tuple[tuple[int, ...], ...]:
+    if blocks is None or not blocks.size:
+        return ()
+    order = np.argsort(blocks, kind="stable")
+    bounds = np.searchsorted(blocks[order], np.arange(int(blocks.max()) + 2))
+    parts = (values[order[start:end]] for start, end in zip(bounds[:-1], bounds[1:], strict=True))
+    return tuple(tuple(profile.count(part).tolist()) for part in parts)
+
+
+def count_columns(profile: ReferenceProfile, features: Mapping[str, Feature], columns: Columns) -> dict[str, Counts]:
+    """Counts of each profiled feature of `columns` by cell."""
+    return {
+        name: part.count(as_profiled(features[name], columns[name])) for name, part in profile.features.items()
+    }
+
+
+def block_numbers(times: npt.NDArray[Any], block_seconds: float) -> npt.NDArray[np.int64]:
+    """The number of the block that each of `times` (datetime64[us], none missing) falls in, from 0."""
+    seconds = times.astype("datetime64[us]").astype(np.int64) / 1e6
+    numbers = np.floor(seconds / block_seconds).astype(np.int64)
+    first: np.int64 = numbers.min()
+    return numbers - first

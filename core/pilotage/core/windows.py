@@ -1,0 +1,153 @@
+"""The summary of one time slice of served traffic: counts that add up.
+
+Each replica keeps one cumulative window per version and slice and rewrites it
+under the same name, so a repeated flush is harmless; windows of replicas and of
+times merge by addition. Names of the files are decided here too, because the
+server that writes and the monitor that reads must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AwareDatetime
+
+from pilotage.core.artifacts import Artifact, instant
+
+LATENCY_EDGES_MS: tuple[float, ...] = tuple(float(round(0.1 * 1.25**step, 4)) for step in range(64))
+"""Upper bounds of the latency cells, 0.1 ms to over two minutes in steps of a quarter."""
+
+
+class Window(Artifact):
+    """What one replica, or several together, served between `start` and `end`."""
+
+    FILE: ClassVar[str] = "window.json"
+    kind: Literal["window"] = "window"
+    schema_version: Literal[1] = 1
+    pilot: str
+    version: int
+    start: AwareDatetime
+    end: AwareDatetime
+    rows: int = 0
+    requests: int = 0
+    errors: int = 0
+    """Requests that failed or were refused; they have no rows here."""
+    dropped: int = 0
+    """Rows whose counts or log entry were dropped because writing could not keep up."""
+    features: dict[str, tuple[int, ...]] = {}
+    """Counts by the reference profile's cells."""
+    score: tuple[int, ...] = ()
+    prediction: tuple[int, ...] = ()
+    latency: tuple[int, ...] = ()
+    """Requests by `LATENCY_EDGES_MS`, the last cell for those beyond."""
+    novel: dict[str, dict[str, int]] = {}
+    """The most frequent values of a category that training did not see, at most 20 a feature."""
+    updated_at: AwareDatetime
+
+    def merged(self, other: Window) -> Window:
+        """Both together; associative and commutative.
+
+        Raises:
+            ValueError: they are of different pilots or versions.
+        """
+        if (self.pilot, self.version) != (other.pilot, other.version):
+            raise ValueError(f"windows of {self.pilot} {self.version} and {other.pilot} {other.version} do not add up")
+        names = sorted({*self.features, *other.features})
+        return Window(
+            pilot=self.pilot,
+            version=self.version,
+            start=min(self.start, other.start),
+            end=max(self.end, other.end),
+            rows=self.rows + other.rows,
+            requests=self.requests + other.requests,
+            errors=self.errors + other.errors,
+            dropped=self.dropped + other.dropped,
+            features={name: _sum(self.features.get(name, ()), other.features.get(name, ())) for name in names},
+            score=_sum(self.score, other.score),
+            prediction=_sum(self.prediction, other.prediction),
+            latency=_sum(self.latency, other.latency),
+            novel=_union(self.novel, other.novel),
+            updated_at=max(self.updated_at, other.updated_at),
+        )
+
+    def latency_quantile(self, quantile: float) -> float | None:
+        """Milliseconds that a share `quantile` of the requests stayed under; None without requests."""
+        total = sum(self.latency)
+        if not total:
+            return None
+        cell = int(np.searchsorted(np.cumsum(self.latency), quantile * total, side="left"))
+        return LATENCY_EDGES_MS[min(cell, len(LATENCY_EDGES_MS) - 1)]
+
+
+def merge(windows: Iterable[Window]) -> Window:
+    """All of a non-empty series together."""
+    first, *others = windows
+    for other in others:
+        first = first.merged(other)
+    return first
+
+
+def _sum(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
+    if not one or not two:
+        return one or two
+    if len(one) != len(two):
+        raise ValueError(f"counts of {len(one)} and {len(two)} cells do not add up")
+    return tuple(a + b for a, b in zip(one, two, strict=True))
+
+
+def _union(one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    names = sorted({*one, *two})
+    return {name: _added(one.get(name, {}), two.get(name, {})) for name in names}
+
+
+def _added(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+    return {value: one.get(value, 0) + two.get(value, 0) for value in sorted({*one, *two})}
+
+
+def count_latencies(milliseconds: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Requests by latency cell, shape `(len(LATENCY_EDGES_MS) + 1,)`."""
+    cell = np.searchsorted(np.array(LATENCY_EDGES_MS), np.asarray(milliseconds, dtype=float), side="left")
+    return np.bincount(cell, minlength=len(LATENCY_EDGES_MS) + 1).astype(np.int64)
+
+
+def start_of(time: datetime, length: timedelta) -> datetime:
+    """Start of the window of `length` that `time` is in; windows are aligned to 1970-01-01 UTC."""
+    seconds = length.total_seconds()
+    return datetime.fromtimestamp(time.timestamp() // seconds * seconds, tz=UTC)
+
+
+def folder(pilot: str, version: int) -> str:
+    """Folder of a version's windows in the storage."""
+    return f"windows/{pilot}/{version}"
+
+
+def window_name(pilot: str, version: int, start: datetime, replica: str) -> str:
+    """Name in the storage of one replica's window that begins at `start`."""
+    return f"{folder(pilot, version)}/{instant(start)}/window-{replica}.json"
+
+
+def rows_name(pilot: str, version: int, start: datetime, replica: str, sequence: int) -> str:
+    """Name in the storage of one segment of the row log, a Parquet file.
+
+    Its columns: `id` text, `time` timestamp[us, UTC], `prediction` text, `score` double
+    (probability of the positive class, highest class probability or predicted number),
+    `probabilities` list of double (classification, in the order of the classes).
+    """
+    return f"{folder(pilot, version)}/{instant(start)}/rows-{replica}-{sequence:06d}.parquet"
+
+
+def labels_name(pilot: str, digest: str) -> str:
+    """Name in the storage of one batch of labels, a Parquet file with columns `id` and `label`, both text.
+
+    `digest` is that of its content, so the same batch sent again is the same file.
+    """
+    return f"windows/{pilot}/labels/{digest}.parquet"
+
+
+def reports_folder(pilot: str, version: int, start: datetime) -> str:
+    """Folder in the storage of the drift report (`drift.json`, `drift.html`) of one window."""
+    return f"windows/{pilot}/reports/{version}/{instant(start)}"
