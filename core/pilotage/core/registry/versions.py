@@ -1,0 +1,137 @@
+"""Versions and aliases as the registry's readers see them, read from its SQL store without MLflow.
+
+MLflow's own client is correct but slow to import; these queries touch four of
+its tables, and an integration test holds them against the client's answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from pilotage.core import errors
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class Alias(StrEnum):
+    """The roles that a version of a pilot can have."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry."""
+
+    name: str
+    version: int
+    run: str
+    """MLflow's id of the run that made it."""
+    location: str
+    """URI or path of the model folder."""
+    created_at: datetime
+    tags: dict[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+class Reader(Protocol):
+    """What reading versions takes, whichever store they are in."""
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Versions of model `name` by alias."""
+        ...
+
+    def versions(self, name: str) -> list[Registered]:
+        """Versions of model `name`, newest first."""
+        ...
+
+    def names(self) -> list[str]:
+        """Names of all registered models, sorted."""
+        ...
+
+    def run_location(self, run: str) -> str | None:
+        """URI of the artifacts of run `run`, or None when there is no such run."""
+        ...
+
+
+class SqlReader:
+    """Reads MLflow's SQL store directly."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: Engine | None = None
+
+    def aliases(self, name: str) -> dict[str, int]:
+        rows = self._query("SELECT alias, version FROM registered_model_aliases WHERE name = :name", name=name)
+        return {row.alias: int(row.version) for row in rows}
+
+    def versions(self, name: str) -> list[Registered]:
+        aliases = self.aliases(name)
+        tags: dict[int, dict[str, str]] = {}
+        for row in self._query("SELECT version, key, value FROM model_version_tags WHERE name = :name", name=name):
+            tags.setdefault(int(row.version), {})[row.key] = row.value
+        rows = self._query(
+            "SELECT version, run_id, source, storage_location, creation_time FROM model_versions"
+            " WHERE name = :name AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",
+            name=name,
+        )
+        return [
+            Registered(
+                name=name,
+                version=int(row.version),
+                run=row.run_id or "",
+                location=row.storage_location or row.source,
+                created_at=datetime.fromtimestamp(row.creation_time / 1000, tz=UTC),
+                tags=tags.get(int(row.version), {}),
+                aliases=tuple(sorted(alias for alias, version in aliases.items() if version == row.version)),
+            )
+            for row in rows
+        ]
+
+    def names(self) -> list[str]:
+        return sorted(row.name for row in self._query("SELECT name FROM registered_models"))
+
+    def run_location(self, run: str) -> str | None:
+        rows = self._query("SELECT artifact_uri FROM runs WHERE run_uuid = :run", run=run)
+        return str(rows[0].artifact_uri) if rows else None
+
+    def _query(self, statement: str, **values: Any) -> list[Any]:
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+        from sqlalchemy.pool import NullPool
+
+        file = sqlite_file(self._url)
+        if file is not None and not file.exists():
+            return []
+        if self._engine is None:
+            self._engine = create_engine(self._url, poolclass=NullPool)
+        try:
+            with self._engine.connect() as connection:
+                return list(connection.execute(text(statement), values))
+        except (OperationalError, ProgrammingError) as error:
+            if "no such table" in str(error) or "does not exist" in str(error):
+                return []  # the store is being created by another process
+            raise errors.Unavailable(f"The model registry did not answer: {error.orig}.", remedy="Try again.") from error
+        except DBAPIError as error:
+            raise errors.Unavailable(f"The model registry did not answer: {error.orig}.", remedy="Try again.") from error
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite `url`, or None when it is another database."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def local_path(uri: str) -> Path | None:
+    """The local path that `uri` is or names, or None when it is elsewhere."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(uri) if parts.scheme == "" else None
