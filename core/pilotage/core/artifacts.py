@@ -28,7 +28,9 @@ Scalar = str | bool | int | float
 class Part(BaseModel):
     """Base of what an artifact is made of."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null"
+    )
 
 
 class Artifact(Part):

@@ -22,7 +22,9 @@ def parse(value: object) -> timedelta:
         return value
     text = str(value)
     if not re.match(_PATTERN, text):
-        raise ValueError(f"a duration is a number with a unit s, m, h, d or w, such as `90s` or `24h`, not `{text}`")
+        raise ValueError(
+            f"a duration is a number with a unit s, m, h, d or w, such as `90s` or `24h`, not `{text}`"
+        )
     duration = timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
     if not duration:
         raise ValueError("a duration is longer than nothing")

@@ -29,11 +29,15 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Parts of the times in `X`, shape `(n, 4 * columns)`."""
         check_is_fitted(self)
-        return np.column_stack([_parts(X[name].to_numpy().astype("datetime64[s]")) for name in self.feature_names_in_])
+        return np.column_stack(
+            [_parts(X[name].to_numpy().astype("datetime64[s]")) for name in self.feature_names_in_]
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Names such as `ordered_at.weekday`."""
-        return np.array([f"{name}.{part}" for name in self.feature_names_in_ for part in _PARTS], dtype=object)
+        return np.array(
+            [f"{name}.{part}" for name in self.feature_names_in_ for part in _PARTS], dtype=object
+        )
 
 
 def _parts(times: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

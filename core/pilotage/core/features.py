@@ -107,7 +107,9 @@ def _column(feature: Feature, rows: Sequence[Mapping[str, Any]]) -> Array:
         for position, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise errors.RequestError(
-                    f"Row {position} is {_show(row)}, expected an object of features.", row=position, feature=name
+                    f"Row {position} is {_show(row)}, expected an object of features.",
+                    row=position,
+                    feature=name,
                 ) from None
             if name not in row:
                 raise errors.RequestError(
@@ -122,7 +124,11 @@ def _column(feature: Feature, rows: Sequence[Mapping[str, Any]]) -> Array:
 
 def _numbers(values: Sequence[Any]) -> Array:
     for value in values:
-        if not (value is None or type(value) is float or (isinstance(value, (int, float, np.number)) and not _truth(value))):
+        if not (
+            value is None
+            or type(value) is float
+            or (isinstance(value, (int, float, np.number)) and not _truth(value))
+        ):
             raise TypeError
     column = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     if np.isinf(column).any():
@@ -228,7 +234,9 @@ def to_frame(columns: Mapping[str, Array]) -> pd.DataFrame:
     """The pandas frame that an estimator is fitted on and asked with; categories stay of dtype object."""
     import pandas as pd
 
-    return pd.DataFrame({name: pd.Series(column, dtype=column.dtype, copy=False) for name, column in columns.items()})
+    return pd.DataFrame(
+        {name: pd.Series(column, dtype=column.dtype, copy=False) for name, column in columns.items()}
+    )
 
 
 def columns_of(frame: pd.DataFrame) -> Columns:

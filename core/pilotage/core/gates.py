@@ -32,7 +32,9 @@ def judge(gate: Gate, measured: Measured, rival: Measured | None) -> Verdict:
     if gate.against is None:
         return _within(gate, value)
     if rival is None:
-        return Verdict(gate=gate.label, passed=True, value=value, limit=None, reason=f"there is no {gate.against} yet")
+        return Verdict(
+            gate=gate.label, passed=True, value=value, limit=None, reason=f"there is no {gate.against} yet"
+        )
     other = _number(rival, gate)
     if other is None:
         reason = f"the {gate.against} has no such value on these rows"
@@ -40,7 +42,9 @@ def judge(gate: Gate, measured: Measured, rival: Measured | None) -> Verdict:
     return _against(gate, value, other)
 
 
-def judge_all(gates: Sequence[Gate], measured: Measured, rivals: Mapping[Against, Measured | None]) -> list[Verdict]:
+def judge_all(
+    gates: Sequence[Gate], measured: Measured, rivals: Mapping[Against, Measured | None]
+) -> list[Verdict]:
     """Verdicts of `gates` in order; `rivals` holds what each `against` stands for."""
     return [judge(gate, measured, rivals.get(gate.against) if gate.against else None) for gate in gates]
 
@@ -52,11 +56,25 @@ def _number(values: Measured, gate: Gate) -> float | None:
 
 def _within(gate: Gate, value: float) -> Verdict:
     if gate.min is not None and value < gate.min:
-        return Verdict(gate=gate.label, passed=False, value=value, limit=gate.min, reason=f"{value:.4g} is below {gate.min:g}")
+        return Verdict(
+            gate=gate.label,
+            passed=False,
+            value=value,
+            limit=gate.min,
+            reason=f"{value:.4g} is below {gate.min:g}",
+        )
     if gate.max is not None and value > gate.max:
-        return Verdict(gate=gate.label, passed=False, value=value, limit=gate.max, reason=f"{value:.4g} is above {gate.max:g}")
+        return Verdict(
+            gate=gate.label,
+            passed=False,
+            value=value,
+            limit=gate.max,
+            reason=f"{value:.4g} is above {gate.max:g}",
+        )
     limit = gate.min if gate.min is not None else gate.max
-    return Verdict(gate=gate.label, passed=True, value=value, limit=limit, reason=f"{value:.4g} is within the limits")
+    return Verdict(
+        gate=gate.label, passed=True, value=value, limit=limit, reason=f"{value:.4g} is within the limits"
+    )
 
 
 def _against(gate: Gate, value: float, other: float) -> Verdict:
@@ -66,5 +84,7 @@ def _against(gate: Gate, value: float, other: float) -> Verdict:
     lead = sign * (value - limit)
     passed = lead > 0 if gate.against is Against.BASELINE else lead >= 0
     relation = "meets" if passed else "does not meet"
-    reason = f"{value:.4g} {relation} {limit:.4g}, the {gate.against}'s {other:.4g} with margin {gate.margin:g}"
+    reason = (
+        f"{value:.4g} {relation} {limit:.4g}, the {gate.against}'s {other:.4g} with margin {gate.margin:g}"
+    )
     return Verdict(gate=gate.label, passed=passed, value=value, limit=limit, reason=reason)

@@ -54,17 +54,27 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp", ":float", ":int"))]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if not tag.endswith((":bool", ":timestamp", ":float", ":int"))
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
     list("-+.0123456789"),
 )
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(_plain(loader.construct_scalar(node))))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:float", lambda loader, node: float(_plain(loader.construct_scalar(node)))
+)
 
 
 def _plain(text: str) -> str:
@@ -83,12 +93,15 @@ def load(path: Path | str) -> Pilot:
     file = file / FILE_NAME if file.is_dir() else file
     if not file.is_file():
         raise errors.NotFound(
-            f"There is no `{file}`.", remedy="Name a folder with a pilot.yaml, or begin with `pilotage init NAME`."
+            f"There is no `{file}`.",
+            remedy="Name a folder with a pilot.yaml, or begin with `pilotage init NAME`.",
         )
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.SpecError(f"`{file}` cannot be read: {error}.", remedy="Save it as UTF-8 text.") from error
+        raise errors.SpecError(
+            f"`{file}` cannot be read: {error}.", remedy="Save it as UTF-8 text."
+        ) from error
     return Pilot(spec=parse(text, str(file)), file=file.absolute())
 
 
@@ -107,7 +120,10 @@ def parse(text: str, name: str = FILE_NAME) -> PilotSpec:
     finally:
         loader.dispose()
     if not isinstance(node, yaml.MappingNode):
-        raise _wrong(name, [Problem(1, "", "the file must be a mapping of keys such as `version: 1` and `pilot: name`")])
+        raise _wrong(
+            name,
+            [Problem(1, "", "the file must be a mapping of keys such as `version: 1` and `pilot: name`")],
+        )
     twice = list(_duplicates(node, ()))
     if twice:
         raise _wrong(name, twice)
@@ -127,7 +143,8 @@ def from_json(text: str) -> PilotSpec:
         return PilotSpec.model_validate_json(text)
     except ValidationError as error:
         raise errors.SpecError(
-            f"The compiled spec is not valid: {error}.", remedy="Compile the pipeline again with this version."
+            f"The compiled spec is not valid: {error}.",
+            remedy="Compile the pipeline again with this version.",
         ) from error
 
 

@@ -168,10 +168,14 @@ def _edges(present: npt.NDArray[Any]) -> tuple[float, ...]:
     return (float(lowest), *(float(edge) for edge in distinct))
 
 
-def profile_categories(values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None) -> CategoryProfile:
+def profile_categories(
+    values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None
+) -> CategoryProfile:
     """The profile of categories, the most frequent ones with a cell of their own."""
     present = np.array([value for value in values.tolist() if value is not None], dtype=object)
-    names, counts = np.unique(present.astype(str), return_counts=True) if present.size else (np.array([]), np.array([]))
+    names, counts = (
+        np.unique(present.astype(str), return_counts=True) if present.size else (np.array([]), np.array([]))
+    )
     order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
     empty = CategoryProfile(categories=tuple(str(name) for name in names[order]), counts=())
     return CategoryProfile(
@@ -193,10 +197,13 @@ def _by_block(
     return tuple(tuple(profile.count(part).tolist()) for part in parts)
 
 
-def count_columns(profile: ReferenceProfile, features: Mapping[str, Feature], columns: Columns) -> dict[str, Counts]:
+def count_columns(
+    profile: ReferenceProfile, features: Mapping[str, Feature], columns: Columns
+) -> dict[str, Counts]:
     """Counts of each profiled feature of `columns` by cell."""
     return {
-        name: part.count(as_profiled(features[name], columns[name])) for name, part in profile.features.items()
+        name: part.count(as_profiled(features[name], columns[name]))
+        for name, part in profile.features.items()
     }
 
 

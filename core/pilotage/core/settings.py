@@ -29,7 +29,9 @@ class PicklePolicy(StrEnum):
 class Settings(BaseSettings):
     """One installation; every default works on a laptop without a cluster."""
 
-    model_config = SettingsConfigDict(env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     home: Path = Path(".pilotage")
     """Folder for the database, snapshots, windows, artifacts and logs."""

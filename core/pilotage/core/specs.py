@@ -182,7 +182,9 @@ class Train(Model):
     @classmethod
     def _known(cls, estimator: str) -> str:
         if estimator not in set(Estimator) and ":" not in estimator:
-            raise ValueError(unknown("estimator", estimator, sorted(Estimator)) + " (your own: `module:function`)")
+            raise ValueError(
+                unknown("estimator", estimator, sorted(Estimator)) + " (your own: `module:function`)"
+            )
         module, _, function = estimator.partition(":")
         names = [*module.split("."), function]
         if ":" in estimator and not all(name.isidentifier() for name in names):
@@ -227,7 +229,9 @@ class Gate(Model):
         subject = f"{self.metric} by {self.by}" if self.by else self.metric
         if self.against:
             return f"{subject} against {self.against.value}"
-        limits = [f"{sign} {limit:g}" for sign, limit in ((">=", self.min), ("<=", self.max)) if limit is not None]
+        limits = [
+            f"{sign} {limit:g}" for sign, limit in ((">=", self.min), ("<=", self.max)) if limit is not None
+        ]
         return f"{subject} {' and '.join(limits)}"
 
 
@@ -314,7 +318,9 @@ class Retrain(Model):
             try:
                 CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC))
             except CronSimError as error:
-                raise ValueError(f"`{schedule}` is not a cron expression such as `0 3 * * 1` ({error})") from error
+                raise ValueError(
+                    f"`{schedule}` is not a cron expression such as `0 3 * * 1` ({error})"
+                ) from error
         return schedule
 
 
@@ -363,7 +369,9 @@ class PilotSpec(Model):
     def all_gates(self) -> tuple[Gate, ...]:
         """The pilot's own gates behind those that are always on unless restated."""
         stated = {(gate.metric, gate.against) for gate in self.gates}
-        always = (Gate(metric=self.goal.metric, against=against) for against in (Against.BASELINE, Against.CHAMPION))
+        always = (
+            Gate(metric=self.goal.metric, against=against) for against in (Against.BASELINE, Against.CHAMPION)
+        )
         return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + self.gates
 
     @property
@@ -378,4 +386,3 @@ def unknown(what: str, value: str, valid: list[str]) -> str:
     near = near or [name for name in valid if value and value in name][:1]
     hint = f"did you mean `{near[0]}`?" if near else f"valid are {', '.join(valid)}"
     return f"`{value}` is not a known {what}; {hint}"
-

@@ -181,5 +181,3 @@ class Storage:
         paths.sort(key=lambda path: path.name == COMPLETE)
         for path in paths:
             self._files.put_file(str(path), f"{self._root}/{name}/{path.relative_to(folder).as_posix()}")
-
-

@@ -55,7 +55,9 @@ class Window(Artifact):
             ValueError: they are of different pilots or versions.
         """
         if (self.pilot, self.version) != (other.pilot, other.version):
-            raise ValueError(f"windows of {self.pilot} {self.version} and {other.pilot} {other.version} do not add up")
+            raise ValueError(
+                f"windows of {self.pilot} {self.version} and {other.pilot} {other.version} do not add up"
+            )
         names = sorted({*self.features, *other.features})
         return Window(
             pilot=self.pilot,
@@ -66,7 +68,9 @@ class Window(Artifact):
             requests=self.requests + other.requests,
             errors=self.errors + other.errors,
             dropped=self.dropped + other.dropped,
-            features={name: _sum(self.features.get(name, ()), other.features.get(name, ())) for name in names},
+            features={
+                name: _sum(self.features.get(name, ()), other.features.get(name, ())) for name in names
+            },
             score=_sum(self.score, other.score),
             prediction=_sum(self.prediction, other.prediction),
             latency=_sum(self.latency, other.latency),
@@ -99,7 +103,9 @@ def _sum(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(a + b for a, b in zip(one, two, strict=True))
 
 
-def _union(one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+def _union(
+    one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
     names = sorted({*one, *two})
     return {name: _added(one.get(name, {}), two.get(name, {})) for name in names}
 

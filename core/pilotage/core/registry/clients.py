@@ -63,7 +63,8 @@ class Registry:
                 return registered
         have = ", ".join(str(registered.version) for registered in reversed(known)) or "none"
         raise errors.NotFound(
-            f"Pilot `{name}` has no version {version}; it has {have}.", remedy=f"`pilotage models {name}` lists them."
+            f"Pilot `{name}` has no version {version}; it has {have}.",
+            remedy=f"`pilotage models {name}` lists them.",
         )
 
     def champion(self, name: str) -> Registered | None:
@@ -89,7 +90,8 @@ class Registry:
             path = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
         if not (path / INSIDE / Model.FILE).is_file():
             raise errors.NotFound(
-                f"The model folder `{uri}` is gone or was not written by Pilotage.", remedy="Run the pilot again."
+                f"The model folder `{uri}` is gone or was not written by Pilotage.",
+                remedy="Run the pilot again.",
             )
         return path
 
@@ -178,7 +180,11 @@ class Registry:
         from mlflow.entities import Metric
 
         now = int(datetime.now(UTC).timestamp() * 1000)
-        entries = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value and abs(value) != float("inf")]
+        entries = [
+            Metric(key, value, now, 0)
+            for key, value in metrics.items()
+            if value == value and abs(value) != float("inf")
+        ]
         for start in range(0, len(entries), _MOST):
             self.client.log_batch(run, metrics=entries[start : start + _MOST])
 
@@ -271,7 +277,8 @@ class Registry:
         if experiment is None:
             return 0
         found = self.client.search_runs(
-            [experiment.experiment_id], filter_string=f"attributes.status = 'RUNNING' and tags.`{RUN_TAG}` = '{run}'"
+            [experiment.experiment_id],
+            filter_string=f"attributes.status = 'RUNNING' and tags.`{RUN_TAG}` = '{run}'",
         )
         for item in found:
             self.end_run(item.info.run_id, "KILLED")
@@ -316,7 +323,9 @@ class _ClientReader:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return {}
-            raise errors.Unavailable(f"The model registry did not answer: {error}.", remedy="Try again.") from error
+            raise errors.Unavailable(
+                f"The model registry did not answer: {error}.", remedy="Try again."
+            ) from error
         return {str(alias): int(version) for alias, version in model.aliases.items()}
 
     def versions(self, name: str) -> list[Registered]:
@@ -331,7 +340,9 @@ class _ClientReader:
                 location=client.get_model_version_download_uri(name, item.version),
                 created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
                 tags=dict(item.tags),
-                aliases=tuple(sorted(alias for alias, version in aliases.items() if version == int(item.version))),
+                aliases=tuple(
+                    sorted(alias for alias, version in aliases.items() if version == int(item.version))
+                ),
             )
             for item in found
         ]
@@ -346,4 +357,6 @@ class _ClientReader:
             return None
 
     def names(self) -> list[str]:
-        return sorted(model.name for model in self._registry.client.search_registered_models(max_results=_MOST))
+        return sorted(
+            model.name for model in self._registry.client.search_registered_models(max_results=_MOST)
+        )

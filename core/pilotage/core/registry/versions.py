@@ -70,13 +70,17 @@ class SqlReader:
         self._engine: Engine | None = None
 
     def aliases(self, name: str) -> dict[str, int]:
-        rows = self._query("SELECT alias, version FROM registered_model_aliases WHERE name = :name", name=name)
+        rows = self._query(
+            "SELECT alias, version FROM registered_model_aliases WHERE name = :name", name=name
+        )
         return {row.alias: int(row.version) for row in rows}
 
     def versions(self, name: str) -> list[Registered]:
         aliases = self.aliases(name)
         tags: dict[int, dict[str, str]] = {}
-        for row in self._query("SELECT version, key, value FROM model_version_tags WHERE name = :name", name=name):
+        for row in self._query(
+            "SELECT version, key, value FROM model_version_tags WHERE name = :name", name=name
+        ):
             tags.setdefault(int(row.version), {})[row.key] = row.value
         rows = self._query(
             "SELECT version, run_id, source, storage_location, creation_time FROM model_versions"
@@ -119,9 +123,13 @@ class SqlReader:
         except (OperationalError, ProgrammingError) as error:
             if "no such table" in str(error) or "does not exist" in str(error):
                 return []  # the store is being created by another process
-            raise errors.Unavailable(f"The model registry did not answer: {error.orig}.", remedy="Try again.") from error
+            raise errors.Unavailable(
+                f"The model registry did not answer: {error.orig}.", remedy="Try again."
+            ) from error
         except DBAPIError as error:
-            raise errors.Unavailable(f"The model registry did not answer: {error.orig}.", remedy="Try again.") from error
+            raise errors.Unavailable(
+                f"The model registry did not answer: {error.orig}.", remedy="Try again."
+            ) from error
 
 
 def sqlite_file(url: str) -> Path | None:
