@@ -174,8 +174,9 @@ def _mistyped(feature: Feature, values: Sequence[Any]) -> errors.RequestError:
         try:
             _CONVERT[feature.kind]([value])
         except (TypeError, ValueError, OverflowError):
+            expected = EXPECTED[feature.kind]
             return errors.RequestError(
-                f"Row {position}: feature `{feature.name}` is {_show(value)}, expected {EXPECTED[feature.kind]}.",
+                f"Row {position}: feature `{feature.name}` is {_show(value)}, expected {expected}.",
                 remedy="Send the value with the type that the model was trained on.",
                 row=position,
                 feature=feature.name,

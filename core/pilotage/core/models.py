@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import pickle
 import secrets
 import sys
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ TRUSTED_TYPES = (
     "xgboost.sklearn.XGBClassifier",
     "xgboost.sklearn.XGBRegressor",
 )
-"""Types beyond skops' own list that the built-in estimators need; loading any of them runs no foreign code."""
+"""Types beyond skops' own list that built-in estimators need; loading any of them runs no foreign code."""
 
 FILES = {ModelFormat.SKOPS: "model.skops", ModelFormat.PICKLE: "model.pkl"}
 CODE = "code"
@@ -97,10 +98,8 @@ def load(folder: Path, model: Model, settings: Settings) -> Any:
     if model.format is ModelFormat.SKOPS:
         return _load_skops(file, settings)
     if settings.allow_pickle is PicklePolicy.ANY or (settings.allow_pickle is PicklePolicy.OWN and own):
-        import cloudpickle
-
         with file.open("rb") as stream:
-            return cloudpickle.load(stream)
+            return pickle.load(stream)  # noqa: S301 - the policy above allows this one
     raise errors.UntrustedModel(
         f"`{file}` is pickled and PILOTAGE_ALLOW_PICKLE is `{settings.allow_pickle}`"
         + (
@@ -161,9 +160,9 @@ class Prediction:
     predictions: npt.NDArray[Any]
     """Classes or numbers, shape `(n,)`."""
     score: npt.NDArray[np.float64]
-    """Probability of the positive class, highest class probability, or the predicted number; shape `(n,)`."""
+    """Probability of the positive class, highest class probability, or predicted number; shape `(n,)`."""
     probabilities: npt.NDArray[np.float64] | None = None
-    """Shape `(n, classes)` in the order of `Model.classes`; None for regression or where the estimator has none."""
+    """Shape `(n, classes)` in the order of `Model.classes`; None where the estimator has none."""
 
 
 @dataclass(frozen=True)

@@ -72,13 +72,13 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
     list("-+.0123456789"),
 )
-_Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(_plain(loader.construct_scalar(node)))
-)
 
 
-def _plain(text: str) -> str:
-    return text.replace(".inf", "inf").replace(".nan", "nan")
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(str(loader.construct_scalar(node)).replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 def load(path: Path | str) -> Pilot:
@@ -194,7 +194,7 @@ def _problem(root: yaml.Node, item: Any) -> Problem:
     location = [str(part) for part in item["loc"]]
     if location[:2] == ["data", "source"] and len(location) > 2:
         del location[2]  # the tag of the union's branch, which no file says
-    line, depth, node = _locate(root, location)
+    line, depth = _locate(root, location)
     kind, context = item["type"], item.get("ctx", {})
     key = ".".join(location if kind == "missing" else location[:depth])
     if kind == "extra_forbidden":
@@ -218,16 +218,16 @@ def _phrase(kind: str, expected: str, context: dict[str, Any]) -> str:
     return expected[:1].lower() + expected[1:]
 
 
-def _locate(root: yaml.Node, location: Sequence[str]) -> tuple[int, int, yaml.Node]:
-    """Line, depth and node of the deepest part of `location` that the file has."""
+def _locate(root: yaml.Node, location: Sequence[str]) -> tuple[int, int]:
+    """Line and depth of the deepest part of `location` that the file has."""
     node, line = root, root.start_mark.line + 1
     for depth, part in enumerate(location):
         found = _child(node, part)
         if found is None:
-            return line, depth, node
+            return line, depth
         key, node = found
         line = key.start_mark.line + 1
-    return line, len(location), node
+    return line, len(location)
 
 
 def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:

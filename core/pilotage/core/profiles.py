@@ -7,6 +7,7 @@ question, not ours.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -193,7 +194,7 @@ def _by_block(
         return ()
     order = np.argsort(blocks, kind="stable")
     bounds = np.searchsorted(blocks[order], np.arange(int(blocks.max()) + 2))
-    parts = (values[order[start:end]] for start, end in zip(bounds[:-1], bounds[1:], strict=True))
+    parts = (values[order[start:end]] for start, end in itertools.pairwise(bounds))
     return tuple(tuple(profile.count(part).tolist()) for part in parts)
 
 

@@ -108,9 +108,13 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = [
-            f"PILOTAGE_{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}, got {item['input']!r}"
-            for item in error.errors()
+            f"{_variable(item['loc'])}: {item['msg']}, got {item['input']!r}" for item in error.errors()
         ]
         raise errors.SettingsError(
             f"Wrong setting: {'; '.join(problems)}.", remedy="Correct or unset it.", problems=problems
         ) from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]).upper()
+    return name if name.startswith(("PILOTAGE_", "MLFLOW_")) else f"PILOTAGE_{name}"

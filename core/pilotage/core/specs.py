@@ -198,7 +198,7 @@ class Against(StrEnum):
 
 
 class Gate(Model):
-    """A condition a version must meet: within limits, or not worse than another model by more than `margin`."""
+    """A condition a version must meet: limits, or a lead of at least `margin` over another model."""
 
     metric: str
     min: float | None = None

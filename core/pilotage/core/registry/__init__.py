@@ -5,6 +5,8 @@ is champion, where its files are) is read without importing MLflow, which takes
 longer than most commands; what is written always goes through MLflow's client.
 """
 
+from __future__ import annotations
+
 from pilotage.core.registry.clients import Registry
 from pilotage.core.registry.versions import Alias, Registered
 
