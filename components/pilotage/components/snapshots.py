@@ -1,0 +1,104 @@
+"""Reading a snapshot back, whole or in batches, from wherever the storage keeps it.
+
+How a snapshot comes into being is ingest's business; what its columns mean for
+a pilot is in the `Snapshot` artifact. Nothing is converted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pilotage.core import errors
+from pilotage.core.artifacts import ColumnType, Snapshot
+from pilotage.core.settings import Settings
+from pilotage.core.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+BATCH_ROWS = 65_536
+"""Rows of a row group, and of a batch that `scan` gives."""
+
+
+def arrow_type(kind: ColumnType) -> pa.DataType:
+    """The one Arrow type that columns of `kind` are stored with."""
+    import pyarrow as pa
+
+    return {
+        ColumnType.INTEGER: pa.int64(),
+        ColumnType.NUMBER: pa.float64(),
+        ColumnType.BOOLEAN: pa.bool_(),
+        ColumnType.TEXT: pa.string(),
+        ColumnType.DATE: pa.date32(),
+        ColumnType.DATETIME: pa.timestamp("us", tz="UTC"),
+    }[kind]
+
+
+def folder(settings: Settings, snapshot: Snapshot) -> Path:
+    """The local folder that holds the snapshot's files; downloaded once from a remote storage.
+
+    Raises:
+        NotFound: the storage does not hold the snapshot.
+    """
+    return Storage(settings.storage).fetch(snapshot.name, settings.home / "cache")
+
+
+def scan(
+    settings: Settings, snapshot: Snapshot, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """The rows in order, in batches of at most `rows`, with `columns` in the order asked for, or all.
+
+    Raises:
+        NotFound: the storage does not hold the snapshot.
+        DataError: the snapshot has no such column, or its files are damaged.
+    """
+    wanted = _columns(snapshot, columns)
+    for file in _files(settings, snapshot):
+        for batch in file.iter_batches(batch_size=rows, columns=wanted):
+            yield batch.select(wanted)
+
+
+def read_table(settings: Settings, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows in order, with `columns` in the order asked for, or all of the snapshot's columns.
+
+    Raises:
+        NotFound: the storage does not hold the snapshot.
+        DataError: the snapshot has no such column, or its files are damaged.
+    """
+    import pyarrow as pa
+
+    wanted = _columns(snapshot, columns)
+    return pa.concat_tables([file.read(columns=wanted).select(wanted) for file in _files(settings, snapshot)])
+
+
+def _columns(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
+    stored = [column.name for column in snapshot.columns]
+    if columns is None:
+        return stored
+    missing = [name for name in columns if name not in set(stored)]
+    if missing:
+        raise errors.DataError(
+            f"Snapshot {snapshot.digest[:12]} has no column `{missing[0]}`.",
+            remedy="Run ingest again on a source that has it.",
+            columns=missing,
+        )
+    return list(columns)
+
+
+def _files(settings: Settings, snapshot: Snapshot) -> Iterator[pq.ParquetFile]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = folder(settings, snapshot)
+    for part in snapshot.files:
+        try:
+            with pq.ParquetFile(place / part.name) as file:
+                yield file
+        except (OSError, pa.ArrowInvalid) as error:
+            raise errors.DataError(
+                f"`{place / part.name}` of snapshot {snapshot.digest[:12]} cannot be read: {error}.",
+                remedy="Delete the snapshot's folder and run ingest again with --no-cache.",
+            ) from error
