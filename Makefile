@@ -1,0 +1,82 @@
+# Every target sets up what it needs: a Python in range, .venv, the locked packages, the project itself.
+# A repeat finds the stamp up to date and costs nothing. `make PYTHON=/path/to/python3.13` chooses the Python,
+# `make demo ARGS="--json"` passes arguments on.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Without bytecode every process would compile MLflow and Great Expectations again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+PYTHON ?=
+ARGS ?=
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ROOMS := core components pipelines serving console
+IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench lock clean
+
+help: ## Show the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: $(STAMP) ## Make .venv with the locked packages and the project
+
+demo: $(STAMP) ## Run the whole loop on real data
+	$(BIN)/pilotage demo $(ARGS)
+
+test: $(STAMP) ## Run the unit and integration tests with branch coverage
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+		--cov --cov-report= --cov-report=term:skip-covered $(ARGS)
+
+check: check-format check-lint check-types check-imports ## Check format, lint, types and who imports whom
+
+check-format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+check-lint: $(STAMP)
+	$(BIN)/ruff check .
+
+check-types: $(STAMP)
+	$(BIN)/mypy
+
+check-imports: $(STAMP)
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Run the benchmarks and print what they measure
+	$(BIN)/python -m pytest tests/benchmarks -q -s $(ARGS)
+
+lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
+	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \
+		--universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
+
+clean: ## Remove .venv and caches; .pilotage, where runs and models are, stays
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find $(ROOMS) pilots tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		chosen=''; \
+		for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+			if "$$candidate" -c '$(IN_RANGE)' 2>/dev/null; then chosen="$$candidate"; break; fi; \
+		done; \
+		if [ -z "$$chosen" ]; then \
+			echo 'No Python from 3.11 to 3.13 that runs was found among: $(or $(PYTHON),python3 python3.13 python3.12 python3.11).' >&2; \
+			echo 'Install one, or name one: make PYTHON=/path/to/python3.13' >&2; \
+			exit 2; \
+		fi; \
+		echo "Making $(VENV) with $$("$$chosen" --version)"; \
+		"$$chosen" -m venv --clear $(VENV); \
+	fi
+	@echo 'Installing the locked packages into $(VENV): minutes the first time, seconds later'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(ROOMS) || true
+	@touch $@

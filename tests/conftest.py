@@ -1,0 +1,62 @@
+"""What every test starts from: a home of its own, and nothing of the caller's environment.
+
+Fixtures of one room live in that room's conftest; nothing here starts a server
+or builds a model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Read by libraries when they are imported, so it cannot wait for a fixture.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    GX_ANALYTICS_ENABLED="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    NO_COLOR="1",
+)
+for _name in [
+    name for name in os.environ if name.startswith(("PILOTAGE_", "MLFLOW_TRACKING", "MLFLOW_REGISTRY"))
+]:
+    del os.environ[_name]
+
+# The machine decides how long an example takes; what fails once must fail again.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The folder that holds pyproject.toml."""
+    return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty PILOTAGE_HOME, so that no test sees or leaves anything in the checkout."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("PILOTAGE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts are not measured for coverage: for tests that time them."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the system's Chromium; the test is skipped where there is none."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Chromium is not installed: `apt-get install chromium`")
+    return found
