@@ -32,6 +32,7 @@ demo: $(STAMP) ## Run the whole loop on real data
 	$(BIN)/pilotage demo $(ARGS)
 
 test: $(STAMP) ## Run the unit and integration tests with branch coverage
+	@rm -f .coverage.*
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
 		--cov --cov-report= --cov-report=term:skip-covered $(ARGS)
 
@@ -61,7 +62,8 @@ clean: ## Remove .venv and caches; .pilotage, where runs and models are, stays
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find $(ROOMS) pilots tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock pyproject.toml
+# An editable install copies the examples, so they count as its sources.
+$(STAMP): requirements.lock pyproject.toml $(wildcard pilots/*/*)
 	@if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		chosen=''; \
 		for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
