@@ -1,0 +1,71 @@
+"""`python -m pilotage.pipelines`: a run in a process of its own, for triggers and schedulers.
+
+    run FOLDER [--no-cache] [--trigger ID]   the training pipeline; prints the result as JSON
+    compile FOLDER -o FILE                   the KFP IR YAML
+
+Exit codes are those of the steps: 0 done, 1 failed, 2 wrong input, 3 refused.
+People use `pilotage`, which shows progress.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilotage.core import errors, pilots, settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what `arguments` ask; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    options = _parser().parse_args(arguments)
+    try:
+        pilot = pilots.load(options.pilot)
+        if options.command == "compile":
+            return _compile(pilot, options.output)
+        return _run(pilot, cache=not options.no_cache, trigger=options.trigger)
+    except errors.PilotageError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+
+
+def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
+    from pilotage.pipelines import runs, tables, triggers
+
+    installation = settings.load()
+    try:
+        result = runs.run(pilot.spec, pilot.folder, installation, cache=cache, trigger=trigger)
+    except errors.RunActive:
+        if trigger is not None:
+            triggers.reopen(tables.connect(installation), trigger)
+        raise
+    sys.stdout.write(json.dumps(result.document) + "\n")
+    return result.exit_code
+
+
+def _compile(pilot: pilots.Pilot, output: Path) -> int:
+    from pilotage.pipelines import training
+
+    training.write(output, pilot.spec, pilot.folder)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pilotage.pipelines", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run the training pipeline here")
+    run.add_argument("pilot", help="a folder with pilot.yaml, or the file")
+    run.add_argument("--no-cache", action="store_true", help="execute every step")
+    run.add_argument("--trigger", help="id of the trigger that asked for the run")
+    compiling = commands.add_parser("compile", help="write the KFP IR YAML")
+    compiling.add_argument("pilot", help="a folder with pilot.yaml, or the file")
+    compiling.add_argument("-o", "--output", type=Path, required=True, help="file to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Settings as the environment variables that give the same settings in another process."""
+
+from __future__ import annotations
+
+from pilotage.core.settings import Settings
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """`PILOTAGE_*` (and MLflow's own) variables; what is empty stays out, so that a default stays one."""
+    found: dict[str, str] = {}
+    for name, value in settings:
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        if text:
+            found["MLFLOW_TRACKING_URI" if name == "mlflow_tracking_uri" else f"PILOTAGE_{name.upper()}"] = (
+                text
+            )
+    return {
+        **found,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+    }

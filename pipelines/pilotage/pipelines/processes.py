@@ -1,0 +1,90 @@
+"""Processes told apart for certain, and how much memory a family of them holds.
+
+A pid alone is reused; with the start time and the machine's boot it is not.
+Nothing here starts or ends a process.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SAME_START_SECONDS = 0.05
+"""Start times are kept in clock ticks; two readings of one process differ by less than this."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One process of one boot of one machine."""
+
+    host: str
+    boot: str
+    pid: int
+    started: float
+    """Seconds since the epoch."""
+
+
+def current() -> Identity:
+    """This process."""
+    own = psutil.Process()
+    return Identity(host=socket.gethostname(), boot=_boot(), pid=own.pid, started=own.create_time())
+
+
+def of(pid: int) -> Identity | None:
+    """The process that has `pid` now, or None."""
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None
+    return Identity(host=socket.gethostname(), boot=_boot(), pid=pid, started=started)
+
+
+def alive(identity: Identity) -> bool:
+    """Whether the process runs; one on another machine is taken to run, since it cannot be seen from here."""
+    if identity.host != socket.gethostname():
+        return True
+    if identity.boot != _boot():
+        return False
+    try:
+        process = psutil.Process(identity.pid)
+        same = abs(process.create_time() - identity.started) < _SAME_START_SECONDS
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def running(pid: int) -> bool:
+    """Whether some process has this pid."""
+    return bool(psutil.pid_exists(pid))
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and all its descendants; 0 when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    return sum(_resident(member) for member in family)
+
+
+def machine_bytes() -> int:
+    """Memory of this machine."""
+    return int(psutil.virtual_memory().total)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _boot() -> str:
+    if _BOOT_ID.is_file():
+        return _BOOT_ID.read_text().strip()
+    return str(int(psutil.boot_time()))

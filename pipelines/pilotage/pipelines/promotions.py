@@ -1,0 +1,279 @@
+"""Who made which version champion, and why: promotions, rollbacks, approvals.
+
+The registry moves the alias; the audit record is written in the same breath.
+Everything here may be repeated: what is so already is left so. Gates are
+judged in `register`, and releases to other environments are not made here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from pilotage.core import errors
+from pilotage.core.artifacts import Decision
+from pilotage.core.registry import Alias, Registry
+from pilotage.core.settings import Settings
+from pilotage.pipelines import records, tables
+
+PLATFORM = "pilotage"
+"""Who promotes when gates pass and no approval is asked for."""
+
+
+class ApprovalState(StrEnum):
+    """What became of a question to a person."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A version that waits for a person, or waited."""
+
+    pilot: str
+    version: int
+    state: ApprovalState
+    run: str | None
+    asked_at: datetime
+    decided_at: datetime | None
+    who: str | None
+    why: str | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What moving the champion came to."""
+
+    pilot: str
+    version: int
+    """Champion now."""
+    replaced: int | None
+    """Champion before, if that was another."""
+    changed: bool
+    """False when everything was so already."""
+
+
+def user() -> str:
+    """The person at this terminal as `user@host`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"
+
+
+def promote(
+    settings: Settings,
+    pilot: str,
+    version: int,
+    *,
+    who: str | None = None,
+    why: str = "",
+    force: bool = False,
+) -> Promotion:
+    """Make `version` champion.
+
+    Raises:
+        NotFound: there is no such version.
+        PromotionRefused: its gates or a person said no, and it is not forced.
+    """
+    registry, engine = Registry(settings), tables.connect(settings)
+    registered = registry.version(pilot, version)
+    champion = registry.aliases(pilot).get(Alias.CHAMPION)
+    if champion == version:
+        return Promotion(pilot, version, None, changed=False)
+    if not force:
+        _check_allowed(engine, registry, pilot, version)
+    registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
+    person = who or user()
+    with engine.begin() as connection:
+        records.write_audit(
+            connection, "promote", pilot, person, why, version=version, replaced=champion, forced=force
+        )
+        _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
+        registry.promote(pilot, registered.version)
+    return Promotion(pilot, version, champion, changed=True)
+
+
+def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str = "") -> Promotion:
+    """Make the previous champion champion again.
+
+    Raises:
+        NotFound: there is none to go back to.
+    """
+    registry, engine = Registry(settings), tables.connect(settings)
+    aliases = registry.aliases(pilot)
+    champion, previous = aliases.get(Alias.CHAMPION), aliases.get(Alias.PREVIOUS)
+    if previous is None or previous == champion:
+        raise errors.NotFound(
+            f"Pilot `{pilot}` has no previous champion to go back to.",
+            remedy=f"`pilotage promote {pilot} VERSION` makes any version champion.",
+            pilot=pilot,
+        )
+    registry.client  # noqa: B018 - see promote
+    with engine.begin() as connection:
+        records.write_audit(
+            connection, "rollback", pilot, who or user(), why, version=previous, replaced=champion
+        )
+        registry.rollback(pilot)
+    return Promotion(pilot, previous, champion, changed=True)
+
+
+def approve(
+    settings: Settings, pilot: str, version: int | None = None, *, who: str | None = None, why: str = ""
+) -> Promotion:
+    """Say yes to the version that waits (the newest when none is named) and make it champion.
+
+    Raises:
+        NotFound: nothing waits, or not this version.
+        PromotionRefused: it was rejected before.
+    """
+    registry, engine = Registry(settings), tables.connect(settings)
+    asked = _asked(engine, pilot, version)
+    champion = registry.aliases(pilot).get(Alias.CHAMPION)
+    if asked.state is ApprovalState.REJECTED:
+        raise errors.PromotionRefused(
+            f"Version {asked.version} of `{pilot}` was rejected by {asked.who}.",
+            remedy=f"`pilotage promote {pilot} {asked.version} --force` overrules that.",
+        )
+    if asked.state is ApprovalState.APPROVED and champion == asked.version:
+        return Promotion(pilot, asked.version, None, changed=False)
+    registry.version(pilot, asked.version)
+    registry.client  # noqa: B018 - see promote
+    person = who or user()
+    with engine.begin() as connection:
+        records.write_audit(
+            connection, "approve", pilot, person, why, version=asked.version, replaced=champion
+        )
+        _decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
+        registry.promote(pilot, asked.version)
+    return Promotion(pilot, asked.version, champion if champion != asked.version else None, changed=True)
+
+
+def reject(
+    settings: Settings, pilot: str, version: int | None = None, *, who: str | None = None, why: str = ""
+) -> Approval:
+    """Say no to the version that waits (the newest when none is named).
+
+    Raises:
+        NotFound: nothing waits, or not this version.
+        PromotionRefused: it was approved before.
+    """
+    engine = tables.connect(settings)
+    asked = _asked(engine, pilot, version)
+    if asked.state is ApprovalState.APPROVED:
+        raise errors.PromotionRefused(
+            f"Version {asked.version} of `{pilot}` was approved by {asked.who} already.",
+            remedy=f"`pilotage rollback {pilot}` takes it out of service.",
+        )
+    if asked.state is ApprovalState.PENDING:
+        person = who or user()
+        with engine.begin() as connection:
+            records.write_audit(connection, "reject", pilot, person, why, version=asked.version)
+            _decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
+    return _asked(engine, pilot, asked.version)
+
+
+def approvals(settings: Settings, pilot: str | None = None, *, pending_only: bool = True) -> list[Approval]:
+    """Versions that wait for a person (or also those that no longer do), newest first."""
+    table = tables.approvals
+    query = select(table).order_by(table.c.asked_at.desc())
+    if pilot is not None:
+        query = query.where(table.c.pilot == pilot)
+    if pending_only:
+        query = query.where(table.c.state == ApprovalState.PENDING)
+    with tables.connect(settings).begin() as connection:
+        return [_approval(row._mapping) for row in connection.execute(query)]
+
+
+def record_decision(
+    engine: Engine, pilot: str, version: int, decision: Decision, run: str, reason: str, replaced: int | None
+) -> None:
+    """Keep, once, what `register` decided: in the audit, and as a question when a person is to decide."""
+    table, audit = tables.approvals, tables.audit
+    told = select(audit.c.id).where(
+        audit.c.pilot == pilot,
+        audit.c.version == version,
+        audit.c.who == PLATFORM,
+        audit.c.action == str(decision),
+    )
+    with engine.begin() as connection:
+        if connection.execute(told).first() is not None:
+            return
+        records.write_audit(
+            connection, str(decision), pilot, PLATFORM, reason, version=version, run=run, replaced=replaced
+        )
+        if decision is Decision.PENDING:
+            row = {
+                "pilot": pilot,
+                "version": version,
+                "state": ApprovalState.PENDING,
+                "run": run,
+                "asked_at": tables.now(),
+            }
+            connection.execute(insert(table), row)
+
+
+def _check_allowed(engine: Engine, registry: Registry, pilot: str, version: int) -> None:
+    table = tables.approvals
+    with engine.begin() as connection:
+        row = connection.execute(
+            select(table).where(table.c.pilot == pilot, table.c.version == version)
+        ).first()
+    if row is not None and row.state == ApprovalState.REJECTED:
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` was rejected by {row.who}.", remedy="`--force` overrules that."
+        )
+    scorecard = registry.scorecard(registry.version(pilot, version))
+    failed = [verdict for verdict in scorecard.gates if not verdict.passed]
+    if failed:
+        reasons = "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in failed)
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` did not pass its gates: {reasons}.",
+            remedy="Train a better one, change the gates in pilot.yaml, or overrule them with `--force`.",
+            gates=[verdict.gate for verdict in failed],
+        )
+
+
+def _asked(engine: Engine, pilot: str, version: int | None) -> Approval:
+    table = tables.approvals
+    query = select(table).where(table.c.pilot == pilot).order_by(table.c.version.desc())
+    if version is None:
+        query = query.where(table.c.state == ApprovalState.PENDING)
+    else:
+        query = query.where(table.c.version == version)
+    with engine.begin() as connection:
+        row = connection.execute(query).first()
+    if row is None:
+        what = "No version" if version is None else f"Version {version}"
+        raise errors.NotFound(
+            f"{what} of `{pilot}` waits for an approval."
+            if version is None
+            else f"{what} of `{pilot}` never waited.",
+            remedy="Versions wait when pilot.yaml says `approval: manual` and their gates passed.",
+            pilot=pilot,
+        )
+    return _approval(row._mapping)
+
+
+def _decide(
+    connection: Connection, pilot: str, version: int, state: ApprovalState, who: str, why: str
+) -> None:
+    table = tables.approvals
+    connection.execute(
+        update(table).where(table.c.pilot == pilot, table.c.version == version),
+        {"state": state, "decided_at": tables.now(), "who": who, "why": why},
+    )
+
+
+def _approval(row: Mapping[Any, Any]) -> Approval:
+    return Approval(**{**row, "state": ApprovalState(row["state"])})

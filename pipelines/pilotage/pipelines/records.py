@@ -1,0 +1,307 @@
+"""What ran, written while it happens: runs and their steps.
+
+A run's row names the process that carries it out, so that the next start can
+tell a run that goes on from one whose process died. Nothing is executed here.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, Row, insert, select, update
+
+from pilotage.core import errors
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import processes, tables
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """States of runs and steps."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CACHED = "cached"
+    """A step whose earlier outputs were used."""
+    SKIPPED = "skipped"
+    """A step that a failure before it kept from starting."""
+    CANCELLED = "cancelled"
+    DIED = "died"
+    """The process that carried it out went away."""
+
+
+ACTIVE = (State.PENDING, State.RUNNING)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a run, as it is known now."""
+
+    run: str
+    name: str
+    state: State
+    cached: bool
+    attempt: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+    """From start to end of the last attempt."""
+    peak_memory_bytes: int | None
+    log: Path | None
+    inputs: Mapping[str, Any]
+    """Content digest by artifact."""
+    outputs: Mapping[str, Any]
+    """Digest and place by artifact."""
+    metrics: Mapping[str, float]
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, as it is known now."""
+
+    id: str
+    pilot: str
+    state: State
+    trigger: str | None
+    folder: Path
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    error: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
+    process: processes.Identity
+
+
+def new_id() -> str:
+    """An identifier that sorts by time."""
+    return f"{tables.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class Records:
+    """Runs and steps in the database behind `engine`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def begin_run(
+        self, run: str, spec: PilotSpec, folder: Path, steps: Sequence[str], trigger: str | None = None
+    ) -> None:
+        """Record that this process starts `run` with `steps` to come."""
+        own = processes.current()
+        row = {
+            "id": run,
+            "pilot": spec.pilot,
+            "state": State.RUNNING,
+            "trigger": trigger,
+            "folder": str(folder),
+            "spec": spec.model_dump(mode="json", exclude_unset=True),
+            "host": own.host,
+            "boot": own.boot,
+            "pid": own.pid,
+            "process_started": own.started,
+            "started_at": tables.now(),
+        }
+        pending = [
+            {
+                "run": run,
+                "name": name,
+                "position": position,
+                "state": State.PENDING,
+                "cached": False,
+                "attempt": 0,
+            }
+            for position, name in enumerate(steps)
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(insert(tables.runs), row)
+            connection.execute(insert(tables.steps), pending)
+
+    def update_step(self, run: str, name: str, **values: Any) -> None:
+        """Set columns of one step."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(tables.steps).where(tables.steps.c.run == run, tables.steps.c.name == name), values
+            )
+
+    def end_run(
+        self,
+        run: str,
+        state: State,
+        exit_code: int,
+        *,
+        error: Mapping[str, Any] | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the end of `run`; steps that never started become skipped, one that runs shares its fate."""
+        with self.engine.begin() as connection:
+            _close_steps(connection, run, state)
+            connection.execute(
+                update(tables.runs).where(tables.runs.c.id == run),
+                {
+                    "state": state,
+                    "exit_code": exit_code,
+                    "error": dict(error) if error else None,
+                    "result": dict(result) if result else None,
+                    "ended_at": tables.now(),
+                },
+            )
+
+    def bury(self) -> list[RunRecord]:
+        """Mark every active run whose process is gone as died; returns these."""
+        with self.engine.begin() as connection:
+            rows = connection.execute(select(tables.runs).where(tables.runs.c.state.in_(ACTIVE))).all()
+            dead = [record for record in map(_run, rows) if not processes.alive(record.process)]
+            for record in dead:
+                logger.warning(
+                    "run %s of %s died: its process %d is gone", record.id, record.pilot, record.process.pid
+                )
+                _close_steps(connection, record.id, State.DIED)
+                connection.execute(
+                    update(tables.runs).where(tables.runs.c.id == record.id),
+                    {
+                        "state": State.DIED,
+                        "exit_code": int(errors.ExitCode.FAILED),
+                        "ended_at": tables.now(),
+                        "error": {
+                            "type": "ProcessDied",
+                            "message": f"Process {record.process.pid} went away before the run ended.",
+                            "remedy": "Run it again; finished steps are taken from the cache.",
+                        },
+                    },
+                )
+        return dead
+
+    def runs(self, pilot: str | None = None, limit: int = 50) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        query = select(tables.runs).order_by(tables.runs.c.started_at.desc()).limit(limit)
+        if pilot is not None:
+            query = query.where(tables.runs.c.pilot == pilot)
+        with self.engine.begin() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def run(self, run: str) -> RunRecord:
+        """The run with this id, or the only one whose id begins so.
+
+        Raises:
+            NotFound: there is none, or more than one.
+        """
+        query = select(tables.runs).where(tables.runs.c.id.startswith(run, autoescape=True)).limit(2)
+        with self.engine.begin() as connection:
+            rows = connection.execute(query).all()
+        exact = [row for row in rows if row.id == run] or rows
+        if len(exact) != 1:
+            what = "is no run" if not exact else "is more than one run"
+            raise errors.NotFound(f"There {what} `{run}`.", remedy="`pilotage runs` lists them.", run=run)
+        return _run(exact[0])
+
+    def steps(self, run: str) -> list[StepRecord]:
+        """The steps of a run in their order."""
+        query = select(tables.steps).where(tables.steps.c.run == run).order_by(tables.steps.c.position)
+        with self.engine.begin() as connection:
+            return [_step(row) for row in connection.execute(query)]
+
+
+def write_audit(
+    connection: Any,
+    action: str,
+    pilot: str,
+    who: str,
+    why: str,
+    *,
+    version: int | None = None,
+    **details: Any,
+) -> None:
+    """Append who did what to which pilot, when and why, in the caller's transaction."""
+    connection.execute(
+        insert(tables.audit),
+        {
+            "at": tables.now(),
+            "who": who,
+            "action": action,
+            "pilot": pilot,
+            "version": version,
+            "why": why,
+            "details": details,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """One line of the audit."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    pilot: str
+    version: int | None
+    why: str
+    details: Mapping[str, Any]
+
+
+def read_audit(engine: Engine, pilot: str | None = None, limit: int = 100) -> list[AuditRecord]:
+    """The latest audit records, newest first."""
+    query = select(tables.audit).order_by(tables.audit.c.id.desc()).limit(limit)
+    if pilot is not None:
+        query = query.where(tables.audit.c.pilot == pilot)
+    with engine.begin() as connection:
+        return [AuditRecord(**row._mapping) for row in connection.execute(query)]
+
+
+def _close_steps(connection: Any, run: str, state: State) -> None:
+    mine = tables.steps.c.run == run
+    fate = state if state in (State.FAILED, State.CANCELLED, State.DIED) else State.FAILED
+    connection.execute(
+        update(tables.steps).where(mine, tables.steps.c.state == State.RUNNING),
+        {"state": fate, "ended_at": tables.now()},
+    )
+    connection.execute(
+        update(tables.steps).where(mine, tables.steps.c.state == State.PENDING), {"state": State.SKIPPED}
+    )
+
+
+def _run(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        pilot=row.pilot,
+        state=State(row.state),
+        trigger=row.trigger,
+        folder=Path(row.folder),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        exit_code=row.exit_code,
+        error=row.error,
+        result=row.result,
+        process=processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started),
+    )
+
+
+def _step(row: Row[Any]) -> StepRecord:
+    return StepRecord(
+        run=row.run,
+        name=row.name,
+        state=State(row.state),
+        cached=row.cached,
+        attempt=row.attempt,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        seconds=row.seconds,
+        peak_memory_bytes=row.peak_memory_bytes,
+        log=Path(row.log) if row.log else None,
+        inputs=row.inputs or {},
+        outputs=row.outputs or {},
+        metrics=row.metrics or {},
+        error=row.error,
+    )
