@@ -101,3 +101,13 @@ def test_no_module_has_a_name_that_says_nothing(repository: Path) -> None:
     assert [
         path for path, _ in modules(repository, *ROOMS) if vague & set(Path(path).with_suffix("").parts)
     ] == []
+
+
+def test_every_file_with_tests_is_collected(repository: Path) -> None:
+    missed = [
+        path
+        for path, source in modules(repository, "tests")
+        if any(name.startswith("test_") for name, _ in functions(source))
+        and not Path(path).name.startswith("test_")
+    ]
+    assert missed == [], "pytest collects `test_*.py`"
