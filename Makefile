@@ -46,12 +46,13 @@ check-lint: $(STAMP)
 
 check-types: $(STAMP)
 	$(BIN)/mypy
+	for pilot in pilots/*/; do MYPYPATH="$$pilot" $(BIN)/mypy "$$pilot"; done
 
 check-imports: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## Run the benchmarks and print what they measure
-	$(BIN)/python -m pytest tests/benchmarks -q -s $(ARGS)
+	$(BIN)/python -m pytest tests/benchmarks -q -s --timeout 1800 $(ARGS)
 
 lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \
