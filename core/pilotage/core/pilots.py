@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pilotage.core import errors
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import Misplaced, PilotSpec
 
 FILE_NAME = "pilot.yaml"
 
@@ -69,7 +69,9 @@ _Loader.add_implicit_resolver(
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
+    re.compile(
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"
+    ),
     list("-+.0123456789"),
 )
 
@@ -191,7 +193,8 @@ def _duplicates(node: yaml.Node, path: tuple[str, ...]) -> Iterator[Problem]:
 
 
 def _problem(root: yaml.Node, item: Any) -> Problem:
-    location = [str(part) for part in item["loc"]]
+    cause = item.get("ctx", {}).get("error")
+    location = [str(part) for part in (cause.location if isinstance(cause, Misplaced) else item["loc"])]
     if location[:2] == ["data", "source"] and len(location) > 2:
         del location[2]  # the tag of the union's branch, which no file says
     line, depth = _locate(root, location)

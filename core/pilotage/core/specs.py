@@ -15,7 +15,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from pilotage.core.durations import Duration
-from pilotage.core.metrics import BINARY_ONLY, GROUP_MEASURES, METRICS, REGRESSION, Measure, Task, task_of
+from pilotage.core.metrics import BINARY_ONLY, GROUP_MEASURES, METRICS, Measure, Task, task_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """A DNS-1123 label."""
@@ -28,6 +28,14 @@ class Model(BaseModel):
     """Base of all parts of a spec: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Misplaced(ValueError):
+    """A mistake that only the whole spec shows, and the key to which it belongs."""
+
+    def __init__(self, message: str, location: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.location = location
 
 
 class FeatureKind(StrEnum):
@@ -91,10 +99,11 @@ class PythonSource(Model):
 
 
 def _source_kind(value: object) -> str:
-    if isinstance(value, str):
-        return "files"
-    python = "python" in value if isinstance(value, dict) else isinstance(value, PythonSource)
-    return "python" if python else "sql"
+    if isinstance(value, dict):
+        return "python" if "python" in value else "sql"
+    if isinstance(value, PythonSource):
+        return "python"
+    return "sql" if isinstance(value, SqlSource) else "files"
 
 
 Source = Annotated[
@@ -344,15 +353,15 @@ class PilotSpec(Model):
 
     @model_validator(mode="after")
     def _coherent(self) -> PilotSpec:
-        task = self.data.task
-        if task is not None and task != task_of(self.goal.metric):
-            raise ValueError(f"`goal.metric` {self.goal.metric} is for {self.task}, `data.task` is {task}")
-        for gate in self.gates:
-            if gate.metric in METRICS and (gate.metric in REGRESSION) != (self.goal.metric in REGRESSION):
-                raise ValueError(f"the gate on {gate.metric} is not for {self.task}")
+        if self.data.task is not None and self.data.task != self.task:
+            message = f"{self.goal.metric} is for {self.task}, `data.task` is {self.data.task}"
+            raise Misplaced(message, ("goal", "metric"))
+        for index, gate in enumerate(self.gates):
+            if gate.metric in METRICS and task_of(gate.metric) != self.task:
+                raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
         metric = self.monitor.performance.metric
         if metric is not None and task_of(metric) != self.task:
-            raise ValueError(f"`monitor.performance.metric` {metric} is not for {self.task}")
+            raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
         return self
 
     @property

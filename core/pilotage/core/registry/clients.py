@@ -142,17 +142,18 @@ class Registry:
     @property
     def client(self) -> MlflowClient:
         """MLflow's client; the store is created and migrated when this is its first use."""
-        if self._client is None:
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-            import mlflow
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        import mlflow
 
-            mlflow.set_tracking_uri(self._settings.tracking)
-            mlflow.set_registry_uri(self._settings.tracking)
+        uri = self._settings.tracking
+        if mlflow.get_tracking_uri() != uri or mlflow.get_registry_uri() != uri:
+            with _unchanged_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+                mlflow.set_tracking_uri(uri)
+                mlflow.set_registry_uri(uri)
+        if self._client is None:
             with self._creating():
-                client = mlflow.MlflowClient(
-                    tracking_uri=self._settings.tracking, registry_uri=self._settings.tracking
-                )
+                client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
                 client.search_experiments(max_results=1)
                 client.search_registered_models(max_results=1)
             self._client = client
@@ -307,6 +308,18 @@ class Registry:
         with (self._settings.home / "mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def _unchanged_environment(*names: str) -> Iterator[None]:
+    """MLflow exports its addresses, which would then look like settings of the installation."""
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 class _ClientReader:

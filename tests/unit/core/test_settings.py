@@ -1,0 +1,57 @@
+"""Settings come from the environment, with defaults that keep everything in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotage.core import errors, settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("PILOTAGE_", "MLFLOW_TRACKING")):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_keep_everything_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = settings.load()
+    assert loaded.home == tmp_path / ".pilotage"
+    assert loaded.database == f"sqlite:///{tmp_path}/.pilotage/pilotage.db"
+    assert loaded.tracking == f"sqlite:///{tmp_path}/.pilotage/mlflow.db"
+    assert loaded.storage == str(tmp_path / ".pilotage")
+    assert loaded.allow_pickle == "own"
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTAGE_DATABASE_URL", "postgresql://db/pilotage")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    monkeypatch.setenv("PILOTAGE_TRUSTED_TYPES", "a.B, c.D,")
+    loaded = settings.load()
+    assert loaded.database == "postgresql://db/pilotage"
+    assert loaded.tracking == "http://127.0.0.1:5000"
+    assert loaded.trusted_types == ("a.B", "c.D")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PILOTAGE_ALLOW_PICKLE", "maybe"),
+        ("PILOTAGE_STEP_TIMEOUT_SECONDS", "0"),
+        ("PILOTAGE_STEP_RETRIES", "-1"),
+        ("PILOTAGE_ROW_SAMPLE", "2"),
+        ("PILOTAGE_FLUSH_SECONDS", "soon"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load()
+    assert name in str(caught.value)
+    assert value in str(caught.value)
+    assert caught.value.exit_code == 2

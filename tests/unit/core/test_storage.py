@@ -1,0 +1,101 @@
+"""A reader of the storage never sees half of anything, on disk or in an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from pilotage.core import errors, storage
+
+
+@pytest.fixture(params=["disk", "object store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> storage.Storage:
+    return storage.Storage(
+        str(tmp_path / "disk") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+    )
+
+
+def filled(folder: Path, text: str = "x") -> Path:
+    (folder / "part").mkdir()
+    (folder / "part" / "data.parquet").write_text(text)
+    (folder / storage.COMPLETE).write_text("{}")
+    return folder
+
+
+def test_a_file_reads_back_and_is_listed(place: storage.Storage) -> None:
+    place.write("windows/a/1/x.json", b"1")
+    place.write("windows/a/1/x.json", b"2")
+    assert place.read("windows/a/1/x.json") == b"2"
+    assert place.names("windows/a") == ["windows/a/1/x.json"]
+    assert place.names("windows/b") == []
+    place.delete("windows/a")
+    place.delete("windows/a")
+    assert not place.exists("windows/a/1/x.json")
+
+
+def test_a_missing_file_is_an_error_with_its_place(place: storage.Storage) -> None:
+    with pytest.raises(errors.NotFound, match="nowhere"):
+        place.read("nowhere/x")
+
+
+def test_a_published_folder_is_there_as_a_whole(place: storage.Storage, tmp_path: Path) -> None:
+    with place.staging() as folder:
+        place.publish(filled(folder), "snapshots/1")
+    assert place.published("snapshots/1")
+    fetched = place.fetch("snapshots/1", tmp_path / "cache")
+    assert (fetched / "part" / "data.parquet").read_text() == "x"
+
+
+def test_publishing_again_keeps_what_is_there(place: storage.Storage, tmp_path: Path) -> None:
+    for text in ("x", "y"):
+        with place.staging() as folder:
+            place.publish(filled(folder, text), "snapshots/1")
+    assert (place.fetch("snapshots/1", tmp_path) / "part" / "data.parquet").read_text() == "x"
+
+
+def test_an_unpublished_folder_is_not_fetched(place: storage.Storage, tmp_path: Path) -> None:
+    with pytest.raises(errors.NotFound):
+        place.fetch("snapshots/2", tmp_path)
+
+
+def test_staging_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
+    place = storage.Storage(str(tmp_path))
+    with contextlib.suppress(RuntimeError), place.staging() as folder:
+        filled(folder)
+        raise RuntimeError
+    assert place.names("") == []
+
+
+def test_an_unknown_kind_of_storage_is_a_wrong_setting() -> None:
+    with pytest.raises(errors.SettingsError, match="PILOTAGE_STORAGE_URL"):
+        storage.Storage("nosuch://x")
+
+
+def test_a_killed_writer_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    storage.write_file(path, b"old")
+    code = (
+        "import os, pathlib, sys; from pilotage.core import storage\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), 9)\n"
+        "storage.write_file(pathlib.Path(sys.argv[1]), b'new' * 10)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert ended.returncode == -9
+    assert path.read_bytes() == b"old"
+    assert storage.Storage(str(tmp_path)).names("") == ["x.json"]
+
+
+def test_a_failed_write_removes_its_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        storage.write_file(tmp_path / "x", b"1")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,84 @@
+"""Windows add up whatever the order, and their names sort by time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage.core import windows
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+COUNTS = st.lists(st.integers(0, 1000), min_size=3, max_size=3).map(tuple)
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> windows.Window:
+    start = START + timedelta(hours=draw(st.integers(0, 5)))
+    return windows.Window(
+        pilot="a",
+        version=1,
+        start=start,
+        end=start + timedelta(hours=1),
+        rows=draw(st.integers(0, 100)),
+        requests=draw(st.integers(0, 100)),
+        errors=draw(st.integers(0, 100)),
+        dropped=draw(st.integers(0, 100)),
+        features=draw(st.dictionaries(st.sampled_from("xyz"), COUNTS)),
+        score=draw(COUNTS | st.just(())),
+        prediction=draw(COUNTS | st.just(())),
+        latency=draw(COUNTS | st.just(())),
+        novel=draw(
+            st.dictionaries(st.sampled_from("xy"), st.dictionaries(st.text(max_size=2), st.integers(1, 9)))
+        ),
+        updated_at=start,
+    )
+
+
+@given(drawn(), drawn(), drawn())
+def test_merging_is_associative_and_commutative(
+    a: windows.Window, b: windows.Window, c: windows.Window
+) -> None:
+    assert a.merged(b) == b.merged(a)
+    assert a.merged(b).merged(c) == a.merged(b.merged(c))
+    assert windows.merge([a, b, c]) == windows.merge([c, a, b])
+
+
+@given(drawn())
+def test_a_window_reads_back_the_same(window: windows.Window) -> None:
+    assert windows.Window.model_validate_json(window.model_dump_json()) == window
+
+
+def test_windows_of_different_versions_do_not_add_up() -> None:
+    one = windows.Window(pilot="a", version=1, start=START, end=START, updated_at=START)
+    with pytest.raises(ValueError, match="do not add up"):
+        one.merged(one.model_copy(update={"version": 2}))
+
+
+def test_counts_of_different_cells_do_not_add_up() -> None:
+    one = windows.Window(pilot="a", version=1, start=START, end=START, updated_at=START, score=(1, 2))
+    with pytest.raises(ValueError, match="2 and 3 cells"):
+        one.merged(one.model_copy(update={"score": (1, 2, 3)}))
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)), st.sampled_from([60, 3600, 86400, 604800]))  # noqa: DTZ001
+def test_a_time_is_in_the_window_that_begins_before_it(time: datetime, seconds: int) -> None:
+    aware = time.replace(tzinfo=UTC)
+    start = windows.start_of(aware, timedelta(seconds=seconds))
+    assert start <= aware < start + timedelta(seconds=seconds)
+    assert start.timestamp() % seconds == 0
+
+
+def test_latencies_have_quantiles_within_a_quarter() -> None:
+    latency = tuple(windows.count_latencies([1.0] * 98 + [100.0, 200.0]).tolist())
+    window = windows.Window(pilot="a", version=1, start=START, end=START, updated_at=START, latency=latency)
+    assert window.latency_quantile(0.5) == pytest.approx(1.0, rel=0.25)
+    assert window.latency_quantile(0.99) == pytest.approx(100.0, rel=0.25)
+    assert window.model_copy(update={"latency": ()}).latency_quantile(0.5) is None
+
+
+def test_names_sort_by_time() -> None:
+    names = [windows.window_name("a", 1, START + timedelta(hours=hour), "r") for hour in range(30)]
+    assert names == sorted(names)
