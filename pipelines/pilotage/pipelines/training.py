@@ -10,22 +10,19 @@ kfp reads annotations as objects, so this is the one module without
 `from __future__ import annotations`.
 """
 
-import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler, dsl
+from google.protobuf import json_format
+from kfp import dsl
+from kfp.compiler import pipeline_spec_builder
 
 from pilotage.core import storage
 from pilotage.core.specs import PilotSpec
 
 BASE_IMAGE = "pilotage/components-python:0.1.0"
 """kfp's local runners want `python` in the name of an image that runs Python components."""
-STEPS = ("ingest", "validate", "train", "evaluate", "register")
-"""In the order in which they run."""
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
@@ -57,6 +54,7 @@ def train(
     pilot: str,
     folder: str,
     run: str,
+    job: str,
     snapshot: dsl.Input[dsl.Dataset],
     report: dsl.Input[dsl.Artifact],
     model: dsl.Output[dsl.Model],
@@ -65,7 +63,7 @@ def train(
     from pilotage.components import shells
 
     model.metadata.update(
-        shells.train(pilot, folder, run, snapshot=snapshot.path, report=report.path, out=model.path)
+        shells.train(pilot, folder, run or job, snapshot=snapshot.path, report=report.path, out=model.path)
     )
 
 
@@ -95,6 +93,7 @@ def register(
     pilot: str,
     folder: str,
     run: str,
+    job: str,
     snapshot: dsl.Input[dsl.Dataset],
     report: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
@@ -108,7 +107,7 @@ def register(
         shells.register(
             pilot,
             folder,
-            run,
+            run or job,
             snapshot=snapshot.path,
             report=report.path,
             model=model.path,
@@ -119,16 +118,22 @@ def register(
 
 
 @dsl.pipeline(name="training", description="From a pilot's data source to a version in the registry.")
-def training(pilot: str, folder: str = ".", run: str = dsl.PIPELINE_JOB_ID_PLACEHOLDER) -> None:
-    """The five steps; `pilot` is the spec as JSON, `folder` what its relative names are relative to."""
+def training(pilot: str, folder: str = ".", run: str = "") -> None:
+    """The five steps; `pilot` is the spec as JSON, `folder` what its relative names
+    are relative to, `run` names the run where it is not Kubeflow that does.
+    """
     found = ingest(pilot=pilot, folder=folder).outputs["snapshot"]
     checked = validate(pilot=pilot, folder=folder, snapshot=found).outputs["report"]
-    trained = train(pilot=pilot, folder=folder, run=run, snapshot=found, report=checked).outputs["model"]
+    job = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    trained = train(pilot=pilot, folder=folder, run=run, job=job, snapshot=found, report=checked).outputs[
+        "model"
+    ]
     scored = evaluate(pilot=pilot, folder=folder, snapshot=found, report=checked, model=trained)
     register(
         pilot=pilot,
         folder=folder,
         run=run,
+        job=job,
         snapshot=found,
         report=checked,
         model=trained,
@@ -143,13 +148,10 @@ def compiled(spec: PilotSpec | None = None, folder: Path | None = None) -> dict[
         defaults["pilot"] = spec.model_dump_json(exclude_unset=True)
     if folder is not None:
         defaults["folder"] = str(folder)
-    handle, name = tempfile.mkstemp(suffix=".json", prefix="training-")
-    os.close(handle)
-    try:
-        compiler.Compiler().compile(training, name, pipeline_parameters=defaults)
-        content: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
-    finally:
-        Path(name).unlink()
+    baked = pipeline_spec_builder.modify_pipeline_spec_with_override(
+        pipeline_spec=training.pipeline_spec, pipeline_name=None, pipeline_parameters=defaults
+    )
+    content: dict[str, Any] = json_format.MessageToDict(baked)
     return content
 
 

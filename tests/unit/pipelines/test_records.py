@@ -1,0 +1,176 @@
+"""Runs and steps as they are kept; a run whose process is gone is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from pilotage.core import errors, settings
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import locks, processes, records, tables
+from pilotage.pipelines.records import Records, State
+
+
+@pytest.fixture
+def store(installation: Settings):
+    engine = tables.connect(installation)
+    yield Records(engine)
+    engine.dispose()
+
+
+def _begin_elsewhere(
+    store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch, **changes: object
+) -> str:
+    name = records.new_id()
+    identity = dataclasses.replace(processes.current(), **changes)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "current", lambda: identity)
+        store.begin_run(name, spec, Path("/pilot"), ("ingest", "train"))
+    return name
+
+
+def test_a_run_is_readable_while_it_goes_on(store: Records, spec: PilotSpec):
+    store.begin_run("r1", spec, Path("/pilot"), ("ingest", "train"), trigger="t")
+    store.update_step("r1", "ingest", state=State.RUNNING, started_at=tables.now(), attempt=1)
+    run = store.run("r1")
+    assert (run.state, run.trigger, run.pilot, run.folder) == (State.RUNNING, "t", "small", Path("/pilot"))
+    assert [step.state for step in store.steps("r1")] == [State.RUNNING, State.PENDING]
+    assert run.started_at.tzinfo is not None
+
+
+def test_the_end_of_a_run_leaves_no_step_open(store: Records, spec: PilotSpec):
+    store.begin_run("r1", spec, Path("/pilot"), ("ingest", "train"))
+    store.update_step("r1", "ingest", state=State.RUNNING)
+    store.end_run("r1", State.CANCELLED, 1, error={"message": "stopped"})
+    assert [step.state for step in store.steps("r1")] == [State.CANCELLED, State.SKIPPED]
+    assert store.run("r1").error == {"message": "stopped"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        pytest.param({}, State.RUNNING, id="this-process"),
+        pytest.param({"pid": 2**22 + 1}, State.DIED, id="no-such-pid"),
+        pytest.param({"started": 1.0}, State.DIED, id="pid-used-again"),
+        pytest.param({"boot": "an-earlier-one"}, State.DIED, id="machine-restarted"),
+        pytest.param({"host": "elsewhere", "pid": 1}, State.RUNNING, id="another-machine"),
+    ],
+)
+def test_only_a_run_whose_process_is_gone_is_buried(store, spec, monkeypatch, changes, state: State):
+    name = _begin_elsewhere(store, spec, monkeypatch, **changes)
+    store.update_step(name, "ingest", state=State.RUNNING)
+    dead = store.bury()
+    assert [record.id for record in dead] == ([name] if state is State.DIED else [])
+    assert store.run(name).state is state
+    first = store.steps(name)[0].state
+    assert first is state
+    assert store.bury() == []
+
+
+def test_runs_come_newest_first_and_by_the_start_of_their_id(store: Records, spec: PilotSpec):
+    for name in ("20260101-1", "20260102-1", "20260103-1"):
+        store.begin_run(name, spec, Path("/pilot"), ("ingest",))
+    assert [run.id for run in store.runs("small", limit=2)] == ["20260103-1", "20260102-1"]
+    assert store.runs("another") == []
+    assert store.run("20260102").id == "20260102-1"
+    with pytest.raises(errors.NotFound, match="more than one run `2026`"):
+        store.run("2026")
+    with pytest.raises(errors.NotFound, match="no run `nope`"):
+        store.run("nope")
+
+
+def test_times_come_back_in_utc_whatever_zone_they_were_given_in(store: Records):
+    there = datetime(2026, 7, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
+    with store.engine.begin() as connection:
+        records.write_audit(connection, "test", "p", "me", "why")
+        connection.execute(tables.audit.update().values(at=there))
+    (line,) = records.read_audit(store.engine, "p")
+    assert line.at == there
+    assert line.at.utcoffset() == timedelta(0)
+
+
+def test_foreign_keys_and_wal_are_on(store: Records):
+    with store.engine.begin() as connection:
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def _write(home: str, number: int) -> None:
+    store = Records(tables.connect(settings.load(home=Path(home))))
+    for index in range(10):
+        with store.engine.begin() as connection:
+            connection.execute(
+                select(tables.audit)
+            ).all()  # a read before the write must not lose to another writer
+            values = {
+                "at": datetime.now(UTC),
+                "who": "x",
+                "action": "a",
+                "pilot": "p",
+                "why": "",
+                "details": {},
+            }
+            connection.execute(insert(tables.audit), {**values, "version": number * 100 + index})
+    store.engine.dispose()
+
+
+def test_several_processes_create_and_write_at_once(installation: Settings):
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write, args=(str(installation.home), number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    engine = tables.connect(installation)
+    with engine.begin() as connection:
+        assert len(connection.execute(select(tables.audit.c.id)).all()) == 30
+    engine.dispose()
+
+
+def test_one_run_of_a_pilot_at_a_time_and_the_error_names_it(installation: Settings):
+    with locks.run_lock(installation, "small", "r1"):
+        with locks.run_lock(installation, "other", "r2"):
+            pass
+        with (
+            pytest.raises(errors.RunActive, match="r1") as caught,
+            locks.run_lock(installation, "small", "r3"),
+        ):
+            pass
+        assert caught.value.details["run"] == "r1"
+    with locks.run_lock(installation, "small", "r4"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(installation: Settings):
+    script = f"""
+from pilotage.core import settings
+from pilotage.pipelines import locks
+import time
+with locks.run_lock(settings.load(home={str(installation.home)!r}), "small", "r1"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(errors.RunActive), locks.run_lock(installation, "small", "r2"):
+        pass
+    holder.kill()
+    holder.communicate()
+    with locks.run_lock(installation, "small", "r3"):
+        pass
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y"])
+def test_a_database_that_cannot_be_used_is_named(url: str, tmp_path: Path):
+    with pytest.raises(errors.SettingsError, match="PILOTAGE_DATABASE_URL"):
+        tables.connect(settings.load(home=tmp_path, database_url=url))
