@@ -125,7 +125,7 @@ class Cache:
         """
         if step not in self._contexts:
             if step == "ingest":
-                self._contexts[step] = self._fingerprint()
+                self._contexts[step] = self._source()
             elif step == "validate":
                 self._contexts[step] = self._other_champion(inputs.get("snapshot", ""))
             elif step in ("evaluate", "register"):
@@ -133,6 +133,13 @@ class Cache:
             else:
                 self._contexts[step] = ""
         return self._contexts[step]
+
+    def _source(self) -> str | None:
+        try:
+            return self._fingerprint()
+        except errors.PilotageError as error:  # ingest meets the same trouble and reports it
+            logger.info("the source has no fingerprint: %s", error)
+            return None
 
     def _other_champion(self, snapshot: str) -> str:
         """The champion's snapshot, unless it is the one at hand."""

@@ -7,9 +7,12 @@ is raised. How steps are executed is the runner's business.
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
+_WITHOUT_CLIENT = "_KFP_RUNTIME"
+"""What kfp sets in the processes of steps."""
 STEPS = ("ingest", "validate", "train", "evaluate", "register")
 
 
@@ -207,6 +212,7 @@ def _carry_out(spec: PilotSpec, folder: Path, settings: Settings, journal: Journ
     try:
         if cache.find("ingest", {}) is None:
             workers.start()  # steps will run: let their imports begin before kfp's
+        _import_kfp()
         from pilotage.pipelines import training
         from pilotage.pipelines.local import LocalRunner
 
@@ -214,6 +220,16 @@ def _carry_out(spec: PilotSpec, folder: Path, settings: Settings, journal: Journ
         LocalRunner(settings, journal, cache, workers).run(pipeline, {"run": journal.run})
     finally:
         workers.stop()
+
+
+def _import_kfp() -> None:
+    """Import kfp without its API client, which takes as long as all else and is not needed here."""
+    if "kfp" not in sys.modules:
+        os.environ[_WITHOUT_CLIENT] = "true"
+        try:
+            importlib.import_module("kfp")
+        finally:
+            del os.environ[_WITHOUT_CLIENT]
 
 
 def _result(

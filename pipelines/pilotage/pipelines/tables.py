@@ -32,6 +32,7 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
 from pilotage.core import errors
@@ -174,7 +175,8 @@ def connect(settings: Settings) -> Engine:
         url = make_url(settings.database)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, json_serializer=_json)
+        pool = NullPool if url.get_backend_name() == "sqlite" else None  # an SQLite connection costs nothing
+        engine = create_engine(url, json_serializer=_json, poolclass=pool)
     except Exception as error:
         raise errors.SettingsError(
             f"The database `{settings.database_url or settings.database}` cannot be used: {error}.",
