@@ -14,7 +14,9 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -119,6 +121,29 @@ class Storage:
         found = (str(name)[len(self._root) + 1 :] for name in self._files.find(path))
         return sorted(name for name in found if not name.rsplit("/", 1)[-1].startswith("."))
 
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """Finished files below folder `prefix` by name, each with a text that changes with the file."""
+        path = f"{self._root}/{prefix}".rstrip("/")
+        if not self._files.exists(path):
+            return {}
+        if not self.local:
+            self._files.invalidate_cache(path)
+        found = self._files.find(path, detail=True).items()
+        stamps = {str(name)[len(self._root) + 1 :]: _stamp(entry) for name, entry in sorted(found)}
+        return {name: stamp for name, stamp in stamps.items() if not name.rsplit("/", 1)[-1].startswith(".")}
+
+    def modified_at(self, name: str) -> datetime:
+        """When file `name` was written last.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        try:
+            time: datetime = self._files.modified(f"{self._root}/{name}")
+        except FileNotFoundError as error:
+            raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A new local folder to fill before `publish`; removed afterwards if it was not published."""
@@ -181,3 +206,11 @@ class Storage:
         paths.sort(key=lambda path: path.name == COMPLETE)
         for path in paths:
             self._files.put_file(str(path), f"{self._root}/{name}/{path.relative_to(folder).as_posix()}")
+
+
+_STAMPED = ("size", "mtime", "ino", "etag", "ETag", "LastModified", "last_modified", "updated", "created")
+"""What file systems call the parts of an entry that change when its content is replaced."""
+
+
+def _stamp(entry: dict[str, Any]) -> str:
+    return " ".join(str(entry[key]) for key in _STAMPED if key in entry)
