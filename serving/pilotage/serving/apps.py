@@ -1,0 +1,156 @@
+"""The HTTP shell: a FastAPI application around a service.
+
+What every request has in common is here: timing and counting, and turning each
+error into a problem document. `create_app` needs no server, so that tests and
+other ASGI servers can use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pilotage.core import errors
+from pilotage.core.pilots import Pilot
+from pilotage.core.settings import Settings
+from pilotage.serving import problems, routes, schemas
+from pilotage.serving.limits import Limits
+from pilotage.serving.problems import Problem
+from pilotage.serving.services import Service
+
+logger = logging.getLogger(__name__)
+
+_UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
+_DESCRIBED = (
+    schemas.PredictRequest,
+    schemas.InvocationsRequest,
+    schemas.InferRequest,
+    schemas.LabelsRequest,
+    schemas.ProblemDocument,
+)
+
+
+def create_app(pilot: Pilot, settings: Settings, *, limits: Limits | None = None) -> FastAPI:
+    """The model server of `pilot` as an ASGI application; its lifespan loads the champion and follows it.
+
+    Raises:
+        SettingsError: the storage cannot be opened.
+    """
+    service = Service(pilot, settings, limits or Limits())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(service.start)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.stop)
+
+    app = FastAPI(
+        title=f"Pilotage: {pilot.name}",
+        description=pilot.spec.description,
+        version=metadata.version("pilotage"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(routes.build(service))
+    app.add_exception_handler(Problem, _answer_error)
+    app.add_exception_handler(errors.PilotageError, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_middleware(_Watch, service=service)
+    app.openapi = _described(app)  # type: ignore[method-assign]
+    return app
+
+
+async def _answer_error(_: Request, error: Exception) -> Response:
+    return _response(problems.of(error))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses: unknown paths and methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    status = HTTPStatus(error.status_code)
+    path = request.url.path[:200]
+    detail = {
+        HTTPStatus.NOT_FOUND: f"There is nothing at `{path}`; `/docs` lists what there is.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"`{path}` does not take {request.method[:20]}.",
+    }.get(status, status.description)
+    kind = status.phrase.lower().replace(" ", "-")
+    response = _response(Problem(status, kind, detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _response(problem: Problem) -> Response:
+    return Response(problem.body(), int(problem.status), problem.headers, problems.MEDIA_TYPE)
+
+
+def _described(app: FastAPI) -> Any:
+    """The application's own OpenAPI document, with the schemas of the bodies that codecs read."""
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = build()
+        parts = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in _DESCRIBED:
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts.update(schema.pop("$defs", {}))
+            parts[model.__name__] = schema
+        return document
+
+    return openapi
+
+
+class _Watch:
+    """Counts and times every request, and answers the errors that nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+        started = time.perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-content-type-options", b"nosniff"))
+            await send(message)
+
+        meters = self._service.meters
+        meters.in_flight.inc()
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if not status:
+                await _response(problems.of(error))(scope, receive, watched)
+        finally:
+            meters.in_flight.dec()
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", _UNMATCHED)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._service.meters.requests.labels(route, method, str(status)).inc()
+        self._service.meters.seconds.labels(route).observe(seconds)
+        if route in routes.PREDICTING and not 200 <= status < 300:
+            self._service.refused()

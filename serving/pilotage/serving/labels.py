@@ -1,0 +1,88 @@
+"""Labels that came late, kept until the monitor joins them to logged rows by id.
+
+A batch is stored under the digest of its content, so that one sent twice is
+stored once. Whether an id was ever served is not checked: labels may be early.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pilotage.core import errors, windows
+from pilotage.core.features import category_text
+from pilotage.core.storage import Storage
+
+_IDS = "text or a whole number"
+_LABELS = "text, a number or a boolean"
+
+
+def id_text(value: Any, position: int, role: str = "id") -> str:
+    """The text that stands for an id.
+
+    Raises:
+        RequestError: it is neither text nor a whole number.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    shown = repr(value)[:60]
+    raise errors.RequestError(
+        f"Row {position}: {role} is {shown}, expected {_IDS}.", row=position, feature=role
+    )
+
+
+def label_text(value: Any, position: int) -> str:
+    """The text that stands for a label: a class as predictions spell it, or a number.
+
+    Raises:
+        RequestError: it is missing or of another kind.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if isinstance(value, (str, bool, int, float)) and finite:
+        return category_text(value) or ""
+    raise errors.RequestError(
+        f"Row {position}: label is {repr(value)[:60]}, expected {_LABELS}.",
+        remedy="Leave out rows whose label is not known yet.",
+        row=position,
+    )
+
+
+def store_labels(storage: Storage, pilot: str, ids: Sequence[Any], labels: Sequence[Any]) -> int:
+    """Keep one batch of labels durably; returns how many. The same batch again changes nothing.
+
+    Args:
+        storage: where windows are.
+        pilot: name of the pilot.
+        ids: text or whole numbers, one for each label.
+        labels: classes or numbers.
+
+    Raises:
+        RequestError: the lists differ in length, or a value is of another kind; names the position.
+    """
+    if len(ids) != len(labels):
+        raise errors.RequestError(
+            f"There are {len(ids)} ids and {len(labels)} labels, expected as many of each."
+        )
+    keys = [id_text(value, position) for position, value in enumerate(ids)]
+    values = [label_text(value, position) for position, value in enumerate(labels)]
+    if not keys:
+        return 0
+    content = json.dumps([keys, values], ensure_ascii=True, separators=(",", ":")).encode()
+    name = windows.labels_name(pilot, hashlib.sha256(content).hexdigest())
+    if not storage.exists(name):
+        table = pa.table({"id": pa.array(keys, pa.string()), "label": pa.array(values, pa.string())})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        storage.write(name, sink.getvalue().to_pybytes())
+    return len(keys)

@@ -1,0 +1,125 @@
+"""Problem documents (RFC 9457): how the server says over HTTP what went wrong.
+
+The one place where an error of the tree meets an HTTP status. A document
+carries the error's message, remedy and details, never a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from pilotage.core import errors
+
+MEDIA_TYPE = "application/problem+json"
+_STANDARD = ("type", "title", "status", "detail")
+
+
+class Problem(Exception):
+    """A request that ends in a problem document with `status`."""
+
+    def __init__(self, status: HTTPStatus, kind: str, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        """Last part of the document's `type`, a URN."""
+        self.detail = detail
+        self.members = members
+        """Further members, such as the position of a row."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that go with the document."""
+        return {"Retry-After": "1"} if self.status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+    def document(self) -> dict[str, Any]:
+        """The document; `error` repeats the detail, where inference protocol clients look for it."""
+        members = {name: value for name, value in self.members.items() if name not in _STANDARD}
+        return {
+            "type": f"urn:pilotage:problem:{self.kind}",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            "error": self.detail,
+            **members,
+        }
+
+    def body(self) -> bytes:
+        """The document in JSON."""
+        return orjson.dumps(self.document(), default=str, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+_KINDS: Mapping[type[errors.PilotageError], tuple[HTTPStatus, str]] = {
+    errors.RequestError: (HTTPStatus.UNPROCESSABLE_ENTITY, "wrong-request"),
+    errors.NotFound: (HTTPStatus.NOT_FOUND, "not-found"),
+    errors.Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+}
+
+
+def of(error: Exception) -> Problem:
+    """The problem that `error` stands for; one that is not foreseen tells nothing of the inside."""
+    if isinstance(error, Problem):
+        return error
+    for kind, (status, name) in _KINDS.items():
+        if isinstance(error, kind):
+            return Problem(status, name, str(error), **error.details)
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "The server failed on this request; its log says why.",
+    )
+
+
+def malformed(detail: str) -> Problem:
+    """The body is not what its content type says."""
+    return Problem(HTTPStatus.BAD_REQUEST, "malformed", detail)
+
+
+def not_found(detail: str) -> Problem:
+    """There is no such route, model or version here."""
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", detail)
+
+
+def not_ready(reason: str) -> Problem:
+    """No model can answer yet."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", reason)
+
+
+def overloaded(pending: int) -> Problem:
+    """More requests wait than the server lets wait."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", f"{pending} requests are waiting already; try again."
+    )
+
+
+def too_large(limit: int) -> Problem:
+    """The body is larger than the server reads."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        f"The body is larger than {limit:,} bytes. Send the rows in several requests.",
+        limit=limit,
+    )
+
+
+def too_many(what: str, count: int, limit: int) -> Problem:
+    """The body has more rows or labels than the server takes at once."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-many-rows",
+        f"The request has {count:,} {what}, at most {limit:,} are taken. Send them in several requests.",
+        limit=limit,
+    )
+
+
+def unsupported(content_type: str, expected: str) -> Problem:
+    """The content type is not one that the route reads."""
+    given = f"`{content_type[:100]}`" if content_type else "missing"
+    return Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        f"The content type is {given}, expected {expected} in UTF-8.",
+    )

@@ -1,0 +1,341 @@
+"""Windows and the row log of one server process, written beside the requests and never in their way.
+
+A request leaves one item on a bounded queue; a thread counts what is there,
+batch by batch, and flushes it. When the thread cannot keep up, or the storage
+does not answer, rows are dropped, counted and reported. What the counts mean is
+the monitor's question.
+
+A row belongs to the window of its event time where the pilot has one, else of
+its arrival; a request to that of its latest row; an error, which has no rows,
+to the window that was counted last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pilotage.core import windows
+from pilotage.core.features import Columns, category_text
+from pilotage.core.metrics import Task
+from pilotage.core.models import Prediction
+from pilotage.core.settings import Settings
+from pilotage.core.storage import Storage
+from pilotage.core.windows import Window
+from pilotage.serving import tallies
+from pilotage.serving.champions import Live
+from pilotage.serving.tallies import RowLog, Tally
+
+logger = logging.getLogger(__name__)
+
+OPEN_WINDOWS = 64
+"""Windows kept in memory; the one that was touched least recently is written and let go."""
+FARTHEST_AHEAD = timedelta(days=366)
+"""An event time beyond this, or before 1970, is taken for a mistake and replaced by the arrival time."""
+_TICK_SECONDS = 0.2
+_LOG_SECONDS = 30.0
+_MOST_UNWRITTEN = 10 * tallies.SEGMENT_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request that was answered."""
+
+    live: Live
+    rows: int
+    columns: Columns
+    ids: list[str | None] | None
+    times: npt.NDArray[np.datetime64] | None
+    prediction: Prediction
+    latency_ms: float
+    arrived: datetime
+
+
+@dataclass(slots=True)
+class _Open:
+    """A window in memory."""
+
+    tally: Tally
+    log: RowLog
+    dirty: bool = False
+
+
+class Recorder:
+    """Counts what one process serves, by version and window."""
+
+    def __init__(
+        self,
+        pilot: str,
+        length: timedelta,
+        settings: Settings,
+        storage: Storage,
+        capacity: int,
+        *,
+        on_drop: Callable[[int], None] = lambda rows: None,
+        on_flush: Callable[[bool], None] = lambda ok: None,
+    ) -> None:
+        self.replica = replica_id()
+        self._pilot = pilot
+        self._length = length
+        self._settings = settings
+        self._storage = storage
+        self._capacity = capacity
+        self._on_drop = on_drop
+        self._on_flush = on_flush
+        self._lock = threading.Lock()
+        self._queue: deque[Served] = deque()
+        self._waiting = 0
+        self._dropped: dict[int, tuple[Live, int]] = {}
+        self._errors: dict[int, tuple[Live, int]] = {}
+        self._open: OrderedDict[tuple[int, datetime], _Open] = OrderedDict()
+        self._latest: dict[int, datetime] = {}
+        self._complained = -_LOG_SECONDS
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    # -- the request's side -------------------------------------------------
+
+    def record(self, item: Served) -> None:
+        """Take an answered request to count later; dropped, and counted as such, when too many wait."""
+        with self._lock:
+            if self._waiting + item.rows > self._capacity:
+                _, before = self._dropped.get(item.live.version, (item.live, 0))
+                self._dropped[item.live.version] = item.live, before + item.rows
+                dropped = True
+            else:
+                self._queue.append(item)
+                self._waiting += item.rows
+                dropped = False
+        if dropped:
+            self._on_drop(item.rows)
+
+    def refuse(self, live: Live) -> None:
+        """Count a request that failed or was refused."""
+        with self._lock:
+            _, before = self._errors.get(live.version, (live, 0))
+            self._errors[live.version] = live, before + 1
+
+    # -- the thread's side --------------------------------------------------
+
+    def start(self) -> None:
+        """Begin counting."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Count and write all that is left, and end."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.drain()
+        self.flush()
+
+    def _run(self) -> None:
+        tick = min(_TICK_SECONDS, self._settings.flush_seconds)
+        flushed = time.monotonic()
+        while not self._stopped.wait(tick):
+            try:
+                self.drain()
+                if time.monotonic() - flushed >= self._settings.flush_seconds:
+                    self.flush()
+                    flushed = time.monotonic()
+            except Exception:
+                logger.exception("the recorder failed on a batch and goes on")
+
+    def drain(self) -> None:
+        """Count everything on the queue."""
+        with self._lock:
+            items, self._queue = list(self._queue), deque()
+            self._waiting = 0
+            errors, self._errors = self._errors, {}
+            dropped, self._dropped = self._dropped, {}
+        by_version: dict[int, list[Served]] = {}
+        for item in items:
+            by_version.setdefault(item.live.version, []).append(item)
+        for part in by_version.values():
+            try:
+                self._count(part)
+            except Exception as error:
+                self._lose(part[0].live, sum(item.rows for item in part), error)
+        for live, count in errors.values():
+            self._current(live).tally.errors += count
+        for live, count in dropped.values():
+            self._current(live).tally.dropped += count
+            self._complain("%d rows were dropped: counting cannot keep up", count)
+
+    def _lose(self, live: Live, rows: int, error: Exception) -> None:
+        """Give up rows that could not be counted, and say so where drops are reported."""
+        logger.error("%d rows could not be counted", rows, exc_info=error)
+        self._on_drop(rows)
+        self._current(live).tally.dropped += rows
+
+    def _count(self, items: Sequence[Served]) -> None:
+        """Count requests that one version answered, window by window."""
+        live = items[0].live
+        times = np.concatenate([_times(item) for item in items])
+        starts = self._starts(times)
+        columns = {name: np.concatenate([item.columns[name] for item in items]) for name in items[0].columns}
+        scores = np.concatenate([item.prediction.score for item in items])
+        predicted = _predicted(items, live)
+        for start in np.unique(starts):
+            rows = starts == start
+            part = self._window(live, _aware(start))
+            part.tally.add_rows(
+                {name: column[rows] for name, column in columns.items()}, scores[rows], predicted[rows]
+            )
+        self._count_requests(live, items, starts)
+        self._log(live, items, times, starts, scores, predicted)
+
+    def _count_requests(
+        self, live: Live, items: Sequence[Served], starts: npt.NDArray[np.datetime64]
+    ) -> None:
+        latencies: dict[datetime, list[float]] = {}
+        row = 0
+        for item in items:
+            latest = _aware(starts[row : row + item.rows].max())
+            latencies.setdefault(latest, []).append(item.latency_ms)
+            row += item.rows
+        for start, milliseconds in latencies.items():
+            self._window(live, start).tally.add_requests(milliseconds)
+        newest = max(latencies)
+        self._latest[live.version] = max(newest, self._latest.get(live.version, newest))
+
+    def _log(
+        self,
+        live: Live,
+        items: Sequence[Served],
+        times: npt.NDArray[np.datetime64],
+        starts: npt.NDArray[np.datetime64],
+        scores: npt.NDArray[np.float64],
+        predicted: npt.NDArray[Any],
+    ) -> None:
+        """Put the sampled rows with ids into the row logs of their windows."""
+        ids = [value for item in items for value in (item.ids or [None] * item.rows)]
+        kept = tallies.sampled(ids, self._settings.row_sample)
+        if not kept.any():
+            return
+        shares = [item.prediction.probabilities for item in items]
+        probabilities = None
+        if all(share is not None for share in shares):
+            probabilities = np.concatenate([share for share in shares if share is not None])
+        for start in np.unique(starts[kept]):
+            rows = np.flatnonzero(kept & (starts == start))
+            table = tallies.row_table(
+                [str(ids[row]) for row in rows],
+                times[rows],
+                predicted[rows].tolist(),
+                scores[rows],
+                None if probabilities is None else probabilities[rows],
+            )
+            self._window(live, _aware(start)).log.add(table)
+
+    def _starts(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+        """Start of each time's window, as `pilotage.core.windows.start_of` has it."""
+        length = int(self._length.total_seconds() * 1e6)
+        micros = times.astype(np.int64)
+        return (micros // length * length).astype("datetime64[us]")
+
+    def _current(self, live: Live) -> _Open:
+        """The window that what has no time of its own is counted in."""
+        start = self._latest.get(live.version) or windows.start_of(datetime.now(UTC), self._length)
+        return self._window(live, start)
+
+    def _window(self, live: Live, start: datetime) -> _Open:
+        key = (live.version, start)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = self._opened(live, start)
+        self._open.move_to_end(key)
+        found.dirty = True
+        return found
+
+    def _opened(self, live: Live, start: datetime) -> _Open:
+        """A window to count in, going on from this replica's own file when it was let go before."""
+        while len(self._open) >= OPEN_WINDOWS:
+            _, oldest = self._open.popitem(last=False)
+            if not self._write(oldest):
+                self._on_drop(oldest.tally.rows)
+        tally = Tally(live.profile, live.features, live.version, start, self._length)
+        name = windows.window_name(self._pilot, live.version, start, self.replica)
+        sequence = 0
+        if self._storage.exists(name):
+            tally.resume(Window.model_validate_json(self._storage.read(name)))
+            segments = self._storage.names(name.rsplit("/", 1)[0])
+            sequence = sum(f"/rows-{self.replica}-" in segment for segment in segments)
+        return _Open(tally, RowLog(self._pilot, live.version, start, self.replica, sequence))
+
+    # -- writing ------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write every window that changed; what cannot be written is kept and tried again."""
+        written = [self._write(part) for part in self._open.values()]
+        self._on_flush(all(written))
+
+    def _write(self, part: _Open) -> bool:
+        if not part.dirty:
+            return True
+        tally = part.tally
+        try:
+            part.log.flush(self._storage)
+            name = windows.window_name(self._pilot, tally.version, tally.start, self.replica)
+            self._storage.write(name, tally.window(self._pilot).model_dump_json().encode())
+        except Exception as error:
+            self._complain("windows could not be written, keeping them: %s", error)
+            if part.log.waiting > _MOST_UNWRITTEN:
+                rows = part.log.forget()
+                tally.dropped += rows
+                self._on_drop(rows)
+            return False
+        part.dirty = False
+        return True
+
+    def _complain(self, message: str, argument: object) -> None:
+        """Warn, but not more often than every half minute."""
+        now = time.monotonic()
+        if now - self._complained >= _LOG_SECONDS:
+            self._complained = now
+            logger.warning(message, argument)
+
+
+def replica_id() -> str:
+    """A name for this process's files that no other process, here or elsewhere, ever has."""
+    host = re.sub(r"[^a-zA-Z0-9]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _times(item: Served) -> npt.NDArray[np.datetime64]:
+    """When each row happened, in UTC; the arrival where it does not say or cannot be true."""
+    arrived = np.datetime64(item.arrived.replace(tzinfo=None), "us")
+    if item.times is None:
+        return np.full(item.rows, arrived)
+    latest = np.datetime64((item.arrived + FARTHEST_AHEAD).replace(tzinfo=None), "us")
+    believable = (item.times >= np.datetime64(0, "us")) & (item.times <= latest)
+    return np.where(believable, item.times, arrived)
+
+
+def _predicted(items: Sequence[Served], live: Live) -> npt.NDArray[Any]:
+    """Predictions as the row log spells them: classes as categories are, numbers in full."""
+    values = [value for item in items for value in item.prediction.predictions.tolist()]
+    column = np.empty(len(values), dtype=object)
+    if live.model.task is Task.REGRESSION:
+        column[:] = [repr(float(value)) for value in values]
+    else:
+        column[:] = [category_text(value) for value in values]
+    return column
+
+
+def _aware(time: np.datetime64) -> datetime:
+    found: datetime = time.astype("datetime64[us]").item()
+    return found.replace(tzinfo=UTC)

@@ -1,0 +1,127 @@
+"""The bodies of requests and answers as OpenAPI describes them.
+
+Only for the description: requests are read by the codecs, which are faster and
+name the row that is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Value = str | bool | int | float | None
+Id = str | int | None
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+
+class PredictRequest(_Document):
+    rows: list[dict[str, Any]]
+    """One object for each row, with a value or null for every feature; other keys are ignored."""
+    ids: list[Id] | None = None
+    """Text or whole numbers, to which labels refer later; taken from the pilot's key when left out."""
+
+
+class Predictions(_Document):
+    model: str
+    version: int
+    ids: list[str | None] | None
+    predictions: list[Value]
+    probabilities: list[list[float]] | None = None
+    """For classification: by row, in the order of `classes`."""
+    classes: list[Value] | None = None
+
+
+class LabelsRequest(_Document):
+    ids: list[Id]
+    labels: list[Value]
+
+
+class Stored(_Document):
+    stored: int
+    """Labels that are kept durably."""
+
+
+class Split(_Document):
+    columns: list[str]
+    data: list[list[Value]]
+    index: list[Any] | None = None
+
+
+class InvocationsRequest(_Document):
+    """Exactly one of the keys."""
+
+    dataframe_split: Split | None = None
+    dataframe_records: list[dict[str, Value]] | None = None
+    instances: list[Any] | None = None
+    inputs: dict[str, list[Value]] | list[Any] | None = None
+
+
+class InvocationsAnswer(_Document):
+    predictions: list[Value]
+
+
+class Tensor(_Document):
+    name: str
+    shape: list[int]
+    datatype: str
+    """BYTES, BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64."""
+    data: list[Any]
+    parameters: dict[str, Any] | None = None
+
+
+class OutputName(BaseModel):
+    name: str
+
+
+class InferRequest(_Document):
+    id: str | None = None
+    inputs: list[Tensor]
+    """One for each feature."""
+    outputs: list[OutputName] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferAnswer(_Document):
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[Tensor]
+
+
+class TensorMetadata(_Document):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(_Document):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(_Document):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457; further members say which row, feature or key is wrong."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
+    type: str
+    """A URN that names the kind of problem."""
+    title: str
+    status: int
+    detail: str
+    error: str
+    """The detail again, where inference protocol clients look for it."""
+    row: int | None = Field(default=None, description="Position of the row that is wrong, from 0")
+    feature: str | None = None

@@ -1,0 +1,215 @@
+"""Counts of one window while it is open, and its part of the row log.
+
+Both are cumulative and rewritten whole under the same name, so a flush that is
+repeated, or that fails and is tried again, does no harm. When to flush and
+which rows belong here is the recorder's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pilotage.core import profiles, windows
+from pilotage.core.artifacts import Feature
+from pilotage.core.features import Columns
+from pilotage.core.profiles import CategoryProfile, ReferenceProfile
+from pilotage.core.storage import Storage
+from pilotage.core.windows import Window
+
+SEGMENT_ROWS = 10_000
+"""Rows of a log segment that is full; until then it is rewritten with each flush."""
+NOVEL_KEPT = 20
+"""Unseen values of a feature that a window names."""
+_NOVEL_FOLLOWED = 200
+_NOVEL_LENGTH = 100
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("time", pa.timestamp("us", tz="UTC")),
+        ("prediction", pa.string()),
+        ("score", pa.float64()),
+        ("probabilities", pa.list_(pa.float64())),
+    ]
+)
+"""As `pilotage.core.windows.rows_name` promises it."""
+
+
+class Tally:
+    """What this replica counted in one window of one version."""
+
+    def __init__(
+        self,
+        profile: ReferenceProfile,
+        features: dict[str, Feature],
+        version: int,
+        start: datetime,
+        length: timedelta,
+    ) -> None:
+        self.version = version
+        self.start = start
+        self.end = start + length
+        self.rows = self.requests = self.errors = self.dropped = 0
+        self._profile = profile
+        self._features = features
+        self._counts = {name: np.zeros(part.cells, np.int64) for name, part in profile.features.items()}
+        self._score = np.zeros(profile.score.cells, np.int64)
+        prediction = profile.prediction
+        self._prediction = np.zeros(prediction.cells if prediction else 0, np.int64)
+        self._latency = np.zeros(len(windows.LATENCY_EDGES_MS) + 1, np.int64)
+        self._novel: dict[str, Counter[str]] = {}
+        self._known = {
+            name: frozenset(part.categories)
+            for name, part in profile.features.items()
+            if isinstance(part, CategoryProfile)
+        }
+
+    def resume(self, window: Window) -> None:
+        """Go on from what was written before, by this same replica."""
+        self.rows, self.requests = window.rows, window.requests
+        self.errors, self.dropped = window.errors, window.dropped
+        for name, counts in window.features.items():
+            self._counts[name] = np.array(counts, np.int64)
+        for mine, counts in (
+            (self._score, window.score),
+            (self._prediction, window.prediction),
+            (self._latency, window.latency),
+        ):
+            if counts:
+                mine[:] = counts
+        self._novel = {name: Counter(values) for name, values in window.novel.items()}
+
+    def add_rows(
+        self, columns: Columns, scores: npt.NDArray[np.float64], predictions: npt.NDArray[Any]
+    ) -> None:
+        """Count rows: their features, scores and predicted classes as text (unused for regression)."""
+        self.rows += len(scores)
+        for name, counts in profiles.count_columns(self._profile, self._features, columns).items():
+            self._counts[name] += counts
+        self._score += self._profile.score.count(scores)
+        if self._profile.prediction is not None:
+            self._prediction += self._profile.prediction.count(predictions)
+        for name, known in self._known.items():
+            self._add_novel(name, known, columns[name])
+
+    def _add_novel(self, name: str, known: frozenset[str], values: npt.NDArray[Any]) -> None:
+        found = [value for value in values.tolist() if value is not None and value not in known]
+        if not found:
+            return
+        counter = self._novel.setdefault(name, Counter())
+        counter.update(value[:_NOVEL_LENGTH] for value in found)
+        if len(counter) > _NOVEL_FOLLOWED:
+            self._novel[name] = Counter(dict(counter.most_common(_NOVEL_FOLLOWED // 2)))
+
+    def add_requests(self, latencies_ms: list[float]) -> None:
+        """Count requests that were answered."""
+        self.requests += len(latencies_ms)
+        self._latency += windows.count_latencies(latencies_ms)
+
+    def window(self, pilot: str) -> Window:
+        """Everything counted so far."""
+        return Window(
+            pilot=pilot,
+            version=self.version,
+            start=self.start,
+            end=self.end,
+            rows=self.rows,
+            requests=self.requests,
+            errors=self.errors,
+            dropped=self.dropped,
+            features={name: tuple(counts.tolist()) for name, counts in self._counts.items()},
+            score=tuple(self._score.tolist()),
+            prediction=tuple(self._prediction.tolist()),
+            latency=tuple(self._latency.tolist()),
+            novel={name: dict(counter.most_common(NOVEL_KEPT)) for name, counter in self._novel.items()},
+            updated_at=datetime.now(UTC),
+        )
+
+
+class RowLog:
+    """Rows with ids of one window of one version: segments, of which the last is not full yet."""
+
+    def __init__(self, pilot: str, version: int, start: datetime, replica: str, sequence: int = 0) -> None:
+        self._pilot = pilot
+        self._version = version
+        self._start = start
+        self._replica = replica
+        self._sequence = sequence
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+        self._written = 0
+
+    @property
+    def waiting(self) -> int:
+        """Rows that no flush has written yet."""
+        return self._rows - self._written
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows of `ROW_SCHEMA`."""
+        self._tables.append(rows)
+        self._rows += rows.num_rows
+
+    def forget(self) -> int:
+        """Drop what was not written; returns how many rows."""
+        waiting = self.waiting
+        self._tables, self._rows, self._written = [], 0, 0
+        self._sequence += 1
+        return waiting
+
+    def flush(self, storage: Storage) -> None:
+        """Write what is new, and begin another segment when this one is full."""
+        if not self.waiting:
+            return
+        table = pa.concat_tables(self._tables)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        name = windows.rows_name(self._pilot, self._version, self._start, self._replica, self._sequence)
+        storage.write(name, sink.getvalue().to_pybytes())
+        self._tables, self._written = [table], self._rows
+        if self._rows >= SEGMENT_ROWS:
+            self._tables, self._rows, self._written = [], 0, 0
+            self._sequence += 1
+
+
+def row_table(
+    ids: list[str],
+    times: npt.NDArray[np.datetime64],
+    predictions: list[str],
+    scores: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64] | None,
+) -> pa.Table:
+    """Rows of the log, in `ROW_SCHEMA`."""
+    shares = pa.nulls(len(ids), pa.list_(pa.float64()))
+    if probabilities is not None:
+        offsets = pa.array(np.arange(len(ids) + 1) * probabilities.shape[1], pa.int32())
+        shares = pa.ListArray.from_arrays(offsets, pa.array(probabilities.ravel()))
+    return pa.table(
+        [
+            pa.array(ids, pa.string()),
+            pa.array(times.astype("datetime64[us]"), pa.timestamp("us")).cast(ROW_SCHEMA.field("time").type),
+            pa.array(predictions, pa.string()),
+            pa.array(scores),
+            shares,
+        ],
+        schema=ROW_SCHEMA,
+    )
+
+
+def sampled(ids: list[str | None], share: float) -> npt.NDArray[np.bool_]:
+    """Which rows the log keeps: those with an id whose hash falls in the share, the same on every replica."""
+    if share >= 1:
+        return np.array([value is not None for value in ids], dtype=bool)
+    limit = int(share * 2.0**64)
+    return np.array([value is not None and _hash(value) < limit for value in ids], dtype=bool)
+
+
+def _hash(value: str) -> int:
+    return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest(), "big")
