@@ -1,0 +1,210 @@
+"""From model to version: what training made, what evaluation found, what was decided."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
+from pilotage.core.artifacts.data import Feature
+from pilotage.core.metrics import Task
+
+
+class ModelFormat(StrEnum):
+    SKOPS = "skops"
+    PICKLE = "pickle"
+
+
+class Model(Artifact):
+    """A trained model and all that made it; its files are in MLflow."""
+
+    FILE = "model.json"
+    kind: Literal["model"] = "model"
+    schema_version: Literal[1] = 1
+    pilot: str
+    digest: Digest
+    """Of the file that holds the estimator."""
+    format: ModelFormat
+    estimator: str
+    params: dict[str, Any]
+    seed: int
+    features: tuple[Feature, ...]
+    target: str
+    task: Task
+    classes: tuple[Scalar, ...] = ()
+    positive: Scalar | None = None
+    """The positive class of a binary target."""
+    time: str | None = None
+    key: str | None = None
+    snapshot: Digest
+    train_rows: int
+    test_rows: int
+    trained_until: AwareDatetime | None = None
+    """Time of the latest training row."""
+    validation: dict[str, float]
+    """Metrics of the chosen parameters inside the training part."""
+    trials: int = 0
+    pruned: int = 0
+    requirements: tuple[str, ...]
+    python: str
+    code: Digest
+    """Of the sources that trained it: Pilotage's and the pilot's own module."""
+    created_at: AwareDatetime
+
+
+class TrainedModel(Artifact):
+    """Where MLflow keeps a trained model."""
+
+    FILE = "trained.json"
+    kind: Literal["trained_model"] = "trained_model"
+    schema_version: Literal[1] = 1
+    model: Model
+    mlflow_run: str
+    uri: str
+    """MLflow URI of the model folder."""
+
+
+class Estimate(Part):
+    """A value with its 95 % bootstrap interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Slice(Part):
+    """The goal's metric on the rows where `column` is `value`."""
+
+    column: str
+    value: str
+    rows: int
+    metric: Estimate
+
+
+class Group(Part):
+    """One group of a fairness comparison."""
+
+    value: str
+    rows: int
+    selection_rate: float | None = None
+    true_positive_rate: float | None = None
+    false_positive_rate: float | None = None
+    metric: float | None = None
+
+
+class Fairness(Part):
+    """Differences between the groups of a column."""
+
+    by: str
+    demographic_parity_difference: float | None = None
+    equalized_odds_difference: float | None = None
+    group_metric_difference: float | None = None
+    groups: tuple[Group, ...]
+    left_out: int = 0
+    """Rows in groups too small to compare."""
+
+
+class CalibrationBin(Part):
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Latency(Part):
+    """Milliseconds to predict one row, frame building included."""
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    calls: int
+
+
+class Worth(Part):
+    """Business value of the predictions on the held-out rows."""
+
+    currency: str
+    per_row: float
+    total: float
+    baseline_per_row: float
+    champion_per_row: float | None = None
+
+
+class Rival(Part):
+    """A model evaluated on the same rows: the trivial baseline or the champion."""
+
+    name: str
+    version: int | None = None
+    metrics: dict[str, float | None]
+
+
+class Verdict(Part):
+    """What a gate said."""
+
+    gate: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    reason: str
+
+
+class Scorecard(Artifact):
+    """What evaluation found, and every gate's verdict."""
+
+    FILE = "scorecard.json"
+    kind: Literal["scorecard"] = "scorecard"
+    schema_version: Literal[1] = 1
+    pilot: str
+    model: Digest
+    snapshot: Digest
+    metric: str
+    """The goal's."""
+    target: float | None = None
+    test_rows: int
+    metrics: dict[str, Estimate]
+    baseline: Rival
+    champion: Rival | None = None
+    slices: tuple[Slice, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
+    calibration: tuple[CalibrationBin, ...] = ()
+    latency: Latency
+    worth: Worth | None = None
+    gates: tuple[Verdict, ...]
+    passed: bool
+    created_at: AwareDatetime
+
+
+class Decision(StrEnum):
+    """What was decided about a version."""
+
+    PROMOTED = "promoted"
+    PENDING = "pending"
+    """Waits for an approval."""
+    REFUSED = "refused"
+    """A gate said no."""
+    REJECTED = "rejected"
+    """A person said no."""
+
+
+class Version(Artifact):
+    """A version in the registry and what was decided about it."""
+
+    FILE = "version.json"
+    kind: Literal["version"] = "version"
+    schema_version: Literal[1] = 1
+    pilot: str
+    version: Annotated[int, Field(ge=1)]
+    mlflow_run: str
+    decision: Decision
+    reason: str
+    promoted: bool
+    replaced: int | None = None
+    """The champion that it took the place of."""
+    run: str
+    snapshot: Digest
+    suite: Digest
+    model: Digest
+    scorecard: Digest
+    code: str
+    created_at: AwareDatetime
