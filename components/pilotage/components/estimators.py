@@ -1,0 +1,255 @@
+"""The estimators that pilot.yaml can name, built and fitted with errors that say what to change.
+
+A built-in is a pipeline of an encoding and a scikit-learn, LightGBM or XGBoost
+model; one of the pilot's own is left as `own_estimators` finds it. Which
+parameters are good is `searches`' question.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from pilotage.components import encodings, own_estimators
+from pilotage.components.datasets import Dataset
+from pilotage.core import errors
+from pilotage.core.artifacts import Feature, Model, Scalar
+from pilotage.core.encoders import LabelEncoded
+from pilotage.core.metrics import Task
+from pilotage.core.models import Prediction, Predictor
+from pilotage.core.specs import Estimator
+
+logger = logging.getLogger(__name__)
+
+MOST_THREADS = 2
+"""Threads that fitting takes unless OMP_NUM_THREADS says otherwise; a model server may run beside it."""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What a built-in is for each task, and the parameters that we choose differently from its authors."""
+
+    module: str
+    classifier: str
+    regressor: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    numbered: bool = False
+    """Its classifier is given classes as numbers from 0."""
+
+
+_FAMILIES = {
+    Estimator.LOGISTIC_REGRESSION: _Family("sklearn.linear_model", "LogisticRegression", "Ridge"),
+    Estimator.HIST_GRADIENT_BOOSTING: _Family(
+        "sklearn.ensemble",
+        "HistGradientBoostingClassifier",
+        "HistGradientBoostingRegressor",
+        # its own early stopping sets rows aside at random and fails on a class with a single row
+        {"early_stopping": False},
+    ),
+    Estimator.RANDOM_FOREST: _Family(
+        "sklearn.ensemble",
+        "RandomForestClassifier",
+        "RandomForestRegressor",
+        # without a floor, trees on a large table take gigabytes
+        {"min_samples_leaf": 5, "max_features": "sqrt"},
+    ),
+    Estimator.LIGHTGBM: _Family(
+        "lightgbm", "LGBMClassifier", "LGBMRegressor", {"verbose": -1, "deterministic": True}, numbered=True
+    ),
+    Estimator.XGBOOST: _Family(
+        "xgboost",
+        "XGBClassifier",
+        "XGBRegressor",
+        {"n_estimators": 200, "learning_rate": 0.1, "verbosity": 0, "tree_method": "hist"},
+        numbered=True,
+    ),
+}
+_BY_TASK: dict[tuple[Estimator, Task], dict[str, Any]] = {
+    (Estimator.LOGISTIC_REGRESSION, Task.CLASSIFICATION): {"max_iter": 1000},
+}
+
+
+def build(
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    task: Task,
+    dataset: Dataset,
+    seed: int,
+    folder: Path,
+) -> Any:
+    """An unfitted estimator.
+
+    Args:
+        name: a built-in's, or `module:function` in `folder`.
+        params: what pilot.yaml or a search gives; they go before our defaults.
+        task: decides between classifier and regressor.
+        dataset: what it will be fitted on; a built-in leaves out features without any value in it.
+        seed: for whatever it does at random.
+        folder: the pilot's.
+
+    Raises:
+        EstimatorError: it cannot be found or built, or a parameter is not one of its own.
+        DataError: no feature has a value.
+    """
+    if ":" in name:
+        return own_estimators.build(name, params, seed=seed, folder=folder)
+    family, features = Estimator(name), _present(dataset)
+    model = _model(family, params, task=task, seed=seed)
+    if family is Estimator.LOGISTIC_REGRESSION:
+        return Pipeline([("encode", encodings.for_linear_models(features)), ("model", model)])
+    if family is Estimator.HIST_GRADIENT_BOOSTING and "categorical_features" not in params:
+        model.set_params(categorical_features=None)
+    if _FAMILIES[family].numbered and task is Task.CLASSIFICATION:
+        model = LabelEncoded(model)
+    return Pipeline([("encode", encodings.for_trees(features)), ("model", model)])
+
+
+def _present(dataset: Dataset) -> list[Feature]:
+    found = [feature for feature in dataset.features if not pd.isna(dataset.columns[feature.name]).all()]
+    if not found:
+        raise errors.DataError(
+            f"No feature has a value in the {dataset.rows} rows to train on.",
+            remedy="Check the source, or name other columns in `data.features`.",
+        )
+    return found
+
+
+def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
+    kind = _class(family, task)
+    valid = sorted(kind().get_params())
+    for name in params:
+        if name not in valid:
+            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+            hint = f"Did you mean `{near[0]}`?" if near else f"Valid are {', '.join(valid)}."
+            raise errors.EstimatorError(
+                f"`{name}` is not a parameter of {family} ({kind.__name__}).", remedy=hint, parameter=name
+            )
+    ours = {**_FAMILIES[family].defaults, **_BY_TASK.get((family, task), {})}
+    if "random_state" in valid:
+        ours["random_state"] = seed
+    if "n_jobs" in valid and family is not Estimator.LOGISTIC_REGRESSION:
+        ours["n_jobs"] = threads()
+    return kind(**{**ours, **params})
+
+
+def _class(family: Estimator, task: Task) -> Any:
+    entry = _FAMILIES[family]
+    name = entry.classifier if task is Task.CLASSIFICATION else entry.regressor
+    try:
+        return getattr(importlib.import_module(entry.module), name)
+    except ImportError as error:
+        raise errors.MissingExtra(
+            f"Estimator `{family}` needs the package `{entry.module.partition('.')[0]}`: {error}.",
+            remedy='`pip install "pilotage[components]"`.',
+        ) from error
+
+
+def threads() -> int:
+    """Threads for fitting: OMP_NUM_THREADS where it is set, else at most two."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) > 0 else min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def fit(estimator: Any, dataset: Dataset, name: str) -> Any:
+    """`estimator` fitted on `dataset`; its warnings are logged, each once.
+
+    Raises:
+        EstimatorError: it raised an error, or it is not one that Pilotage can use.
+        Failure: there was not enough memory.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fitted = estimator.fit(dataset.frame(), dataset.target)
+        except MemoryError as error:
+            raise errors.Failure(
+                f"There was not enough memory to fit {name} on {dataset.rows} rows.",
+                remedy="Take a smaller model or fewer rows.",
+            ) from error
+        except Exception as error:
+            raise errors.EstimatorError(
+                f"Fitting {name} on {dataset.rows} rows failed: {type(error).__name__}: {error}.",
+                remedy="Correct `train.params`, or the estimator's own code.",
+            ) from error
+    for text in dict.fromkeys(f"{item.category.__name__}: {item.message}" for item in caught):
+        logger.warning("%s says: %s", name, text)
+    return estimator if fitted is None else fitted
+
+
+def predictor(fitted: Any, dataset: Dataset, task: Task, positive: Scalar | None) -> Predictor:
+    """What asks a `fitted` estimator that is not stored yet; `dataset` is what it was fitted on.
+
+    Raises:
+        EstimatorError: it gives probabilities without saying of which classes.
+    """
+    classes: tuple[Scalar, ...] = ()
+    if task is Task.CLASSIFICATION:
+        known = getattr(fitted, "classes_", None)
+        if known is None and hasattr(fitted, "predict_proba"):
+            raise errors.EstimatorError(
+                f"The fitted {type(fitted).__name__} has `predict_proba` but no `classes_`.",
+                remedy="Set `classes_` in `fit` to the sorted classes, as scikit-learn's classifiers do.",
+            )
+        classes = tuple(np.unique(dataset.target).tolist() if known is None else np.asarray(known).tolist())
+    facts: dict[str, Any] = {"task": task, "classes": classes, "positive": positive}
+    return Predictor(estimator=fitted, model=Model.model_construct(**facts))
+
+
+def predict(asked: Predictor, dataset: Dataset, name: str) -> Prediction:
+    """What a fitted estimator says of the rows of `dataset`.
+
+    Raises:
+        EstimatorError: it raised an error, or its answer does not fit the rows.
+    """
+    try:
+        found = asked.predict_frame(dataset.frame())
+        if found.predictions.shape != (dataset.rows,):
+            raise ValueError(f"{found.predictions.shape} predictions for {dataset.rows} rows")
+    except Exception as error:
+        raise errors.EstimatorError(
+            f"Asking {name} for {dataset.rows} predictions failed: {type(error).__name__}: {error}.",
+            remedy="Correct the estimator's `predict` and `predict_proba`.",
+        ) from error
+    return found
+
+
+def positive_class(stated: Scalar | None, classes: Sequence[Scalar]) -> Scalar | None:
+    """Of two classes the one that counts as positive: the stated one, else the last; None for more.
+
+    Raises:
+        DataError: the stated one is not among the classes.
+    """
+    if len(classes) != 2:
+        return None
+    if stated is None:
+        return classes[-1]
+    for value in classes:
+        if value == stated and isinstance(value, bool) == isinstance(stated, bool):
+            return value
+    raise errors.DataError(
+        f"`data.positive` is {stated!r}, but the target's classes are {classes[0]!r} and {classes[1]!r}.",
+        remedy="Name one of them.",
+    )
+
+
+def predict_alone(estimator: Any) -> None:
+    """Set a fitted estimator to one thread, which is fastest for the few rows of a request."""
+    if not hasattr(estimator, "get_params"):
+        return
+    names = [name for name in estimator.get_params() if name == "n_jobs" or name.endswith("__n_jobs")]
+    wrapped = getattr(getattr(estimator, "steps", [("", None)])[-1][1], "estimator_", None)
+    estimator.set_params(**dict.fromkeys(names, 1))
+    if wrapped is not None and "n_jobs" in wrapped.get_params():
+        wrapped.set_params(n_jobs=1)

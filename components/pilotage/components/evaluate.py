@@ -1,0 +1,275 @@
+"""The step that judges a model on held-out rows: scorecard with every gate's verdict, and a model card.
+
+The model is the stored one, loaded the way a model server loads it, and it
+predicts the rows once. Nothing is registered or promoted here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
+
+from pilotage.components import (
+    bootstraps,
+    calibrations,
+    cards,
+    datasets,
+    fairness,
+    latencies,
+    measurements,
+    rivals,
+    scores,
+    slices,
+    splits,
+    worths,
+)
+from pilotage.components.datasets import Dataset
+from pilotage.components.fairness import Labels
+from pilotage.components.measurements import Measured
+from pilotage.components.rivals import Champion
+from pilotage.components.scores import Outcomes
+from pilotage.components.splits import Rows
+from pilotage.core import errors, gates, models
+from pilotage.core.artifacts import (
+    ColumnType,
+    Estimate,
+    Feature,
+    Latency,
+    Report,
+    Rival,
+    Scorecard,
+    Snapshot,
+    TrainedModel,
+    Verdict,
+    Worth,
+)
+from pilotage.core.metrics import Measure
+from pilotage.core.models import Predictor
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
+from pilotage.core.specs import Against, FeatureKind, PilotSpec
+
+_KINDS = {
+    ColumnType.INTEGER: FeatureKind.NUMBER,
+    ColumnType.NUMBER: FeatureKind.NUMBER,
+    ColumnType.BOOLEAN: FeatureKind.BOOLEAN,
+    ColumnType.TEXT: FeatureKind.CATEGORY,
+    ColumnType.DATE: FeatureKind.TIME,
+    ColumnType.DATETIME: FeatureKind.TIME,
+}
+_LATENCIES = (Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What was measured of the candidate, the baseline and the champion."""
+
+    found: Outcomes
+    baseline: Outcomes
+    champion: Champion | None
+    groups: dict[str, Labels]
+    latency: Latency
+    metrics: tuple[str, ...]
+    own: Measured
+    rivals: dict[Against, Measured | None]
+
+
+def evaluate(
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    snapshot: Snapshot,
+    report: Report,
+    trained: TrainedModel,
+    out: Path,
+) -> Scorecard:
+    """Judge the stored model on the held-out part of `snapshot`.
+
+    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
+    A gate that says no is a verdict, not an error.
+
+    Raises:
+        DataError: the rows do not fit the model, or a gate names a column that is not there.
+        UntrustedModel: the stored model may not be loaded here.
+    """
+    registry = Registry(settings)
+    predictor = models.open_predictor(registry.folder_at(registry.model_location(trained.uri)), settings)
+    dataset = datasets.load(settings, snapshot)
+    parts = splits.split(dataset, spec.task, spec.data.split.test)
+    if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
+        raise errors.DataError(
+            f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
+            remedy="Train again on this snapshot.",
+        )
+    train, rest = dataset.take(parts.train), dataset.take(parts.test)
+    groups = _groups(spec, settings, snapshot, parts.test)
+    champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
+    findings = _find(spec, predictor, train, rest, groups, champion)
+    scorecard = _scorecard(spec, snapshot, trained, rest, findings)
+    scorecard.write(out)
+    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
+        registry.log_file(trained.mlflow_run, card)
+    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
+    return scorecard
+
+
+def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
+    """Groups of the held-out rows for each column that a gate names with `by`."""
+    names = dict.fromkeys(gate.by for gate in spec.gates if gate.by is not None)
+    wanted = []
+    for name in names:
+        column = snapshot.column(name)
+        if column is None:
+            raise errors.DataError(
+                f"A gate compares groups `by: {name}`, and the data has no such column.",
+                remedy=f"It has {', '.join(column.name for column in snapshot.columns)}.",
+                column=name,
+            )
+        wanted.append(Feature(name=name, kind=_KINDS[column.type]))
+    columns = datasets.read_columns(settings, snapshot, wanted) if wanted else {}
+    return {
+        name: fairness.name_groups(_named_truths(values, snapshot, name)[test])
+        for name, values in columns.items()
+    }
+
+
+def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> datasets.Array:
+    """Booleans as words; they come as numbers."""
+    column = snapshot.column(name)
+    if column is None or column.type is not ColumnType.BOOLEAN:
+        return values
+    return np.array(
+        [None if value != value else str(bool(value)).lower() for value in values.tolist()], dtype=object
+    )
+
+
+def _find(
+    spec: PilotSpec,
+    predictor: Predictor,
+    train: Dataset,
+    rest: Dataset,
+    groups: dict[str, Labels],
+    champion: Champion | None,
+) -> _Findings:
+    model, goal = predictor.model, spec.goal
+    found = scores.outcomes(predictor, rest.frame(), rest.target)
+    baseline = rivals.baseline(model, train, rest, goal.metric)
+    metrics = measurements.metric_names(spec, len(model.classes))
+    latency = latencies.measure(predictor, rest)
+    compared: dict[Against, Measured | None] = {
+        Against.BASELINE: measurements.measure(baseline, metrics, groups, goal.metric, goal.value, None),
+        Against.CHAMPION: None if champion is None else {},
+    }
+    if champion is not None and champion.outcomes is not None:
+        theirs = _champion_latency(spec, champion)
+        compared[Against.CHAMPION] = measurements.measure(
+            champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
+        )
+    return _Findings(
+        found=found,
+        baseline=baseline,
+        champion=champion,
+        groups=groups,
+        latency=latency,
+        metrics=metrics,
+        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency),
+        rivals=compared,
+    )
+
+
+def _champion_latency(spec: PilotSpec, champion: Champion) -> Latency | None:
+    """The champion's speed, when a gate compares with it."""
+    asked = any(gate.metric in _LATENCIES and gate.against is Against.CHAMPION for gate in spec.gates)
+    if not asked or champion.predictor is None or champion.rows is None:
+        return None
+    return latencies.measure(champion.predictor, champion.rows)
+
+
+def _scorecard(
+    spec: PilotSpec, snapshot: Snapshot, trained: TrainedModel, rest: Dataset, findings: _Findings
+) -> Scorecard:
+    goal, seed, found = spec.goal, spec.train.seed, findings.found
+    verdicts = _judge(spec, findings)
+    return Scorecard(
+        pilot=spec.pilot,
+        model=trained.model.digest,
+        snapshot=snapshot.digest,
+        metric=goal.metric,
+        target=goal.target,
+        test_rows=rest.rows,
+        metrics=_estimates(findings, seed),
+        baseline=Rival(name="baseline", metrics=_plain(findings.rivals[Against.BASELINE] or {})),
+        champion=_champion_card(findings),
+        slices=slices.worst(rest.columns, found, goal.metric, seed),
+        fairness=tuple(
+            fairness.compare(by, labels, found, goal.metric) for by, labels in findings.groups.items()
+        ),
+        calibration=calibrations.bins(found),
+        latency=findings.latency,
+        worth=_worth(spec, findings),
+        gates=tuple(verdicts),
+        passed=all(verdict.passed for verdict in verdicts),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
+    """Every gate's verdict; one that fails because the champion could not be asked says why."""
+    wanted = spec.all_gates
+    verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
+    obstacle = findings.champion.obstacle if findings.champion else ""
+    return [
+        verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
+        if obstacle and gate.against is Against.CHAMPION and not verdict.passed
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
+
+
+def _estimates(findings: _Findings, seed: int) -> dict[str, Estimate]:
+    scored = {metric: bootstraps.estimate(metric, findings.found, seed) for metric in findings.metrics}
+    others = {
+        str(name): Estimate(value=value)
+        for (name, by), value in findings.own.items()
+        if by is None and name not in scored and value is not None
+    }
+    return scored | others
+
+
+def _plain(measured: Measured) -> dict[str, float | None]:
+    return {str(name) if by is None else f"{name} by {by}": value for (name, by), value in measured.items()}
+
+
+def _champion_card(findings: _Findings) -> Rival | None:
+    champion = findings.champion
+    if champion is None:
+        return None
+    name = f"champion ({champion.obstacle})" if champion.obstacle else "champion"
+    return Rival(name=name, version=champion.version, metrics=_plain(findings.rivals[Against.CHAMPION] or {}))
+
+
+def _worth(spec: PilotSpec, findings: _Findings) -> Worth | None:
+    value = spec.goal.value
+    if value is None:
+        return None
+    theirs = findings.champion.outcomes if findings.champion else None
+    per_row = worths.per_row(findings.found, value)
+    return Worth(
+        currency=value.currency,
+        per_row=per_row,
+        total=per_row * findings.found.rows,
+        baseline_per_row=worths.per_row(findings.baseline, value),
+        champion_per_row=None if theirs is None else worths.per_row(theirs, value),
+    )
+
+
+def _logged(scorecard: Scorecard) -> dict[str, float]:
+    values = {name: found.value for name, found in scorecard.metrics.items()}
+    values |= {f"baseline_{scorecard.metric}": scorecard.baseline.metrics.get(scorecard.metric)}
+    if scorecard.champion is not None:
+        values[f"champion_{scorecard.metric}"] = scorecard.champion.metrics.get(scorecard.metric)
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,143 @@
+"""The step that makes a version of a judged model, and champion of it when gates and approval allow.
+
+Safe to repeat at any point: the same MLflow run is the same version, and what
+was done already is left as it is. Gates are not judged again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pilotage.components import provenance
+from pilotage.core import errors
+from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
+from pilotage.core.registry import Alias, Registry
+from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.settings import Settings
+from pilotage.core.specs import Approval, PilotSpec
+
+logger = logging.getLogger(__name__)
+
+
+def register(
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    snapshot: Snapshot,
+    report: Report,
+    trained: TrainedModel,
+    scorecard: Scorecard,
+    run: str,
+    out: Path,
+) -> Version:
+    """Register the model as challenger, promote it if nothing speaks against it, write `version.json` in `out`.
+
+    Raises:
+        DataError: model, scorecard, report and snapshot do not belong together.
+        Failure: another version became champion since the model was compared with one.
+    """
+    _require_match(snapshot, report, trained, scorecard)
+    registry = Registry(settings)
+    decision, reason = _decide(spec, scorecard)
+    if decision is Decision.PROMOTED:
+        _require_same_champion(registry, spec.pilot, trained, scorecard)
+    registry.log_file(trained.mlflow_run, scorecard.write(out))
+    tags = _tags(folder, snapshot, report, trained, scorecard, run)
+    version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
+    replaced = _set_aliases(registry, spec.pilot, version, decision)
+    registry.tag(
+        spec.pilot, version, {**tags, "pilotage.decision": decision.value, "pilotage.reason": reason}
+    )
+    logger.info("%s version %d: %s, %s", spec.pilot, version, decision, reason)
+    made = Version(
+        pilot=spec.pilot,
+        version=version,
+        mlflow_run=trained.mlflow_run,
+        decision=decision,
+        reason=reason,
+        promoted=decision is Decision.PROMOTED,
+        replaced=replaced,
+        run=run,
+        snapshot=snapshot.digest,
+        suite=report.suite,
+        model=trained.model.digest,
+        scorecard=scorecard.content_digest,
+        code=tags.get("pilotage.revision", trained.model.code),
+        created_at=datetime.now(UTC),
+    )
+    made.write(out)
+    return made
+
+
+def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
+    failed = [verdict for verdict in scorecard.gates if not verdict.passed]
+    if failed:
+        return Decision.REFUSED, "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in failed)
+    if spec.approval is Approval.MANUAL:
+        return Decision.PENDING, "every gate passed; waits for an approval"
+    return Decision.PROMOTED, "every gate passed"
+
+
+def _require_match(snapshot: Snapshot, report: Report, trained: TrainedModel, scorecard: Scorecard) -> None:
+    for name, digest in (
+        ("report", report.snapshot),
+        ("model", trained.model.snapshot),
+        ("scorecard", scorecard.snapshot),
+    ):
+        if digest != snapshot.digest:
+            raise errors.DataError(
+                f"The {name} is of snapshot {digest[:12]}, not of {snapshot.digest[:12]}.",
+                remedy="Run the pilot again from the start.",
+            )
+    if scorecard.model != trained.model.digest:
+        raise errors.DataError(
+            f"The scorecard is of model {scorecard.model[:12]}, not of {trained.model.digest[:12]}.",
+            remedy="Evaluate the model again.",
+        )
+
+
+def _require_same_champion(
+    registry: Registry, name: str, trained: TrainedModel, scorecard: Scorecard
+) -> None:
+    """The champion is the one that the model was held against, or this very model after a retry."""
+    compared = scorecard.champion.version if scorecard.champion else None
+    champion = registry.champion(name)
+    if champion is None or champion.version == compared or champion.run == trained.mlflow_run:
+        return
+    against = "with none" if compared is None else f"with version {compared}"
+    raise errors.Failure(
+        f"Version {champion.version} of `{name}` became champion after the model was compared {against}.",
+        remedy="Evaluate again: run the pilot once more.",
+        champion=champion.version,
+        compared=compared,
+    )
+
+
+def _tags(
+    folder: Path,
+    snapshot: Snapshot,
+    report: Report,
+    trained: TrainedModel,
+    scorecard: Scorecard,
+    run: str,
+) -> dict[str, str]:
+    tags = {
+        RUN_TAG: run,
+        "pilotage.snapshot": snapshot.digest,
+        "pilotage.suite": report.suite,
+        "pilotage.model": trained.model.digest,
+        "pilotage.scorecard": scorecard.content_digest,
+        "pilotage.code": trained.model.code,
+        "pilotage.passed": str(scorecard.passed).lower(),
+    }
+    revision = provenance.revision(folder)
+    return tags if revision is None else {**tags, "pilotage.revision": revision}
+
+
+def _set_aliases(registry: Registry, name: str, version: int, decision: Decision) -> int | None:
+    """Challenger first, then champion if so decided; returns the champion that it took the place of."""
+    if registry.aliases(name).get(Alias.CHAMPION) != version:
+        registry.challenge(name, version)
+    return registry.promote(name, version) if decision is Decision.PROMOTED else None

@@ -1,0 +1,255 @@
+"""The step that makes a model: snapshot in, MLflow model folder with reference profile out.
+
+Every parameter, metric, seed and digest is logged; whatever goes wrong, the
+MLflow run does not stay open. How good the model is on held-out rows is
+evaluation's question; those rows are only scored here for the profile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
+
+from pilotage.components import (
+    datasets,
+    estimators,
+    own_estimators,
+    provenance,
+    references,
+    searches,
+    splits,
+)
+from pilotage.components.datasets import Dataset
+from pilotage.components.searches import Found
+from pilotage.core import errors, models, storage
+from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
+from pilotage.core.metrics import Task
+from pilotage.core.models import Prediction
+from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.registry import Registry, folders
+from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE_ROWS = 5
+TRIALS_FILE = "trials.json"
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted estimator and what is known of it before it is stored."""
+
+    estimator: Any
+    form: ModelFormat
+    params: dict[str, Any]
+    classes: tuple[Scalar, ...]
+    positive: Scalar | None
+    found: Found | None
+    held_out: Prediction
+
+
+def train(
+    spec: PilotSpec, folder: Path, settings: Settings, snapshot: Snapshot, report: Report, run: str, out: Path
+) -> TrainedModel:
+    """Train on the earlier part of `snapshot`, store the model with MLflow and write `trained.json` in `out`.
+
+    Raises:
+        EstimatorError: the estimator or its parameters are wrong.
+        DataError: the rows cannot be divided or used.
+    """
+    dataset = datasets.load(settings, snapshot)
+    parts = splits.split(dataset, spec.task, spec.data.split.test)
+    rows, rest = dataset.take(parts.train), dataset.take(parts.test)
+    registry = Registry(settings)
+    registry.kill_open_runs(spec.pilot, run)
+    mlflow_run = registry.start_run(spec.pilot, f"train-{run}", _tags(spec, folder, snapshot, report, run))
+    try:
+        fitted = _fit(spec, folder, settings, rows, rest)
+        own = own_estimators.sources(spec.train.estimator, folder)
+        model = _describe(spec, snapshot, fitted, rows, rest, own)
+        profile = references.build(snapshot, rows, fitted.held_out)
+        with tempfile.TemporaryDirectory(prefix="pilotage-model-") as scratch:
+            place = Path(scratch)
+            model = _store(place / "model", model, profile, fitted, rows, folder, own, settings)
+            _log(registry, mlflow_run, model, fitted, place)
+            uri = registry.log_model(spec.pilot, mlflow_run, place / "model", model.params)
+    except BaseException:
+        registry.end_run(mlflow_run, "FAILED")
+        raise
+    registry.end_run(mlflow_run)
+    trained = TrainedModel(model=model, mlflow_run=mlflow_run, uri=uri)
+    trained.write(out)
+    return trained
+
+
+def _tags(spec: PilotSpec, folder: Path, snapshot: Snapshot, report: Report, run: str) -> dict[str, str]:
+    tags = {
+        RUN_TAG: run,
+        "pilotage.pilot": spec.pilot,
+        "pilotage.snapshot": snapshot.digest,
+        "pilotage.suite": report.suite,
+        "pilotage.source": snapshot.source[:5000],
+    }
+    revision = provenance.revision(folder)
+    return tags if revision is None else {**tags, "pilotage.revision": revision}
+
+
+def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest: Dataset) -> _Fitted:
+    classes = tuple(np.unique(rows.target).tolist()) if spec.task is Task.CLASSIFICATION else ()
+    positive = estimators.positive_class(spec.data.positive, classes)
+    found = None
+    if spec.train.search is not None:
+        found = searches.search(spec, spec.train.search, folder, rows, positive)
+    params = {**spec.train.params, **(found.params if found else {})}
+    name = spec.train.estimator
+    estimator = estimators.build(
+        name, params, task=spec.task, dataset=rows, seed=spec.train.seed, folder=folder
+    )
+    estimator = estimators.fit(estimator, rows, name)
+    estimators.predict_alone(estimator)
+    predictor = estimators.predictor(estimator, rows, spec.task, positive)
+    held_out = estimators.predict(predictor, rest, name)
+    return _Fitted(
+        estimator=estimator,
+        form=_format(estimator, settings),
+        params=params,
+        classes=predictor.model.classes,
+        positive=positive,
+        found=found,
+        held_out=held_out,
+    )
+
+
+def _format(estimator: Any, settings: Settings) -> ModelFormat:
+    """Skops where it can hold the estimator with types that are trusted here, else pickle."""
+    try:
+        foreign = models.foreign_types(estimator, settings)
+    except Exception as error:  # skops raises whatever it meets in a type it does not know
+        logger.warning(
+            "skops cannot hold %s (%s); the model is pickled and signed", type(estimator).__name__, error
+        )
+        return ModelFormat.PICKLE
+    if foreign:
+        logger.warning(
+            "types %s are not on the trust list; the model is pickled and signed", ", ".join(foreign)
+        )
+        return ModelFormat.PICKLE
+    return ModelFormat.SKOPS
+
+
+def _describe(
+    spec: PilotSpec,
+    snapshot: Snapshot,
+    fitted: _Fitted,
+    rows: Dataset,
+    rest: Dataset,
+    own: Sequence[Path],
+) -> Model:
+    found = fitted.found
+    return Model(
+        pilot=spec.pilot,
+        digest="0" * 64,
+        format=fitted.form,
+        estimator=spec.train.estimator,
+        params=fitted.params,
+        seed=spec.train.seed,
+        features=rows.features,
+        target=snapshot.target,
+        task=spec.task,
+        classes=fitted.classes,
+        positive=fitted.positive,
+        time=snapshot.time,
+        key=snapshot.key,
+        snapshot=snapshot.digest,
+        train_rows=rows.rows,
+        test_rows=rest.rows,
+        trained_until=None if rows.times is None else references.instant(rows.times.max()),
+        validation={} if found is None else {spec.goal.metric: found.value},
+        trials=0 if found is None else found.trials,
+        pruned=0 if found is None else found.pruned,
+        requirements=provenance.requirements(fitted.estimator, fitted.form),
+        python=provenance.python(),
+        code=provenance.code_digest(own),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _store(
+    target: Path,
+    model: Model,
+    profile: ReferenceProfile,
+    fitted: _Fitted,
+    rows: Dataset,
+    folder: Path,
+    own: Sequence[Path],
+    settings: Settings,
+) -> Model:
+    """Write the model folder `target`; returns `model` with the digest of its file."""
+    example = rows.take(np.arange(min(EXAMPLE_ROWS, rows.rows))).frame()
+    try:
+        digest = folders.save_estimator(
+            target,
+            fitted.estimator,
+            fitted.form,
+            features=model.features,
+            task=model.task,
+            classes=model.classes,
+            example=example,
+            requirements=model.requirements,
+            code=_copy_code(own, folder, target.with_name("own")),
+            settings=settings,
+        )
+    except (TypeError, AttributeError, RecursionError, pickle.PicklingError) as error:
+        raise errors.EstimatorError(
+            f"The fitted {model.estimator} cannot be stored: {type(error).__name__}: {error}.",
+            remedy="Keep open files, locks and generators out of the estimator's attributes.",
+        ) from error
+    stored = model.model_copy(update={"digest": digest})
+    folders.add_facts(target, stored, profile, settings)
+    return stored
+
+
+def _copy_code(own: Sequence[Path], folder: Path, target: Path) -> list[Path]:
+    """Copies of the pilot's `own` files, laid out as in its folder; returns what is at the top."""
+    root = folder.resolve()
+    for path in own:
+        copy = target / path.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return sorted(target.iterdir()) if target.is_dir() else []
+
+
+def _log(registry: Registry, mlflow_run: str, model: Model, fitted: _Fitted, place: Path) -> None:
+    facts = {
+        "estimator": model.estimator,
+        "seed": model.seed,
+        "snapshot": model.snapshot,
+        "code": model.code,
+        "format": model.format,
+        "train_rows": model.train_rows,
+        "test_rows": model.test_rows,
+        "features": len(model.features),
+    }
+    registry.log_params(
+        mlflow_run, {**{f"params.{name}": value for name, value in model.params.items()}, **facts}
+    )
+    metrics = {f"validation_{name}": value for name, value in model.validation.items()}
+    if fitted.found is not None:
+        metrics |= {"trials": float(model.trials), "pruned_trials": float(model.pruned)}
+        trials = place / TRIALS_FILE
+        storage.write_file(trials, (json.dumps(fitted.found.history, indent=2) + "\n").encode())
+        registry.log_file(mlflow_run, trials)
+    registry.log_metrics(mlflow_run, metrics)
