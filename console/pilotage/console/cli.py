@@ -1,0 +1,85 @@
+"""The `pilotage` command: names every command and turns what goes wrong into a message and an exit code.
+
+Importing this module loads nothing heavy, so that `pilotage --help` and shell
+completion answer at once; a command imports its room when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pilotage.console.commands import models, pilots, runs, serving, showcase
+from pilotage.console.outputs import Output
+from pilotage.core.errors import ExitCode
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failed (a retry may help), 2 the input is wrong, 3 a gate or a validation said no."
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"pilotage {version('pilotage')}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """The application with all commands."""
+    app = typer.Typer(
+        name="pilotage",
+        help="Take a machine-learning pilot, described by one pilot.yaml, and run it in production.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def pilotage(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+        ] = False,
+    ) -> None:
+        """Take a machine-learning pilot, described by one pilot.yaml, and run it in production."""
+
+    for module in (showcase, pilots, runs, models, serving):
+        module.add_to(app)
+    return app
+
+
+def main() -> NoReturn:
+    """Run the command that the process was started with, and end the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out one command line; returns the exit code."""
+    try:
+        code: Any = build()(arguments, prog_name="pilotage", standalone_mode=False)
+    except typer.TyperException as error:
+        return _wrong_usage(error, arguments)
+    except typer.Abort:
+        return int(ExitCode.FAILED)
+    return code if isinstance(code, int) else int(ExitCode.DONE)
+
+
+def _wrong_usage(error: typer.TyperException, arguments: list[str]) -> int:
+    """Say which argument was wrong; asking for nothing gets the help."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, err=True)
+        return int(ExitCode.WRONG_INPUT)
+    command = context.command_path if context is not None else "pilotage"
+    with Output.open(as_json="--json" in arguments) as output:
+        output.error(
+            "UsageError", message, f"`{command} --help` shows how it is called.", ExitCode.WRONG_INPUT
+        )
+    return int(ExitCode.WRONG_INPUT)

@@ -1,0 +1,156 @@
+"""`models`, `promote`, `rollback`, `approve` and `reject`: versions and who made which champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pilotage.console.commands.arguments import NameArgument, VersionArgument, WhoOption, WhyOption, name_of
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from pilotage.core.artifacts import Scorecard
+    from pilotage.core.registry import Registered, Registry
+    from pilotage.pipelines.promotions import Promotion
+
+OptionalVersion = Annotated[
+    int | None, typer.Argument(metavar="[VERSION]", min=1, help="The newest that waits when left out.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for name, function in (
+        ("models", models),
+        ("promote", promote),
+        ("rollback", rollback),
+        ("approve", approve),
+        ("reject", reject),
+    ):
+        command(app, name)(function)
+
+
+def models(session: Session, pilot: NameArgument) -> None:
+    """Versions of a pilot with their aliases and scorecards."""
+    from pilotage.console.views import models as views
+    from pilotage.core import errors
+    from pilotage.core.registry import Registry
+
+    name = name_of(pilot)
+    registry = Registry(session.settings)
+    found = registry.versions(name)
+    if not found and name not in registry.names():
+        known = ", ".join(registry.names())
+        raise errors.NotFound(
+            f"There is no version of `{name}` here.",
+            remedy=f"Pilots with versions are {known}." if known else "`pilotage run PILOT` makes the first.",
+        )
+    scorecards = {item.version: _scorecard(registry, item) for item in found}
+    document = {
+        "pilot": name,
+        "versions": [_document(item, scorecards[item.version]) for item in found],
+    }
+    session.output.answer(document, lambda console: views.show_versions(console, found, scorecards))
+
+
+def promote(
+    session: Session,
+    pilot: NameArgument,
+    version: VersionArgument,
+    force: Annotated[bool, typer.Option("--force", help="Overrule gates and a rejection.")] = False,
+    who: WhoOption = None,
+    why: WhyOption = "",
+) -> None:
+    """Make a version champion; model servers follow."""
+    from pilotage.pipelines import promotions
+
+    done = promotions.promote(session.settings, name_of(pilot), version, who=who, why=why, force=force)
+    _answer(session, done)
+
+
+def rollback(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
+    """Make the previous champion champion again."""
+    from pilotage.pipelines import promotions
+
+    _answer(session, promotions.rollback(session.settings, name_of(pilot), who=who, why=why))
+
+
+def approve(
+    session: Session,
+    pilot: NameArgument,
+    version: OptionalVersion = None,
+    who: WhoOption = None,
+    why: WhyOption = "",
+) -> None:
+    """Say yes to a version that waits for approval, and make it champion."""
+    from pilotage.pipelines import promotions
+
+    _answer(session, promotions.approve(session.settings, name_of(pilot), version, who=who, why=why))
+
+
+def reject(
+    session: Session,
+    pilot: NameArgument,
+    version: OptionalVersion = None,
+    who: WhoOption = None,
+    why: WhyOption = "",
+) -> None:
+    """Say no to a version that waits for approval."""
+    from pilotage.pipelines import promotions
+
+    done = promotions.reject(session.settings, name_of(pilot), version, who=who, why=why)
+    document = {
+        "pilot": done.pilot,
+        "version": done.version,
+        "state": done.state.value,
+        "who": done.who,
+        "why": done.why,
+    }
+    session.output.answer(
+        document,
+        lambda console: console.print(f"Version {done.version} of {done.pilot} is {done.state.value}."),
+    )
+
+
+def _answer(session: Session, done: Promotion) -> None:
+    document = {
+        "pilot": done.pilot,
+        "version": done.version,
+        "replaced": done.replaced,
+        "changed": done.changed,
+    }
+    if not done.changed:
+        text = f"Version {done.version} of {done.pilot} is champion already."
+    elif done.replaced is None:
+        text = f"Version {done.version} of {done.pilot} is champion now."
+    else:
+        text = f"Version {done.version} of {done.pilot} is champion now, in place of {done.replaced}."
+    session.output.answer(document, lambda console: console.print(text))
+
+
+def _scorecard(registry: Registry, registered: Registered) -> Scorecard | None:
+    from pilotage.core import errors
+
+    try:
+        return registry.scorecard(registered)
+    except errors.PilotageError:
+        return None  # a version that something else registered, or whose files are gone
+
+
+def _document(registered: Registered, scorecard: Scorecard | None) -> dict[str, Any]:
+    found = scorecard.metrics.get(scorecard.metric) if scorecard else None
+    return {
+        "version": registered.version,
+        "aliases": list(registered.aliases),
+        "created_at": registered.created_at.isoformat(),
+        "mlflow_run": registered.run,
+        "tags": registered.tags,
+        "metric": scorecard.metric if scorecard else None,
+        "value": found.value if found else None,
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "metrics": {key: item.value for key, item in scorecard.metrics.items()} if scorecard else {},
+        "gates": [gate.model_dump(mode="json") for gate in scorecard.gates] if scorecard else [],
+        "snapshot": scorecard.snapshot if scorecard else None,
+    }

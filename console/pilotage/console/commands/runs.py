@@ -1,0 +1,177 @@
+"""`run`, `compile` and `runs`: training pipelines, as they happen and afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pilotage.console.commands.arguments import PilotArgument, load_pilot, name_of
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from pilotage.pipelines.records import Records, RunRecord, StepRecord
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or how it begins.")]
+
+
+class _ListsByDefault(TyperGroup):
+    """`pilotage runs` and `pilotage runs --json` list; so does a pilot in place of a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "run")(run)
+    command(app, "compile")(compile_pipeline)
+    group = typer.Typer(cls=_ListsByDefault, help="What ran, and what each step did.", rich_markup_mode=None)
+    command(group, "list")(list_runs)
+    command(group, "show")(show_run)
+    command(group, "logs")(show_logs)
+    app.add_typer(group, name="runs")
+
+
+def run(
+    session: Session,
+    pilot: PilotArgument,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Execute every step again.")] = False,
+) -> int:
+    """Run the training pipeline here: ingest, validate, train, evaluate, register."""
+    found = load_pilot(pilot)
+    settings = session.settings
+    from pilotage.console.views import runs as views
+    from pilotage.console.views.progress import RunProgress
+    from pilotage.pipelines import runs
+
+    with RunProgress(session.output) as progress:
+        result = runs.run(found.spec, found.folder, settings, cache=not no_cache, on_event=progress.on_event)
+    session.output.answer(
+        result.document, lambda console: views.show_result(console, result, found.spec, settings)
+    )
+    if result.error and not session.output.as_json:
+        error = result.error
+        session.output.error(error["type"], error["message"], error["remedy"], result.exit_code)
+    return result.exit_code
+
+
+def compile_pipeline(
+    session: Session,
+    pilot: PilotArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Write the training pipeline as KFP IR YAML, the pilot baked in."""
+    found = load_pilot(pilot)
+    from pilotage.core import errors
+    from pilotage.pipelines import training
+
+    if output.is_dir():
+        raise errors.NotFound(f"`{output}` is a folder.", remedy="Name a file, such as `-o training.yaml`.")
+    try:
+        training.write(output, found.spec, found.folder)
+    except OSError as error:
+        raise errors.SettingsError(
+            f"`{output}` cannot be written: {error.strerror}.", remedy="Name another file with `-o`."
+        ) from error
+    document = {"pilot": found.name, "file": str(output.absolute()), "bytes": output.stat().st_size}
+    session.output.answer(document, lambda console: console.print(f"Wrote [bold]{output}[/bold]"))
+
+
+def list_runs(
+    session: Session,
+    pilot: Annotated[
+        str | None, typer.Argument(metavar="[PILOT]", help="Only runs of this pilot, by folder or name.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+) -> None:
+    """What ran, newest first."""
+    from pilotage.console.views import runs as views
+
+    records = _records(session)
+    found = records.runs(name_of(pilot) if pilot else None, limit)
+    session.output.answer(
+        {"runs": [_run_document(record) for record in found]},
+        lambda console: views.show_runs(console, found),
+    )
+
+
+def show_run(session: Session, run_id: RunArgument) -> None:
+    """What one run did, step by step."""
+    from pilotage.console.views import runs as views
+
+    records = _records(session)
+    record = records.run(run_id)
+    steps = records.steps(record.id)
+    document = {**_run_document(record), "steps": [_step_document(step) for step in steps]}
+    session.output.answer(document, lambda console: views.show_run(console, record, steps))
+
+
+def show_logs(
+    session: Session,
+    run_id: RunArgument,
+    step: Annotated[str | None, typer.Option(help="Only this step.")] = None,
+) -> None:
+    """What the steps of a run wrote."""
+    from pilotage.console.views import runs as views
+    from pilotage.core import errors
+
+    records = _records(session)
+    record = records.run(run_id)
+    steps = records.steps(record.id)
+    if step is not None and step not in [known.name for known in steps]:
+        raise errors.NotFound(
+            f"Run {record.id} has no step `{step}`.",
+            remedy=f"Its steps are {', '.join(known.name for known in steps)}.",
+        )
+    logs = {
+        known.name: known.log.read_text(encoding="utf-8", errors="replace")
+        for known in steps
+        if known.log is not None and known.log.is_file() and step in (None, known.name)
+    }
+    session.output.answer({"run": record.id, "logs": logs}, lambda console: views.show_logs(console, logs))
+
+
+def _records(session: Session) -> Records:
+    from pilotage.pipelines import runs, tables
+    from pilotage.pipelines.records import Records
+
+    records = Records(tables.connect(session.settings))
+    runs.bury_dead_runs(records, session.settings)
+    return records
+
+
+def _run_document(record: RunRecord) -> dict[str, Any]:
+    return {
+        "run": record.id,
+        "pilot": record.pilot,
+        "state": record.state.value,
+        "trigger": record.trigger,
+        "folder": str(record.folder),
+        "started_at": record.started_at.isoformat(),
+        "ended_at": record.ended_at.isoformat() if record.ended_at else None,
+        "exit_code": record.exit_code,
+        "error": record.error,
+        "result": record.result,
+    }
+
+
+def _step_document(step: StepRecord) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "state": step.state.value,
+        "cached": step.cached,
+        "attempt": step.attempt,
+        "started_at": step.started_at.isoformat() if step.started_at else None,
+        "seconds": step.seconds,
+        "peak_memory_bytes": step.peak_memory_bytes,
+        "log": str(step.log) if step.log else None,
+        "inputs": dict(step.inputs),
+        "outputs": dict(step.outputs),
+        "metrics": dict(step.metrics),
+        "error": step.error,
+    }

@@ -1,0 +1,33 @@
+"""`demo`: the whole loop on real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pilotage.console.sessions import Session, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "demo")(demo)
+
+
+def demo(
+    session: Session,
+    folder: Annotated[
+        Path | None, typer.Option(help="New or empty folder for everything; a temporary one when left out.")
+    ] = None,
+    months: Annotated[int, typer.Option(min=1, max=5, help="Months of traffic, from April on.")] = 5,
+) -> int:
+    """The whole loop on real flights: train, serve, drift, retrain, promote."""
+    from pilotage.console.demo import screens, story
+    from pilotage.core.errors import ExitCode
+
+    result = story.tell(session.output, folder, months, session.settings)
+    session.output.answer(result.document, lambda console: screens.show(console, result))
+    for problem in result.problems:
+        session.output.say(f"[red]The demo did not show what it promises: {problem}.[/]")
+    return int(ExitCode.FAILED if result.problems else ExitCode.DONE)

@@ -1,0 +1,123 @@
+"""What goes on behind the traffic, read from where every command reads it: reports, triggers and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pilotage.core import windows
+from pilotage.core.artifacts import DriftReport, Trigger, TriggerState
+from pilotage.core.settings import Settings
+from pilotage.core.storage import Storage
+from pilotage.pipelines import tables, triggers
+from pilotage.pipelines.records import Records
+
+_ENDED = (TriggerState.DONE, TriggerState.FAILED)
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """A retraining as the records tell it."""
+
+    trigger: Trigger
+    state: str
+    run: str | None
+    version: int | None
+    promoted: bool
+    reason: str
+    seconds: float | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The result as `--json` prints it."""
+        return {
+            "run": self.run,
+            "trigger": self.trigger.id,
+            "cause": self.trigger.cause.value,
+            "at": self.trigger.at.isoformat(),
+            "reason": self.trigger.reason,
+            "state": self.state,
+            "version": self.version,
+            "promoted": self.promoted,
+            "decision": self.reason,
+            "seconds": self.seconds,
+        }
+
+
+class Observer:
+    """Follows one pilot of one installation."""
+
+    def __init__(self, pilot: str, settings: Settings) -> None:
+        self._pilot = pilot
+        self._settings = settings
+        self._storage = Storage(settings.storage)
+        self._records = Records(tables.connect(settings))
+        self._states: dict[str, TriggerState] = {}
+        self._told: set[str] = set()
+        self.is_retraining = False
+
+    def reports(self) -> list[DriftReport]:
+        """Every drift report so far, in order of time."""
+        names = self._storage.names(f"windows/{self._pilot}/reports")
+        found = [
+            DriftReport.model_validate_json(self._storage.read(name))
+            for name in names
+            if name.endswith(f"/{DriftReport.FILE}")
+        ]
+        return sorted(found, key=lambda report: (report.start, report.version))
+
+    def page(self, report: DriftReport) -> str:
+        """Where the page of a report is."""
+        folder = windows.reports_folder(report.pilot, report.version, report.start)
+        return self._storage.location(f"{folder}/drift.html")
+
+    def is_judged(self, window: datetime) -> bool:
+        """Whether the monitor has compared the predictions of a window with their labels."""
+        return any(
+            report.start == window and report.performance is not None and report.performance.labelled > 0
+            for report in self.reports()
+        )
+
+    def alarms(self) -> Iterator[str]:
+        """What alarms say that were not told yet."""
+        for report in self.reports():
+            for alarm in report.alarms:
+                if alarm.id not in self._told:
+                    self._told.add(alarm.id)
+                    yield alarm.message
+
+    def changes(self) -> list[Retraining]:
+        """Retrainings that started or ended since the last look."""
+        found = triggers.triggers(self._settings, self._pilot)
+        self.is_retraining = any(trigger.state is TriggerState.STARTED for trigger in found)
+        changed = [
+            trigger
+            for trigger in found
+            if self._states.get(trigger.id) is not trigger.state
+            and trigger.state in (TriggerState.STARTED, *_ENDED)
+        ]
+        self._states = {trigger.id: trigger.state for trigger in found}
+        return [self._retraining(trigger) for trigger in reversed(changed)]
+
+    def retrainings(self) -> list[Retraining]:
+        """Every retraining that ended, in order of time."""
+        found = triggers.triggers(self._settings, self._pilot)
+        return [self._retraining(trigger) for trigger in reversed(found) if trigger.state in _ENDED]
+
+    def _retraining(self, trigger: Trigger) -> Retraining:
+        if trigger.run is None:
+            return Retraining(trigger, trigger.state.value, None, None, False, "", None)
+        record = self._records.run(trigger.run)
+        result = record.result or {}
+        error = record.error or {}
+        return Retraining(
+            trigger=trigger,
+            state=record.state.value,
+            run=record.id,
+            version=result.get("version"),
+            promoted=bool(result.get("promoted")) and result.get("decision") == "promoted",
+            reason=result.get("reason") or error.get("message", ""),
+            seconds=result.get("seconds"),
+        )

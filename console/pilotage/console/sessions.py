@@ -1,0 +1,122 @@
+"""What every command shares: its output, its settings, and how an error ends it.
+
+`command` adds the options that all commands take and turns exceptions into one
+clear message and an exit code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pilotage.console import logs
+from pilotage.console.outputs import Output
+from pilotage.core import errors
+
+if TYPE_CHECKING:
+    from pilotage.core.settings import Settings
+
+INTERRUPTED = 130
+"""What shells expect of a process that Ctrl-C ended: 128 + SIGINT."""
+
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "home": (
+        Annotated[Path | None, typer.Option(help="Folder of runs, models and data.", envvar="PILOTAGE_HOME")],
+        None,
+    ),
+    "as_json": (Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")], False),
+    "verbose": (
+        Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; twice logs most.")],
+        0,
+    ),
+    "debug": (Annotated[bool, typer.Option("--debug", help="Show tracebacks.")], False),
+}
+
+
+@dataclass
+class Session:
+    """One call of a command."""
+
+    output: Output
+    home: Path | None = None
+    debug: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The installation's settings, from the environment and `--home`."""
+        from pilotage.core import settings
+
+        return settings.load(**({"home": self.home} if self.home is not None else {}))
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Register a function of a `Session` and its own parameters as command `name` of `app`.
+
+    The function returns an exit code, or None for 0.
+    """
+
+    def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        shared = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, (kind, default) in _SHARED.items()
+        ]
+
+        def call(**values: Any) -> int:
+            return _call(function, values)
+
+        call.__doc__, call.__name__ = function.__doc__, function.__name__
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
+        )
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+        app.command(name)(call)
+        return function
+
+    return register
+
+
+def _call(function: Callable[..., int | None], values: dict[str, Any]) -> int:
+    home, as_json, verbose, debug = (values.pop(name) for name in _SHARED)
+    logs.configure(verbose, debug=debug)
+    with Output.open(as_json=as_json) as output:
+        session = Session(output=output, home=home, debug=debug)
+        try:
+            return function(session, **values) or int(errors.ExitCode.DONE)
+        except KeyboardInterrupt:
+            output.error("Interrupted", "Interrupted.", "", INTERRUPTED)
+            return INTERRUPTED
+        except Exception as error:
+            return _report(error, session)
+
+
+def _report(error: Exception, session: Session) -> int:
+    """Say what went wrong; returns the exit code."""
+    if session.debug:
+        session.output.progress.print(traceback.format_exc(), markup=False)
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("pilotage"):
+        error = errors.MissingExtra(
+            f"Package `{error.name}` is not installed.",
+            remedy='`pip install "pilotage[all]"` installs what every command needs.',
+            package=error.name,
+        )
+    if isinstance(error, errors.PilotageError):
+        session.output.error(
+            type(error).__name__, error.message, error.remedy, error.exit_code, error.details
+        )
+        return int(error.exit_code)
+    session.output.error(
+        type(error).__name__,
+        f"Something went wrong that Pilotage did not expect: {type(error).__name__}: {error}",
+        "" if session.debug else "`--debug` shows where; please report it.",
+        errors.ExitCode.FAILED,
+    )
+    return int(errors.ExitCode.FAILED)
