@@ -58,7 +58,7 @@ class Sighting:
 
 @dataclass
 class Guess:
-    """What was seen of one column so far; `kind` is what typed values are, texts are counted by what they parse as."""
+    """What was seen of one column so far: the kind of its values, and what its texts parse as."""
 
     name: str
     texts: Texts
@@ -188,10 +188,10 @@ class Guess:
         if self.counts[what] > ALMOST * self.present:
             others = self.present - self.counts[what]
             raise errors.DataError(
-                f"Column `{self.name}` mixes types: {self.counts[what]} of its {self.present} values are {plural}, "
+                f"Column `{self.name}` mixes types: {self.counts[what]} of {self.present} are {plural}, "
                 f"{others} {'is' if others == 1 else 'are'} not, first {odd}.",
-                remedy=f"Correct the source (missing is an empty field), or set `features: {{{self.name}: category}}` "
-                "or `exclude` under `data`.",
+                remedy="Correct the source (missing is an empty field), or set "
+                f"`features: {{{self.name}: category}}` or `exclude` under `data`.",
                 column=self.name,
             )
 
@@ -217,7 +217,7 @@ _KINDS = {
 
 
 def parse_instants(values: pl.Series) -> pl.Series:
-    """Texts as instants in UTC (`Datetime("us", "UTC")`); null where one is not ISO 8601; no offset means UTC."""
+    """Texts as instants (`Datetime("us", "UTC")`), null where not ISO 8601; no offset means UTC."""
     name = "instant"
     part = (
         values.alias("text")
@@ -250,9 +250,10 @@ def _first(array: pa.Array, odd: npt.NDArray[np.bool_], origin: str, first: int)
 
 
 def raw(array: pa.Array, texts: Texts) -> tuple[pa.Array, ColumnType | None] | None:
-    """The array in the form that a spool keeps, with its kind (None: nothing but nulls); None if no column can be this.
+    """The array as a spool keeps it, with its kind; None if no column can be this.
 
-    Text becomes a dictionary array, in which missing is null where the source has only text.
+    The kind is None where all is null. Text becomes a dictionary array, with null for what stands for
+    missing in a source that has only text.
     """
     kind = array.type
     if pa.types.is_dictionary(kind):

@@ -22,6 +22,7 @@ from pilotage.core.specs import Data, FeatureKind, PilotSpec
 LEAST_ROWS = 20
 MOST_CLASSES = 1_000
 LEAST_ROWS_PER_CLASS = 2
+_TYPING_ERROR = 0.85
 FEW_TEXTS = 50
 """Up to so many different texts are categories, whatever their share of the rows."""
 _KIND = {
@@ -54,13 +55,19 @@ def pins(data: Data) -> dict[str, FeatureKind]:
 
 
 def check_names(data: Data, names: Sequence[str]) -> None:
-    """Raise DataError unless every column that pilot.yaml names is among `names`."""
+    """Raise DataError unless every column that pilot.yaml names is among `names`.
+
+    An excluded column may be gone, but not when a column is there whose name is nearly the same.
+    """
     declared = [("target", data.target), ("time", data.time), ("key", data.key)]
     declared += [("features", name) for name in data.features or {}]
     declared += [("exclude", name) for name in data.exclude]
     for role, name in declared:
         if name is not None and name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            gone = role == "exclude"
+            near = difflib.get_close_matches(name, names, n=1, cutoff=_TYPING_ERROR if gone else 0.5)
+            if gone and not near:
+                continue
             shown = ", ".join(f"`{other}`" for other in names[:12]) + (" …" if len(names) > 12 else "")
             raise errors.DataError(
                 f"`data.{role}` names column `{name}`, which the source does not have"
@@ -75,7 +82,7 @@ def check_table(spec: PilotSpec, table: Written) -> None:
     data = spec.data
     if table.rows < LEAST_ROWS:
         raise errors.DataError(
-            f"The source has {table.rows} row{'s'[: table.rows != 1]}, too few: at least {LEAST_ROWS} are needed.",
+            f"The source has {table.rows} row{'s'[: table.rows != 1]}, at least {LEAST_ROWS} are needed.",
             remedy="Give it more data.",
             rows=table.rows,
         )
@@ -103,15 +110,16 @@ def classes_of(spec: PilotSpec, table: Written) -> tuple[Scalar, ...]:
     if target.type in (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME):
         what = "numbers with fractions" if target.type is ColumnType.NUMBER else f"{target.type.value}s"
         raise errors.DataError(
-            f"The target `{target.name}` holds {what}, but `goal.metric` {spec.goal.metric} is for classification.",
-            remedy="Use a regression metric such as `r2`, or a target of classes (text, whole numbers, booleans).",
+            f"The target `{target.name}` holds {what}, but `goal.metric` {spec.goal.metric} "
+            "is for classification.",
+            remedy="Use a regression metric such as `r2`, or a target of texts, whole numbers or booleans.",
             column=target.name,
         )
     if target.distinct > MOST_CLASSES:
         many = f"more than {MOST_DISTINCT:,}" if target.distinct > MOST_DISTINCT else f"{target.distinct:,}"
         raise errors.DataError(
-            f"The target `{target.name}` has {many} different values, at most {MOST_CLASSES:,} can be classes.",
-            remedy="Use a regression metric such as `r2` if it is a number, or group the classes in the source.",
+            f"The target `{target.name}` has {many} different values, at most {MOST_CLASSES:,} are possible.",
+            remedy="Use a regression metric such as `r2` if it is a quantity, or group its classes.",
             column=target.name,
         )
     classes = tuple(sorted(target.values))
@@ -121,12 +129,11 @@ def classes_of(spec: PilotSpec, table: Written) -> tuple[Scalar, ...]:
 
 def _check_regression(spec: PilotSpec, target: Facts) -> None:
     if target.type not in (ColumnType.INTEGER, ColumnType.NUMBER):
+        holds = "text" if target.type is ColumnType.TEXT else f"{target.type.value}s"
         raise errors.DataError(
-            f"The target `{target.name}` holds {target.type.value}s"[
-                : None if target.type is not ColumnType.TEXT else -1
-            ]
-            + f", but `goal.metric` {spec.goal.metric} is for regression, which needs numbers.",
-            remedy="Use a classification metric such as `accuracy`, or make the target a number in the source.",
+            f"The target `{target.name}` holds {holds}, but `goal.metric` {spec.goal.metric} "
+            "is for regression, which needs numbers.",
+            remedy="Use a classification metric such as `accuracy`, or make the target a number.",
             column=target.name,
         )
     _check_finite(target)
@@ -147,7 +154,7 @@ def _check_classes(spec: PilotSpec, name: str, classes: tuple[Any, ...], counts:
             f"Class {rare[0]!r} of the target `{name}` has a single row"
             + (f" (as have {len(rare) - 1} more classes)" if len(rare) > 1 else "")
             + f", at least {LEAST_ROWS_PER_CLASS} are needed to train and to test.",
-            remedy="Add rows of it, group rare classes, or use a regression metric if the target is a quantity.",
+            remedy="Add rows of it, group rare classes, or use a regression metric for a quantity.",
             column=name,
         )
     if spec.needs_two_classes and len(classes) > 2:
@@ -252,7 +259,8 @@ def _reason(data: Data, facts: Facts, rows: int) -> str:
         if facts.distinct > MOST_DISTINCT:
             return f"looks like an identifier or free text (more than {MOST_DISTINCT:,} different values)"
         if facts.distinct > rows / 2:
-            return f"looks like an identifier or free text ({facts.distinct:,} different values in {rows:,} rows)"
+            share = f"{facts.distinct:,} different values in {rows:,} rows"
+            return f"looks like an identifier or free text ({share})"
     return ""
 
 

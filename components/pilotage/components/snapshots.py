@@ -7,6 +7,7 @@ a pilot is in the `Snapshot` artifact. Nothing is converted here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,11 @@ def scan(
         DataError: the snapshot has no such column, or its files are damaged.
     """
     wanted = _columns(snapshot, columns)
-    for file in _files(settings, snapshot):
-        for batch in file.iter_batches(batch_size=rows, columns=wanted):
-            yield batch.select(wanted)
+    place = folder(settings, snapshot)
+    for part in snapshot.files:
+        with _intact(place / part.name, snapshot) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=wanted):
+                yield batch.select(wanted)
 
 
 def read_table(settings: Settings, snapshot: Snapshot, columns: Sequence[str] | None = None) -> pa.Table:
@@ -71,7 +74,11 @@ def read_table(settings: Settings, snapshot: Snapshot, columns: Sequence[str] | 
     import pyarrow as pa
 
     wanted = _columns(snapshot, columns)
-    return pa.concat_tables([file.read(columns=wanted).select(wanted) for file in _files(settings, snapshot)])
+    place, parts = folder(settings, snapshot), []
+    for part in snapshot.files:
+        with _intact(place / part.name, snapshot) as file:
+            parts.append(file.read(columns=wanted).select(wanted))
+    return pa.concat_tables(parts)
 
 
 def _columns(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
@@ -88,17 +95,16 @@ def _columns(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
-def _files(settings: Settings, snapshot: Snapshot) -> Iterator[pq.ParquetFile]:
+@contextmanager
+def _intact(path: Path, snapshot: Snapshot) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    place = folder(settings, snapshot)
-    for part in snapshot.files:
-        try:
-            with pq.ParquetFile(place / part.name) as file:
-                yield file
-        except (OSError, pa.ArrowInvalid) as error:
-            raise errors.DataError(
-                f"`{place / part.name}` of snapshot {snapshot.digest[:12]} cannot be read: {error}.",
-                remedy="Delete the snapshot's folder and run ingest again with --no-cache.",
-            ) from error
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (OSError, pa.ArrowInvalid) as error:
+        raise errors.DataError(
+            f"`{path}` of snapshot {snapshot.digest[:12]} cannot be read: {error}.",
+            remedy="Delete the snapshot's folder and run ingest again with --no-cache.",
+        ) from error

@@ -127,7 +127,7 @@ def _check_columns(batch: Batch, guesses: Mapping[str, Guess], open_ended: bool)
     names = batch.rows.schema.names
     if len(names) > MOST_COLUMNS or len(guesses) > MOST_COLUMNS:
         raise errors.DataError(
-            f"{batch.origin} has {max(len(names), len(guesses)):,} columns, at most {MOST_COLUMNS:,} can be used.",
+            f"{batch.origin} has {max(len(names), len(guesses)):,} columns, at most {MOST_COLUMNS:,} can be.",
             remedy="Select the columns that matter in the source.",
         )
     if len(set(names)) < len(names) or "" in names:

@@ -52,7 +52,7 @@ def _batches(source: SqlSource, url: sa.URL) -> Iterator[Batch]:
 
     first = 1
     with _result(url, source.sql) as result:
-        names = [str(name) for name in result.keys()]
+        names = [str(name) for name in tuple(result.keys())]
         for name in names:
             if names.count(name) > 1:
                 raise errors.DataError(

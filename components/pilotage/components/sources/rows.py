@@ -99,11 +99,18 @@ def _table(given: Any, origin: str) -> Iterator[pa.RecordBatch] | None:
         return _polars(given)
     if isinstance(given, pa.RecordBatch):
         return iter([given])
-    if isinstance(given, (pa.Table, pa.RecordBatchReader)):
-        return iter(given.to_batches() if isinstance(given, pa.Table) else given)
+    if isinstance(given, pa.Table):
+        batches: list[pa.RecordBatch] = given.to_batches()
+        return iter(batches)
+    if isinstance(given, pa.RecordBatchReader):
+        return _read_all(given)
     if isinstance(given, Mapping) and not _is_row(given):
         return iter([_columns(given, origin)])
     return None
+
+
+def _read_all(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    yield from reader
 
 
 def _columns(given: Mapping[Any, Any], origin: str) -> pa.RecordBatch:
@@ -140,5 +147,5 @@ def _polars(frame: Any) -> Iterator[pa.RecordBatch] | None:
 def _unusable(given: Any, origin: str) -> errors.SourceError:
     return errors.SourceError(
         f"{origin} gives {type(given).__module__}.{type(given).__qualname__}, which is no table.",
-        remedy="Give a pandas, polars or pyarrow table, a dict of columns, dicts of rows, or an iterator of these.",
+        remedy="Give a pandas, polars or pyarrow table, a dict of columns, dicts of rows, or an iterator.",
     )

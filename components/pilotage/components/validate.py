@@ -1,0 +1,128 @@
+"""The second step: a snapshot is held against a suite and against what trained the champion.
+
+Which suite is in force: the pilot's own, else the one drafted from the
+champion's snapshot, else one drafted from this snapshot. Stop or retrain: a
+failed critical expectation or a schema skew stops the run, after the report is
+written; a failed warning or a value skew is reported and the run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pilotage.components import pages, skews, suites, validations
+from pilotage.components.suites import Suite
+from pilotage.core import errors, storage
+from pilotage.core.artifacts import Report, Severity, Skew, Snapshot
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+
+SUITE = "suite.json"
+VALIDATION = "validation.json"
+PAGE = "report.html"
+_log = logging.getLogger(__name__)
+_SHOWN = 3
+
+
+def validate(
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    snapshot: Snapshot,
+    champion: Snapshot | None,
+    out: Path,
+) -> Report:
+    """Write `report.json`, `suite.json`, `validation.json` and `report.html` to `out`.
+
+    Args:
+        spec: the pilot.
+        folder: the pilot's folder, which `expectations` is relative to.
+        settings: the installation.
+        snapshot: what ingest found.
+        champion: the snapshot that the champion was trained on, if there is a champion.
+        out: folder for the files.
+
+    Raises:
+        ValidationFailed: a critical expectation failed or the schema changed; the files are written.
+        SpecError: the pilot's suite is wrong.
+        NotFound: the pilot's suite or the snapshot does not exist.
+    """
+    champion = _comparable(champion, snapshot, settings)
+    suite = _suite(spec, folder, settings, snapshot, champion)
+    validation = validations.run(settings, snapshot, suite)
+    schema: tuple[Skew, ...] = ()
+    values: tuple[Skew, ...] = ()
+    if champion is not None and champion.digest != snapshot.digest:
+        schema = skews.schema_skew(spec, champion, snapshot)
+        values = skews.value_skew(spec, champion, snapshot, settings)
+    failed = [check for check in validation.checks if not check.success]
+    report = Report(
+        pilot=spec.pilot,
+        snapshot=snapshot.digest,
+        suite=suites.digest(suite),
+        drafted=spec.expectations is None,
+        success=not schema and not any(check.severity is Severity.CRITICAL for check in failed),
+        checks=validation.checks,
+        schema_skew=schema,
+        value_skew=values,
+        created_at=datetime.now(UTC),
+    )
+    storage.write_file(out / SUITE, _json(validation.suite))
+    storage.write_file(out / VALIDATION, _json(validation.result))
+    storage.write_file(out / PAGE, pages.render(report, snapshot, champion).encode())
+    report.write(out)
+    _conclude(report, out)
+    return report
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _comparable(champion: Snapshot | None, snapshot: Snapshot, settings: Settings) -> Snapshot | None:
+    """The champion's snapshot, unless it is of another task or its rows are gone."""
+    if champion is None or champion.task is not snapshot.task:
+        return None
+    if not skews.readable(champion, settings):
+        _log.warning("the champion's snapshot %s is gone; nothing to compare with", champion.digest[:12])
+        return None
+    return champion
+
+
+def _suite(
+    spec: PilotSpec, folder: Path, settings: Settings, snapshot: Snapshot, champion: Snapshot | None
+) -> Suite:
+    if spec.expectations is not None:
+        return suites.load(spec.expectations, folder)
+    return suites.limited(suites.drafted(settings, champion or snapshot), snapshot)
+
+
+def _conclude(report: Report, out: Path) -> None:
+    """Log what warns, and raise what stops."""
+    warned = [check for check in report.checks if not check.success and check.severity is Severity.WARNING]
+    for check in warned:
+        _log.warning("%s of %s: %s", check.expectation, check.column or "the table", check.observed)
+    for skew in report.value_skew:
+        _log.warning("%s: %s", skew.column, skew.message)
+    if report.success:
+        return
+    stopped = [f"`{skew.column}`: {skew.message}" for skew in report.schema_skew]
+    stopped += [
+        f"{check.expectation} of {f'`{check.column}`' if check.column else 'the table'}: {check.observed}"
+        for check in report.checks
+        if not check.success and check.severity is Severity.CRITICAL
+    ]
+    more = f"; and {len(stopped) - _SHOWN} more" if len(stopped) > _SHOWN else ""
+    remedy = f"Restore it in the source; all is in `{out / PAGE}`."
+    if report.schema_skew:
+        remedy += " If the change is meant, say so: list the features that remain under `data.features`."
+    raise errors.ValidationFailed(
+        f"The data of `{report.pilot}` does not pass: {'; '.join(stopped[:_SHOWN])}{more}.",
+        remedy=remedy,
+        report=str(out / Report.FILE),
+        failed=len(stopped),
+    )
