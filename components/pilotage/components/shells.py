@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,14 @@ from pilotage.core.specs import PilotSpec
 TIMES = "PILOTAGE_STEP_TIMES"
 """Environment variable: a file to which each step appends when its function began and ended, as JSON."""
 PAGE = "report.html"
+IMPORTS: Mapping[str, tuple[str, ...]] = {
+    "ingest": ("polars", "pyarrow.parquet", "pilotage.components.ingest"),
+    "validate": ("great_expectations", "pilotage.components.validate"),
+    "train": ("skops.io", "mlflow", "pilotage.components.train"),
+    "evaluate": ("skops.io", "pilotage.components.evaluate"),
+    "register": ("mlflow", "pilotage.components.register"),
+}
+"""What each step needs, its own module last: the libraries that it imports on use are named too."""
 
 Metadata = dict[str, Any]
 Result = TypeVar("Result", bound=Artifact)
@@ -142,7 +151,9 @@ def _step(name: str, pilot: str, folder: str, out: str) -> Iterator[tuple[PilotS
 
 def _load(step: str) -> Any:
     try:
-        return importlib.import_module(f"pilotage.components.{step}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries about what they import themselves
+            found = [importlib.import_module(name) for name in IMPORTS[step]]
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("pilotage"):
             raise
@@ -150,6 +161,7 @@ def _load(step: str) -> Any:
             f"Step `{step}` needs the library `{error.name}`, which is not installed.",
             remedy='pip install "pilotage[components]"',
         ) from error
+    return found[-1]
 
 
 def _timed(step: str, function: Callable[[], Result]) -> Result:

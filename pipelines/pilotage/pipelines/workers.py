@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from pilotage.components import shells
 from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, processes
 
@@ -38,32 +39,20 @@ class Group:
 
     name: str
     steps: tuple[str, ...]
-    modules: tuple[str, ...]
+    lazy: tuple[str, ...] = ()
+    """Modules that these libraries import and our use of them does not need."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What the steps' shells import before their clock starts."""
+        heavy = {module: None for step in self.steps for module in shells.IMPORTS.get(step, ())}
+        return ("kfp.dsl.executor", "pilotage.components.shells", *heavy) if heavy else ()
 
 
 GROUPS = (
-    Group(
-        "ingest",
-        ("ingest",),
-        ("pilotage.components.shells", "polars", "pyarrow.parquet", "pilotage.components.ingest"),
-    ),
-    Group(
-        "validate",
-        ("validate",),
-        ("pilotage.components.shells", "great_expectations", "pilotage.components.validate"),
-    ),
-    Group(
-        "model",
-        ("train", "evaluate", "register"),
-        (
-            "pilotage.components.shells",
-            "mlflow",
-            "skops.io",
-            "pilotage.components.train",
-            "pilotage.components.evaluate",
-            "pilotage.components.register",
-        ),
-    ),
+    Group("ingest", ("ingest",)),
+    Group("validate", ("validate",), lazy=("altair", "scipy.stats")),
+    Group("model", ("train", "evaluate", "register")),
 )
 """Three, so that one group's imports hide behind another group's work."""
 
@@ -109,19 +98,15 @@ class ZygoteDied(Exception):
 class Worker:
     """One zygote process and the connection to it."""
 
-    def __init__(self, modules: tuple[str, ...], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, modules: tuple[str, ...], log: Path, environment: Mapping[str, str], lazy: tuple[str, ...] = ()
+    ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         with log.open("ab") as output, theirs:
+            words = [*(f"--lazy={name}" for name in lazy), str(theirs.fileno()), str(os.getpid()), *modules]
             self.process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
-                [
-                    sys.executable,
-                    "-m",
-                    "pilotage.pipelines.zygote",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    *modules,
-                ],
+                [sys.executable, "-m", "pilotage.pipelines.zygote", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -243,7 +228,7 @@ class Workers:
 
     def _worker(self, group: Group) -> Worker:
         if group.name not in self._workers:
-            self._workers[group.name] = Worker(group.modules, self._log(group), self._environment)
+            self._workers[group.name] = Worker(group.modules, self._log(group), self._environment, group.lazy)
         return self._workers[group.name]
 
     def _log(self, group: Group) -> Path:

@@ -20,7 +20,7 @@ from pilotage.pipelines.local import LocalRunner
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.workers import Group, Job, Worker, Workers
 
-LIGHT = (Group("light", (), ()),)
+LIGHT = (Group("light", ()),)
 
 
 def _small_pipeline() -> Any:

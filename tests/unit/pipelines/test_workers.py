@@ -110,7 +110,7 @@ def test_memory_of_a_steps_children_counts(worker: Worker, job: Build):
 
 
 def test_a_zygote_that_dies_fails_its_step_and_is_replaced(tmp_path: Path, job: Build):
-    workers = Workers(tmp_path / "logs", {}, (Group("only", ("work",), ()),))
+    workers = Workers(tmp_path / "logs", {}, (Group("only", ("work",)),))
     try:
         ending = workers.run(
             job("import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(20)"),
