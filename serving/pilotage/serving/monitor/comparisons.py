@@ -1,0 +1,205 @@
+"""One window against the reference: what differs, by how much, and whether it counts as drift.
+
+Drift takes both: a p-value below the calibrated threshold, and an effect that is
+large enough to matter. How the threshold comes about is in `calibrations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from pilotage.core.artifacts import FeatureDrift
+from pilotage.core.specs import Drift
+from pilotage.core.windows import Window
+from pilotage.serving.monitor import calibrations
+from pilotage.serving.monitor.calibrations import Calibration
+from pilotage.serving.monitor.columns import (
+    MOST_COARSE,
+    Column,
+    Counts,
+    Difference,
+    differences,
+)
+
+LEAST_ROWS = 30
+"""Rows from which a window is judged."""
+LEAST_UNSEEN_ROWS = 3
+"""Rows with unseen values from which these can be drift."""
+KS_OF_PSI = 0.5
+"""Kolmogorov-Smirnov distance, and change of the missing rate, that matter as much as a PSI of 1."""
+UNSEEN_OF_PSI = 0.05
+"""Share of unseen values that matters as much as a PSI of 1."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a window's columns say."""
+
+    features: tuple[FeatureDrift, ...]
+    score: FeatureDrift | None
+
+    @property
+    def drifted(self) -> list[FeatureDrift]:
+        """What drifted, most drifted first; the score as a column of its own."""
+        found = [part for part in (*self.features, self.score) if part is not None and part.drifted]
+        return sorted(found, key=severity, reverse=True)
+
+
+def severity(part: FeatureDrift) -> float:
+    """Orders columns by how much they differ."""
+    missing = abs(part.missing_rate - part.reference_missing_rate) / KS_OF_PSI
+    return max(part.psi, part.distance / KS_OF_PSI, missing, part.unseen_rate / UNSEEN_OF_PSI)
+
+
+def compare(
+    columns: list[Column],
+    window: Window,
+    calibration: Calibration,
+    drift: Drift,
+    times: Set[str] = frozenset(),
+) -> Comparison:
+    """`window` against the reference's `columns`, the score last.
+
+    Args:
+        columns: as `columns_of` gives them.
+        window: merged over replicas.
+        calibration: for windows of about this size.
+        drift: the pilot's limits.
+        times: names of features whose numbers are seconds since 1970.
+    """
+    held = [*(window.features.get(column.name, ()) for column in columns[:-1]), window.score]
+    counts = [_counts(column, part) for column, part in zip(columns, held, strict=True)]
+    usable = [part for part in counts if part is not None]
+    found = [
+        differences(column, part[None, :], column.counts, calibration.rows)
+        if part is not None
+        else differences(column, np.zeros((1, len(column.counts)), np.int64), column.counts, calibration.rows)
+        for column, part in zip(columns, counts, strict=True)
+    ]
+    p = calibrations.p_values(columns, found, calibration)
+    judged = window.rows >= LEAST_ROWS and bool(usable)
+    parts = [
+        _verdict(column, part, difference, float(p_value), calibration, drift, judged=judged, times=times)
+        if part is not None
+        else None
+        for column, part, difference, p_value in zip(columns, counts, found, p, strict=True)
+    ]
+    return Comparison(features=tuple(part for part in parts[:-1] if part is not None), score=parts[-1])
+
+
+def _counts(column: Column, held: tuple[int, ...]) -> Counts | None:
+    """The window's counts of a column; None when they do not fit the reference's cells."""
+    return np.array(held, dtype=np.int64) if len(held) == len(column.counts) else None
+
+
+def _verdict(
+    column: Column,
+    counts: Counts,
+    found: Difference,
+    p_value: float,
+    calibration: Calibration,
+    drift: Drift,
+    *,
+    judged: bool,
+    times: Set[str],
+) -> FeatureDrift:
+    reasons = _reasons(column, counts, found, drift.min_effect)
+    drifted = judged and p_value < calibration.threshold and bool(reasons)
+    reference, window, labels = picture(column, counts, as_time=column.name in times)
+    return FeatureDrift(
+        feature=column.name,
+        kind=column.kind,
+        psi=float(found.psi[0]),
+        distance=float(found.ks[0] if column.kind == "number" else found.association[0]),
+        p_value=p_value,
+        missing_rate=float(found.missing[0]),
+        reference_missing_rate=float(found.reference_missing[0]),
+        unseen_rate=float(found.unseen[0]),
+        drifted=drifted,
+        reason="; ".join(reasons) if drifted else "",
+        reference=reference,
+        window=window,
+        labels=labels,
+    )
+
+
+def _reasons(column: Column, counts: Counts, found: Difference, least: float) -> list[str]:
+    """The effects that are large enough to matter, in words."""
+    psi, ks = float(found.psi[0]), float(found.ks[0])
+    missing, usual = float(found.missing[0]), float(found.reference_missing[0])
+    unseen = float(found.unseen[0])
+    reasons = []
+    if unseen * counts.sum() >= LEAST_UNSEEN_ROWS and unseen >= UNSEEN_OF_PSI * least:
+        reasons.append(f"{unseen:.1%} of rows have values that training never saw")
+    if missing != usual and abs(missing - usual) >= KS_OF_PSI * least:
+        reasons.append(f"{missing:.1%} missing instead of {usual:.1%}")
+    if psi > 0 and (psi >= least or ks >= KS_OF_PSI * least):
+        distance = f", largest gap between the distributions {ks:.2f}" if column.kind == "number" else ""
+        reasons.append(f"other values are frequent (PSI {psi:.2f}{distance})")
+    return reasons
+
+
+def picture(
+    column: Column, counts: Counts, *, as_time: bool = False
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    """Shares of at most 14 cells, of the reference and of the window, and what each cell holds."""
+    group = column.groups(column.size)
+    cells = int(group.max()) + 1
+    labels = (
+        _category_labels(column, group, cells)
+        if column.kind == "category"
+        else _number_labels(column, group, cells, as_time=as_time)
+    )
+    if column.counts[-1] or counts[-1]:
+        group, cells, labels = np.append(group, cells), cells + 1, [*labels, "missing"]
+    else:
+        group = np.append(group, 0)
+    sides = [
+        np.bincount(group, weights=side, minlength=cells) / max(side.sum(), 1)
+        for side in (column.counts, counts)
+    ]
+    return tuple(sides[0].tolist()), tuple(sides[1].tolist()), tuple(labels)
+
+
+def _category_labels(column: Column, group: Counts, cells: int) -> list[str]:
+    labels = ["any other"] * cells
+    for cell, name in enumerate(column.categories):
+        if (group == group[cell]).sum() == 1:
+            labels[group[cell]] = name or "(empty)"
+    return labels
+
+
+def _number_labels(column: Column, group: Counts, cells: int, *, as_time: bool) -> list[str]:
+    if not column.edges:
+        return ["any value"]
+    show = _date if as_time else _number
+    single = len(column.edges) <= MOST_COARSE
+    labels = []
+    for cell in range(cells):
+        members = np.flatnonzero(group == cell)
+        first, last = int(members[0]), int(members[-1])
+        below = last < len(column.edges)
+        if single and below and first >= last - (cell == 0):
+            labels.append(show(column.edges[last]))
+        elif cell == 0:
+            labels.append(f"to {show(column.edges[last])}" if below else "any value")
+        elif below:
+            labels.append(f"{show(column.edges[first - 1])} to {show(column.edges[last])}")
+        else:
+            labels.append(f"above {show(column.edges[first - 1])}")
+    return labels
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) >= 1e-300 else "0"
+
+
+def _date(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return _number(seconds)

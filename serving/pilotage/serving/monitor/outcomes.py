@@ -1,0 +1,172 @@
+"""What came true: labels that came later, joined by id to the rows that were logged when served.
+
+The last label to arrive for an id counts, by when its batch was stored and then by the
+batch's name, so that the same files always give the same join. Nothing is scored here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pilotage.core import windows
+from pilotage.core.artifacts import Model, Scalar
+from pilotage.core.features import category_text
+from pilotage.core.metrics import Task
+from pilotage.core.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+_Reader = Callable[[str], float]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The rows of one window whose labels have come."""
+
+    logged: int
+    """Different ids in the row log."""
+    truth: npt.NDArray[np.float64]
+    """Position of the class (the positive one is 1 of two), or the number; shape `(n,)`."""
+    predictions: npt.NDArray[np.float64]
+    """Likewise."""
+    score: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64] | None
+    """Shape `(n, classes)`, in the order of the positions."""
+    unusable: int
+    """Labels that are none of the model's classes, or no number."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        digest = hashlib.sha256(f"{self.logged} {self.unusable}".encode())
+        for part in (self.truth, self.predictions, self.score, self.probabilities):
+            digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+def labels_folder(pilot: str) -> str:
+    """Folder in the storage of all batches of labels."""
+    return windows.labels_name(pilot, "").rsplit("/", 1)[0]
+
+
+def read_labels(storage: Storage, pilot: str) -> dict[str, str]:
+    """The label of each id, as text."""
+    names = [name for name in storage.names(labels_folder(pilot)) if name.endswith(".parquet")]
+    labels: dict[str, str] = {}
+    for _, name in sorted((storage.modified_at(name), name) for name in names):
+        table = _table(storage, name)
+        if table is not None:
+            batch = zip(table.column("id").to_pylist(), table.column("label").to_pylist(), strict=True)
+            labels.update(
+                (str(key), str(label)) for key, label in batch if key is not None and label is not None
+            )
+    return labels
+
+
+def read_rows(storage: Storage, names: Sequence[str]) -> pa.Table | None:
+    """The logged rows of one window, one for each id: the last served, by time and then by segment."""
+    tables = [table for name in sorted(names) if (table := _table(storage, name)) is not None]
+    if not tables:
+        return None
+    rows = pa.concat_tables(tables, promote_options="permissive")
+    order = np.argsort(rows.column("time").cast(pa.int64()).to_numpy(), kind="stable")
+    last = {key: int(row) for row, key in zip(order, rows.column("id").take(order).to_pylist(), strict=True)}
+    return rows.take(pa.array(sorted(last.values()), pa.int64()))
+
+
+def _table(storage: Storage, name: str) -> pa.Table | None:
+    try:
+        return pq.read_table(io.BytesIO(storage.read(name)))
+    except pa.ArrowInvalid:
+        logger.warning("%s is not a Parquet file and is left out", storage.location(name))
+        return None
+
+
+def join(rows: pa.Table, labels: dict[str, str], model: Model) -> Outcomes:
+    """The logged `rows` (see `read_rows`) whose label is known.
+
+    Args:
+        rows: of one window.
+        labels: by id, see `read_labels`.
+        model: says what the classes are.
+    """
+    found = [labels.get(str(key)) for key in rows.column("id").to_pylist()]
+    read = _number if model.task is Task.REGRESSION else _positions(model)
+    truth = np.array([np.nan if label is None else _or_nan(read, label) for label in found], dtype=np.float64)
+    told = np.array(
+        [_or_nan(read, str(text)) for text in rows.column("prediction").to_pylist()], dtype=np.float64
+    )
+    score = rows.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    if model.task is Task.REGRESSION:
+        told = score
+    known = ~np.isnan(truth) & ~np.isnan(told)
+    labelled = sum(label is not None for label in found)
+    return Outcomes(
+        logged=rows.num_rows,
+        truth=truth[known],
+        predictions=told[known],
+        score=score[known],
+        probabilities=_probabilities(rows, model, known),
+        unusable=labelled - int(known.sum()),
+    )
+
+
+def order_of(model: Model) -> list[Scalar]:
+    """The classes with the positive one of two last."""
+    if model.positive is None or len(model.classes) != 2:
+        return list(model.classes)
+    return [*(value for value in model.classes if value != model.positive), model.positive]
+
+
+def _positions(model: Model) -> _Reader:
+    positions: dict[str, float] = {}
+    for position, value in enumerate(order_of(model)):
+        for text in _spellings(value):
+            positions.setdefault(text, float(position))
+    return lambda text: positions[text.strip()]
+
+
+def _spellings(value: Scalar) -> list[str]:
+    """The texts that stand for class `value`, the exact one first."""
+    texts = [str(category_text(value)), str(value)]
+    if isinstance(value, bool):
+        texts += ["True", "TRUE", "1", "1.0"] if value else ["False", "FALSE", "0", "0.0"]
+    elif isinstance(value, (int, float)) and float(value).is_integer():
+        texts += [str(int(value)), str(float(value))] + (
+            [["false", "true"][int(value)]] if value in (0, 1) else []
+        )
+    return texts
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if np.isfinite(value) else np.nan
+
+
+def _or_nan(read: _Reader, text: str) -> float:
+    try:
+        return read(text)
+    except (KeyError, ValueError):
+        return float("nan")
+
+
+def _probabilities(
+    rows: pa.Table, model: Model, known: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64] | None:
+    if model.task is Task.REGRESSION or "probabilities" not in rows.column_names:
+        return None
+    held = [part for part, use in zip(rows.column("probabilities").to_pylist(), known, strict=True) if use]
+    if not held or any(part is None or len(part) != len(model.classes) for part in held):
+        return None
+    order = [model.classes.index(value) for value in order_of(model)]
+    probabilities: npt.NDArray[np.float64] = np.array(held, dtype=np.float64)[:, order]
+    return probabilities
