@@ -2,7 +2,8 @@
 
 The percentile bootstrap (Efron, 1979) with `RESAMPLES` resamples. Scores that
 depend on classes alone are resampled as counts of (truth, prediction) pairs,
-and the area under the ROC curve by weights on sorted rows; both use every row.
+and the area under the ROC curve of two classes by weights on sorted rows; both
+use every row.
 Other scores are resampled on at most `MOST_ROWS` rows and the interval is
 narrowed by sqrt(m / n), as for an m-out-of-n bootstrap of a root-n consistent
 statistic (Bickel, Götze, van Zwet, 1997). Which scores exist is not known here.
@@ -11,41 +12,23 @@ statistic (Bickel, Götze, van Zwet, 1997). Which scores exist is not known here
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components import scores
+from pilotage.components import confusions, scores
 from pilotage.components.scores import Outcomes
 from pilotage.core.artifacts import Estimate
-from pilotage.core.metrics import Task
 
 Floats = npt.NDArray[np.float64]
+Truths = npt.NDArray[np.bool_]
 
 RESAMPLES = 200
 MOST_ROWS = 4000
 MOST_CLASSES = 50
 """With more classes, pairs of them are not fewer than rows."""
 _CHUNK = 4_000_000
-_BY_CLASS = frozenset(
-    {
-        "accuracy",
-        "balanced_accuracy",
-        "f1",
-        "jaccard",
-        "precision",
-        "recall",
-        "matthews_corrcoef",
-        "positive_likelihood_ratio",
-        "neg_negative_likelihood_ratio",
-        *(
-            f"{name}_{how}"
-            for name in ("f1", "jaccard", "precision", "recall")
-            for how in ("macro", "micro", "weighted")
-        ),
-    }
-)
 
 
 def estimate(metric: str, found: Outcomes, seed: int) -> Estimate:
@@ -55,8 +38,10 @@ def estimate(metric: str, found: Outcomes, seed: int) -> Estimate:
         return Estimate(value=value)
     rng = np.random.default_rng(seed)
     if metric == "roc_auc" and found.margin is not None:
-        return _between(value, _areas(found, rng))
-    if metric in _BY_CLASS and found.task is Task.CLASSIFICATION and len(found.classes) <= MOST_CLASSES:
+        return _between(value, _areas([found.margin], [found.truth == 1], rng))
+    if metric == "roc_auc_ovr" and found.probabilities is not None:
+        return _one_against_rest(value, found, rng)
+    if metric in confusions.METRICS and 2 <= len(found.classes) <= MOST_CLASSES:
         return _between(value, _by_class(metric, found, rng))
     return interval(value, lambda part: scores.score(metric, part), found, rng)
 
@@ -79,33 +64,56 @@ def _between(value: float, draws: Iterable[float | None], shrink: float = 1.0) -
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
-def _by_class(metric: str, found: Outcomes, rng: np.random.Generator) -> Iterable[float | None]:
-    pairs, counts = np.unique(np.column_stack([found.truth, found.predicted]), axis=0, return_counts=True)
-    cells = Outcomes(found.task, pairs[:, 0], pairs[:, 1], found.classes)
-    for drawn in rng.multinomial(found.rows, counts / found.rows, size=RESAMPLES):
-        yield scores.weighted_score(metric, cells, drawn)
+def _by_class(metric: str, found: Outcomes, rng: np.random.Generator) -> Iterable[float]:
+    classes = len(found.classes)
+    pairs = np.bincount(found.truth * classes + found.predicted, minlength=classes**2)
+    drawn = rng.multinomial(found.rows, pairs / found.rows, size=RESAMPLES)
+    counts = drawn.reshape(RESAMPLES, classes, classes).astype(np.float64)
+    return [float(value) for value in confusions.values(metric, counts)]
 
 
-def _areas(found: Outcomes, rng: np.random.Generator) -> Floats:
-    """Areas under the ROC curve of resamples, as Mann-Whitney statistics with ties counted half."""
-    margin = found.margin if found.margin is not None else np.zeros(found.rows)
-    order = np.argsort(margin, kind="stable")
-    ranked, positive = margin[order], found.truth[order] == 1
-    starts = np.flatnonzero(np.diff(ranked, prepend=np.nan) != 0)
-    chunk = max(1, _CHUNK // found.rows)
+def _one_against_rest(value: float, found: Outcomes, rng: np.random.Generator) -> Estimate:
+    part, shrink = found, 1.0
+    if found.rows > MOST_ROWS:
+        part = found.take(rng.permutation(found.rows)[:MOST_ROWS])
+        shrink = math.sqrt(MOST_ROWS / found.rows)
+    if part.probabilities is None:
+        return Estimate(value=value)
+    classes = range(len(part.classes))
+    margins = [part.probabilities[:, place] for place in classes]
+    areas = _areas(margins, [part.truth == place for place in classes], rng)
+    middle = scores.score("roc_auc_ovr", part)
+    if middle is None:
+        return Estimate(value=value)
+    return _between(value, areas - middle + value, shrink)
+
+
+def _areas(margins: Sequence[Floats], truths: Sequence[Truths], rng: np.random.Generator) -> Floats:
+    """Areas under the ROC curve of resamples, averaged over `margins`; shape `(resamples,)`."""
+    rows = truths[0].size
+    chunk = max(1, _CHUNK // rows)
     sizes = [min(chunk, RESAMPLES - start) for start in range(0, RESAMPLES, chunk)]
-    return np.concatenate([_chunk_of_areas(positive, starts, size, rng) for size in sizes])
+    return np.concatenate([_chunk_of_areas(margins, truths, size, rng) for size in sizes])
 
 
 def _chunk_of_areas(
-    positive: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64], size: int, rng: np.random.Generator
+    margins: Sequence[Floats], truths: Sequence[Truths], size: int, rng: np.random.Generator
 ) -> Floats:
-    rows = positive.size
-    drawn = rng.integers(0, rows, (size, rows))
-    drawn += np.arange(size)[:, None] * rows
-    weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
-    above = np.add.reduceat(weights * positive, starts, axis=1)
-    below = np.add.reduceat(weights * ~positive, starts, axis=1)
+    rows = truths[0].size
+    drawn = rng.integers(0, rows, (size, rows)) + np.arange(size)[:, None] * rows
+    weights = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
+    areas = [_area(margin, truth, weights) for margin, truth in zip(margins, truths, strict=True)]
+    mean: Floats = np.mean(areas, axis=0)
+    return mean
+
+
+def _area(margin: Floats, truth: Truths, weights: npt.NDArray[np.int64]) -> Floats:
+    """The Mann-Whitney statistic with ties counted half, for each row of `weights`."""
+    order = np.argsort(margin, kind="stable")
+    starts = np.flatnonzero(np.diff(margin[order], prepend=np.nan) != 0)
+    ranked = weights[:, order].astype(np.float64)
+    above = np.add.reduceat(ranked * truth[order], starts, axis=1)
+    below = np.add.reduceat(ranked * ~truth[order], starts, axis=1)
     wins = above * (np.cumsum(below, axis=1) - below / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         areas: Floats = wins.sum(axis=1) / (above.sum(axis=1) * below.sum(axis=1))

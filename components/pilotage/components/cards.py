@@ -19,6 +19,7 @@ from pilotage.core.specs import PilotSpec
 
 MARKDOWN, PAGE = "card.md", "card.html"
 _MOST_FEATURES = 200
+_MOST_EXCLUDED = 20
 
 
 def write(
@@ -71,7 +72,9 @@ def _limits(spec: PilotSpec, snapshot: Snapshot, model: Model, scorecard: Scorec
         if value is None or value < spec.goal.target:
             limits.append(f"It does not reach the goal's target of {number(spec.goal.target)}.")
     if snapshot.excluded:
-        limits.append(f"{len(snapshot.excluded)} columns of the source were not used; see the snapshot.")
+        names = ", ".join(excluded.name for excluded in snapshot.excluded[:_MOST_EXCLUDED])
+        more = "…" if len(snapshot.excluded) > _MOST_EXCLUDED else ""
+        limits.append(f"Columns of the source that it does not use: {names}{more}.")
     if model.format != "skops":
         limits.append("It is stored as a pickle and loads only where its signature or the settings allow it.")
     limits.append("Intervals cover chance in the held-out rows, not a change of the world after them.")
@@ -107,4 +110,4 @@ def estimate(found: Estimate) -> str:
 def cell(value: object) -> str:
     """Text that cannot break out of a cell of a Markdown table."""
     text = re.sub(r"\s+", " ", str(value))
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text)
+    return re.sub(r"([\\|`*<\[\]])", r"\\\1", text)

@@ -32,7 +32,7 @@ def register(
     run: str,
     out: Path,
 ) -> Version:
-    """Register the model as challenger, promote it if nothing speaks against it, write `version.json` in `out`.
+    """Register the model as challenger, promote it if nothing speaks against it, write `version.json`.
 
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.

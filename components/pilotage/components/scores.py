@@ -150,22 +150,6 @@ def score(metric: str, found: Outcomes) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def weighted_score(metric: str, found: Outcomes, weights: npt.NDArray[Any]) -> float | None:
-    """Like `score`, each row counted as often as its weight says."""
-    kept = weights > 0
-    part = found.take(kept)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            scorer = get_scorer(metric)
-            value = float(
-                scorer(_stored(part), np.arange(part.rows), part.truth, sample_weight=weights[kept])
-            )
-        except (ValueError, AttributeError, ZeroDivisionError):
-            return None
-    return value if math.isfinite(value) else None
-
-
 def _negative_log_loss(found: Outcomes) -> float | None:
     """As scikit-learn's, but defined also where a class does not occur among the rows."""
     if found.probabilities is None or not found.rows or (found.truth < 0).any():
