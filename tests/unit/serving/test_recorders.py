@@ -1,0 +1,280 @@
+"""What is served is counted once, in the right window, and never in a request's way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pilotage.core import errors, features, profiles, windows
+from pilotage.core.storage import Storage
+from pilotage.core.windows import Window
+from pilotage.serving import batches, recorders, tallies
+from pilotage.serving.champions import Live
+from pilotage.serving.recorders import Recorder, Served
+from tests.unit.serving import small_models
+
+MakeRecorder = Callable[..., Recorder]
+ARRIVED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+def served(live: Live, rows: list[dict[str, Any]], milliseconds: float = 3.0) -> Served:
+    batch = batches.of_rows(live.model, rows, None)
+    return Served(
+        live=live,
+        rows=batch.rows,
+        columns=batch.columns,
+        ids=batch.ids,
+        times=batch.times,
+        prediction=live.predictor.predict(batch.columns),
+        latency_ms=milliseconds,
+        arrived=ARRIVED,
+    )
+
+
+def stored(storage: Storage) -> list[Window]:
+    names = [name for name in storage.names("windows/flights") if name.endswith(".json")]
+    return [Window.model_validate_json(storage.read(name)) for name in names]
+
+
+def logged(storage: Storage) -> pa.Table:
+    names = [name for name in storage.names("windows/flights") if "/rows-" in name]
+    tables = [pq.read_table(io.BytesIO(storage.read(name))) for name in names]
+    return pa.concat_tables(tables) if tables else tallies.ROW_SCHEMA.empty_table()
+
+
+def test_rows_are_counted_in_the_windows_of_their_event_times(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    rows = small_models.rows(18)
+    recorder.record(served(live, rows[:7]))
+    recorder.record(served(live, rows[7:]))
+    recorder.drain()
+    recorder.flush()
+    found = stored(storage)
+    hour = timedelta(hours=1)
+    assert [window.start for window in found] == [small_models.BEGIN + hour * step for step in range(3)]
+    assert [window.rows for window in found] == [6, 6, 6]
+    assert [window.requests for window in found] == [0, 1, 1]
+    whole = windows.merge(found)
+    columns = features.from_rows(small_models.FEATURES, rows)
+    counts = profiles.count_columns(live.profile, live.features, columns)
+    assert whole.features == {name: tuple(part.tolist()) for name, part in counts.items()}
+    said = live.predictor.predict(columns)
+    assert whole.score == tuple(live.profile.score.count(said.score).tolist())
+    assert sum(whole.prediction) == 18
+    assert whole.latency_quantile(0.5) == pytest.approx(3.0, rel=0.25)
+
+
+def test_a_row_without_an_event_time_counts_when_it_arrives(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    row = {**small_models.rows(1)[0], "at": None}
+    far = {**row, "at": "9999-01-01"}
+    old = {**row, "at": "1912-04-15T00:00:00Z"}
+    recorder.record(served(live, [row, far, old]))
+    recorder.close()
+    assert [(window.start, window.rows) for window in stored(storage)] == [(ARRIVED.replace(minute=0), 3)]
+
+
+def test_windows_are_where_core_says_a_time_belongs(make_recorder: MakeRecorder) -> None:
+    recorder = make_recorder(hours=7)
+    time = datetime(2026, 5, 17, 3, 14, 15, 926, tzinfo=UTC)
+    start = recorder._starts(np.array([time.replace(tzinfo=None)], dtype="datetime64[us]"))[0]
+    assert start.item().replace(tzinfo=UTC) == windows.start_of(time, timedelta(hours=7))
+
+
+def test_a_repeated_flush_changes_no_counts(recorder: Recorder, live: Live, storage: Storage) -> None:
+    recorder.record(served(live, small_models.rows(3)))
+    recorder.drain()
+    recorder.flush()
+    before = [window.model_copy(update={"updated_at": ARRIVED}) for window in stored(storage)]
+    log = logged(storage)
+    recorder.flush()
+    recorder.close()
+    assert [window.model_copy(update={"updated_at": ARRIVED}) for window in stored(storage)] == before
+    assert logged(storage).equals(log)
+
+
+def test_the_log_holds_ids_times_predictions_and_probabilities(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    rows = small_models.rows(4)
+    recorder.record(served(live, rows))
+    recorder.drain()
+    recorder.flush()
+    recorder.record(served(live, small_models.rows(2, seed=5)))
+    recorder.close()
+    table = logged(storage)
+    assert table.schema.equals(tallies.ROW_SCHEMA)
+    assert sorted(table["id"].to_pylist()) == sorted(
+        row["flight"] for row in rows + small_models.rows(2, seed=5)
+    )
+    first = table.slice(table["id"].to_pylist().index("f0-1"), 1).to_pylist()[0]
+    said = live.predictor.predict(features.from_rows(small_models.FEATURES, rows))
+    assert said.probabilities is not None
+    assert first == {
+        "id": "f0-1",
+        "time": small_models.BEGIN + timedelta(minutes=10),
+        "prediction": "true" if said.predictions[1] else "false",
+        "score": said.score[1],
+        "probabilities": said.probabilities[1].tolist(),
+    }
+
+
+def test_a_regressions_log_has_numbers_and_no_probabilities(
+    recorder: Recorder, live_regression: Live, storage: Storage
+) -> None:
+    recorder.record(served(live_regression, small_models.rows(2)))
+    recorder.close()
+    row = logged(storage).to_pylist()[0]
+    assert float(row["prediction"]) == row["score"]
+    assert row["probabilities"] is None
+
+
+def test_the_log_keeps_a_stable_share_of_ids(
+    make_recorder: MakeRecorder, live: Live, storage: Storage
+) -> None:
+    recorder = make_recorder(share=0.3)
+    recorder.record(served(live, small_models.rows(1000)))
+    recorder.close()
+    ids = logged(storage)["id"].to_pylist()
+    assert 240 < len(ids) < 360
+    kept = tallies.sampled([f"f0-{position}" for position in range(1000)], 0.3)
+    assert sorted(ids) == sorted(f"f0-{position}" for position in np.flatnonzero(kept))
+    assert not tallies.sampled(["a", None], 0.0).any()
+    assert tallies.sampled(["a", None], 1.0).tolist() == [True, False]
+
+
+def test_full_segments_are_not_written_again(
+    recorder: Recorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "SEGMENT_ROWS", 3)
+    rows = [{**row, "at": ARRIVED.isoformat()} for row in small_models.rows(8)]
+    for begin in range(0, 8, 2):
+        recorder.record(served(live, rows[begin : begin + 2]))
+        recorder.drain()
+        recorder.flush()
+    names = [name.rsplit("-", 1)[-1] for name in storage.names("windows/flights") if "/rows-" in name]
+    assert names == ["000000.parquet", "000001.parquet"]
+    assert logged(storage)["id"].to_pylist() == [row["flight"] for row in rows]
+
+
+def test_what_does_not_fit_the_queue_is_dropped_and_counted(
+    make_recorder: MakeRecorder, live: Live, storage: Storage
+) -> None:
+    dropped: list[int] = []
+    recorder = make_recorder(capacity=5, on_drop=dropped.append)
+    recorder.record(served(live, small_models.rows(4)))
+    recorder.record(served(live, small_models.rows(3)))
+    recorder.record(served(live, small_models.rows(1)))
+    recorder.close()
+    whole = windows.merge(stored(storage))
+    assert (whole.rows, whole.requests, whole.dropped, dropped) == (5, 2, 3, [3])
+
+
+def test_errors_are_counted_in_the_window_counted_last(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    recorder.record(served(live, small_models.rows(8)))
+    recorder.drain()
+    recorder.refuse(live)
+    recorder.refuse(live)
+    recorder.close()
+    assert [(window.rows, window.errors) for window in stored(storage)] == [(6, 0), (2, 2)]
+
+
+def test_unseen_categories_are_named_most_frequent_first_and_bounded(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    row = {**small_models.rows(1)[0]}
+    strange = [{**row, "carrier": f"new-{position}"} for position in range(500)]
+    recorder.record(served(live, [*strange, *[{**row, "carrier": "ZZ" * 500}] * 3]))
+    recorder.close()
+    novel = stored(storage)[0].novel["carrier"]
+    assert next(iter(novel)) in {"ZZ" * 50}
+    assert len(novel) == tallies.NOVEL_KEPT
+
+
+def test_memory_is_bounded_however_many_windows_there_are(
+    recorder: Recorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "OPEN_WINDOWS", 2)
+    rows = small_models.rows(30)
+    for part in (rows, rows[::-1]):
+        recorder.record(served(live, part))
+        recorder.drain()
+        assert len(recorder._open) <= 2
+    recorder.close()
+    assert [window.rows for window in stored(storage)] == [12] * 5
+    assert sorted(logged(storage)["id"].to_pylist()) == sorted([row["flight"] for row in rows] * 2)
+
+
+class FailingStorage(Storage):
+    """A storage that is out of order for a while."""
+
+    broken = True
+
+    def write(self, name: str, data: bytes) -> None:
+        if self.broken:
+            raise errors.Unavailable("no space left")
+        super().write(name, data)
+
+
+def test_a_storage_that_fails_for_a_while_loses_nothing(
+    installation: Any, live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = FailingStorage(installation.storage)
+    flushed: list[bool] = []
+    recorder = Recorder(
+        "flights", timedelta(hours=1), installation, storage, 1000, on_flush=flushed.append
+    )
+    recorder.record(served(live, small_models.rows(4)))
+    recorder.drain()
+    recorder.flush()
+    assert "no space left" in caplog.text
+    storage.broken = False
+    recorder.close()
+    assert flushed == [False, True]
+    assert [window.rows for window in stored(storage)] == [4]
+    assert logged(storage).num_rows == 4
+
+
+def test_rows_that_cannot_be_counted_are_reported_and_the_next_are_counted(
+    make_recorder: MakeRecorder, live: Live, storage: Storage
+) -> None:
+    dropped: list[int] = []
+    recorder = make_recorder(on_drop=dropped.append)
+    good = served(live, small_models.rows(2))
+    bad = Served(live, 1, {}, None, None, good.prediction, 1.0, ARRIVED)
+    recorder.record(bad)
+    recorder.drain()
+    recorder.record(good)
+    recorder.close()
+    whole = windows.merge(stored(storage))
+    assert (whole.rows, whole.dropped, dropped) == (2, 1, [1])
+
+
+def test_the_thread_counts_and_flushes_by_itself(installation: Any, live: Live, storage: Storage) -> None:
+    quick = installation.model_copy(update={"flush_seconds": 0.05})
+    recorder = Recorder("flights", timedelta(hours=1), quick, storage, 1000)
+    recorder.start()
+    recorder.record(served(live, small_models.rows(1)))
+    waited = recorder._stopped.wait  # a sleep that a close would end
+    for _ in range(100):
+        if stored(storage):
+            break
+        waited(0.05)
+    assert [window.rows for window in stored(storage)] == [1]
+    recorder.close()
+
+
+def test_replicas_never_share_a_name() -> None:
+    assert len({recorders.replica_id() for _ in range(100)}) == 100
+    assert "/" not in recorders.replica_id()
