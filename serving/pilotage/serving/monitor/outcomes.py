@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pilotage.core import windows
@@ -72,6 +73,25 @@ def read_labels(storage: Storage, pilot: str) -> dict[str, str]:
     return labels
 
 
+def new_ids(storage: Storage, names: Iterable[str]) -> pa.Array:
+    """All ids in the label batches `names`."""
+    tables = [table for name in sorted(names) if (table := _table(storage, name, ["id"])) is not None]
+    ids = [chunk for table in tables for chunk in table.column("id").cast(pa.string()).chunks]
+    return pa.concat_arrays(ids) if ids else pa.array([], pa.string())
+
+
+def concerns(storage: Storage, rows: Sequence[str], ids: pa.Array) -> bool:
+    """Whether one of `ids` is in the row log's segments `rows`."""
+    for name in rows:
+        table = _table(storage, name, ["id"])
+        if (
+            table is not None
+            and pc.any(pc.is_in(table.column("id").cast(pa.string()), value_set=ids)).as_py()
+        ):
+            return True
+    return False
+
+
 def read_rows(storage: Storage, names: Sequence[str]) -> pa.Table | None:
     """The logged rows of one window, one for each id: the last served, by time and then by segment."""
     tables = [table for name in sorted(names) if (table := _table(storage, name)) is not None]
@@ -83,9 +103,9 @@ def read_rows(storage: Storage, names: Sequence[str]) -> pa.Table | None:
     return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
 
-def _table(storage: Storage, name: str) -> pa.Table | None:
+def _table(storage: Storage, name: str, columns: list[str] | None = None) -> pa.Table | None:
     try:
-        return pq.read_table(io.BytesIO(storage.read(name)))
+        return pq.read_table(io.BytesIO(storage.read(name)), columns=columns)
     except pa.ArrowInvalid:
         logger.warning("%s is not a Parquet file and is left out", storage.location(name))
         return None
@@ -164,9 +184,9 @@ def _probabilities(
 ) -> npt.NDArray[np.float64] | None:
     if model.task is Task.REGRESSION or "probabilities" not in rows.column_names:
         return None
-    held = [part for part, use in zip(rows.column("probabilities").to_pylist(), known, strict=True) if use]
-    if not held or any(part is None or len(part) != len(model.classes) for part in held):
+    held = rows.column("probabilities").combine_chunks().filter(pa.array(known))
+    complete = pc.all(pc.equal(pc.list_value_length(held), len(model.classes))).as_py()
+    if not len(held) or held.null_count or not complete:
         return None
-    order = [model.classes.index(value) for value in order_of(model)]
-    probabilities: npt.NDArray[np.float64] = np.array(held, dtype=np.float64)[:, order]
-    return probabilities
+    values: npt.NDArray[np.float64] = held.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    return values.reshape(len(held), -1)[:, [model.classes.index(value) for value in order_of(model)]]

@@ -50,9 +50,10 @@ _REVISION = 1
 class _Seen(Part):
     """What the last watch looked at, so that files that have not changed need not be read."""
 
-    labels: str = ""
+    labels: dict[str, str] = {}
+    """Stamp by batch of labels."""
     slices: dict[str, str] = {}
-    """Stamp by report folder."""
+    """Stamp by report folder, of the closed ones."""
 
 
 def watch(
@@ -127,18 +128,15 @@ class _Watch:
         pieces = slices.find(self._spec.pilot, stamps)
         if not pieces:
             return []
-        seen, labels = self._seen(), self._labels_stamp(stamps)
+        seen = self._seen()
+        labels = self._label_stamps(stamps)
         known = {piece.folder: self._stamp(piece, stamps) for piece in pieces}
-        due = [
-            piece
-            for piece in pieces
-            if seen.slices.get(piece.folder) != known[piece.folder]
-            or (piece.rows and seen.labels != labels)
-            or f"{piece.folder}/{DriftReport.FILE}" not in stamps
-            or f"{piece.folder}/{PAGE}" not in stamps
-        ]
-        open_, changed = set(), []
-        for piece in due:
+        untouched = [piece for piece in pieces if self._is_untouched(piece, seen, known, stamps)]
+        due = [piece for piece in pieces if piece not in untouched]
+        due += self._newly_labelled(untouched, seen, labels)
+        open_: set[str] = set()
+        changed = []
+        for piece in sorted(due, key=lambda piece: (piece.start, piece.version)):
             closed, report = self._judge(piece, pieces)
             if not closed:
                 open_.add(piece.folder)
@@ -147,6 +145,24 @@ class _Watch:
         current = _Seen(labels=labels, slices={key: known[key] for key in known if key not in open_})
         self._finish(current, seen, stamps)
         return changed
+
+    def _is_untouched(
+        self, piece: Slice, seen: _Seen, known: Mapping[str, str], stamps: Mapping[str, str]
+    ) -> bool:
+        """Whether nothing but labels can have changed since the report was written."""
+        complete = all(f"{piece.folder}/{name}" in stamps for name in (DriftReport.FILE, PAGE))
+        return complete and seen.slices.get(piece.folder) == known[piece.folder]
+
+    def _newly_labelled(self, pieces: list[Slice], seen: _Seen, labels: Mapping[str, str]) -> list[Slice]:
+        """Those of `pieces` with a row whose label came since."""
+        arrived = [name for name, stamp in labels.items() if seen.labels.get(name) != stamp]
+        gone = seen.labels.keys() - labels.keys()
+        if gone:
+            return [piece for piece in pieces if piece.rows]
+        if not arrived or not pieces:
+            return []
+        ids = outcomes.new_ids(self._storage, arrived)
+        return [piece for piece in pieces if outcomes.concerns(self._storage, piece.rows, ids)]
 
     def _finish(self, current: _Seen, seen: _Seen, stamps: Mapping[str, str]) -> None:
         """Write the page over all windows, then what was seen; only if something changed."""
@@ -168,9 +184,9 @@ class _Watch:
         except (errors.NotFound, ValidationError):
             return _Seen()
 
-    def _labels_stamp(self, stamps: Mapping[str, str]) -> str:
+    def _label_stamps(self, stamps: Mapping[str, str]) -> dict[str, str]:
         folder = outcomes.labels_folder(self._spec.pilot) + "/"
-        return _digest({name: stamp for name, stamp in stamps.items() if name.startswith(folder)})
+        return {name: stamp for name, stamp in stamps.items() if name.startswith(folder)}
 
     def _stamp(self, piece: Slice, stamps: Mapping[str, str]) -> str:
         aliases = sorted(self._aliases.items())
@@ -197,16 +213,17 @@ class _Watch:
             return True, None
         joined = self._join(piece, version)
         alarming = self._was_champion(piece, window, pieces)
+        partial = _is_partial(piece, pieces)
         evidence = _digest(
             [
                 *(_REVISION, version.profile, window.model_dump(mode="json", exclude={"updated_at"})),
-                *(monitor.model_dump(mode="json"), joined.digest if joined else "", alarming),
+                *(monitor.model_dump(mode="json"), joined.digest if joined else "", alarming, partial),
             ]
         )
         stored = _read(self._storage, f"{piece.folder}/{DriftReport.FILE}")
         if stored and stored.evidence == evidence and self._storage.exists(f"{piece.folder}/{PAGE}"):
             return True, None
-        report = self._report(window, version, joined, evidence, alarming=alarming)
+        report = self._report(window, version, joined, evidence, alarming=alarming, partial=partial)
         self._storage.write(f"{piece.folder}/{PAGE}", pages.render(report, monitor).encode())
         self._storage.write(
             f"{piece.folder}/{DriftReport.FILE}", (report.model_dump_json(indent=2) + "\n").encode()
@@ -221,9 +238,10 @@ class _Watch:
         evidence: str,
         *,
         alarming: bool,
+        partial: bool,
     ) -> DriftReport:
         monitor = self._spec.monitor
-        calibration = self._calibration(window, version)
+        calibration = self._calibration(window, version, partial=partial)
         found = comparisons.compare(version.columns, window, calibration, monitor.drift, version.times)
         performance = self._performance(version, joined)
         raised = (
@@ -252,10 +270,15 @@ class _Watch:
             created_at=datetime.now(UTC),
         )
 
-    def _calibration(self, window: Window, version: _Version) -> calibrations.Calibration:
-        """That for windows of about this size, kept with the pilot's windows."""
+    def _calibration(self, window: Window, version: _Version, *, partial: bool) -> calibrations.Calibration:
+        """That for windows of about this size, kept with the pilot's windows.
+
+        One that was served only in part may hold a Monday and no Sunday, so it is held to
+        what single blocks do.
+        """
         monitor = self._spec.monitor
         blocks = monitor.window.total_seconds() / version.block_seconds if version.block_seconds else 0.0
+        blocks = min(blocks, 1.0) if partial else blocks
         setup = calibrations.Setup(
             rows=calibrations.size_class(window.rows),
             rate=monitor.drift.false_alarm_rate,
@@ -270,12 +293,13 @@ class _Watch:
         if not piece.rows or not self._labels:
             return None
         rows = outcomes.read_rows(self._storage, piece.rows)
-        return None if rows is None else outcomes.join(rows, self._labels, version.model)
+        joined = None if rows is None else outcomes.join(rows, self._labels, version.model)
+        return joined if joined and (len(joined.truth) or joined.unusable) else None
 
     def _performance(self, version: _Version, joined: outcomes.Outcomes | None) -> Performance | None:
         metric, monitor = self._spec.performance_metric, self._spec.monitor
         reference = version.scorecard.metrics.get(metric, Estimate(value=None)) if version.scorecard else None
-        if joined is None or reference is None or not len(joined.truth):
+        if joined is None or reference is None:
             return None
         return performances.evaluate(
             joined,
@@ -329,6 +353,13 @@ class _Watch:
             return Report.read(self._registry.run_file(registered.run, Report.FILE)).value_skew
         except (errors.NotFound, errors.DataError):
             return ()
+
+
+def _is_partial(piece: Slice, pieces: list[Slice]) -> bool:
+    """Whether the version served only a part of the slice: its first, or one shared with another version."""
+    earlier = any(other.version == piece.version and other.start < piece.start for other in pieces)
+    shared = any(other.version != piece.version and other.start == piece.start for other in pieces)
+    return shared or not earlier
 
 
 def _digest(value: object) -> str:
