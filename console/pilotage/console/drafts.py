@@ -189,7 +189,6 @@ def _content(name: str, source: str, written: Written, target: Facts) -> dict[st
     gates = [
         {"metric": metric, "against": "baseline"},
         {"metric": metric, "against": "champion", "margin": 0.0},
-        {"metric": "latency_p99_ms", "max": 100},
     ]
     return {
         "version": 1,

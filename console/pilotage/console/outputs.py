@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WIDE = 200
+"""Columns of what is no terminal: files and pipes need no line breaks."""
+
 
 @dataclass
 class Output:
@@ -47,16 +50,12 @@ class Output:
     @cached_property
     def results(self) -> Console:
         """Where results go."""
-        from rich.console import Console
-
-        return Console(file=self.stdout, highlight=False, soft_wrap=not self.stdout.isatty())
+        return _console(self.stdout)
 
     @cached_property
     def progress(self) -> Console:
         """Where progress, logs and errors go."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        return _console(sys.stderr)
 
     @property
     def is_live(self) -> bool:
@@ -92,6 +91,13 @@ class Output:
         self.progress.print(Text.assemble(("Error: ", "bold red"), (message, "red")))
         if remedy.strip():
             self.progress.print(Text(remedy.strip()))
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    terminal = stream.isatty()
+    return Console(file=stream, highlight=False, soft_wrap=not terminal, width=None if terminal else _WIDE)
 
 
 def _finite(value: Any) -> Any:

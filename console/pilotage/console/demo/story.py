@@ -240,7 +240,7 @@ def _first_champion(landing: Landing, home: Settings, output: Output) -> int:
 def _running(landing: Landing, home: Settings, screen: Screen) -> Iterator[tuple[Child, Child, str]]:
     """Server and monitor as processes, while the block runs."""
     folder = str(landing.pilot.folder)
-    environment = {**os.environ, **environments.variables(home)}
+    environment = {**os.environ, **environments.variables(home), "OMP_NUM_THREADS": "1"}
     ready = home.home / "server.json"
     serve = ["serve", folder, "--port", "0", "--ready-file", str(ready), "-v"]
     follow = ["monitor", folder, "--follow", "--every", "0.5s", "--json", "-v"]
