@@ -309,8 +309,12 @@ def _parse(known: pa.Array, kind: ColumnType, target: pa.DataType) -> pa.Array:
     if kind is ColumnType.TEXT:
         return known
     values = pl.Series(known, dtype=pl.String)
-    if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
-        parsed = values.cast(pl.Int64 if kind is ColumnType.INTEGER else pl.Float64)
+    if kind is ColumnType.NUMBER:
+        parsed = values.cast(pl.Float64)
+    elif kind is ColumnType.INTEGER:
+        parsed = values.cast(pl.Int64, strict=False)
+        if parsed.null_count() > values.null_count():
+            parsed = parsed.fill_null(values.cast(pl.Float64).cast(pl.Int64, strict=False))
     elif kind is ColumnType.BOOLEAN:
         parsed = values.str.to_lowercase() == "true"
     else:

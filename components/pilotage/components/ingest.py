@@ -135,7 +135,7 @@ def _check_keys(key: str, hashes: Any, staging: Path) -> None:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=[key]):
                 values = pl.Series("key", batch.column(0))
-                found.append(values.filter(values.hash(0).is_in(suspects)))
+                found.append(values.filter(values.hash(0).is_in(pl.Series(suspects, dtype=pl.UInt64))))
     repeated = pl.concat(found).value_counts(sort=True).filter(pl.col("count") > 1)
     if repeated.height:
         shown = ", ".join(

@@ -87,8 +87,9 @@ def _inside(path: Path, root: Path) -> bool:
 def _import(module_name: str, folder: Path) -> Any:
     root = str(folder.resolve())
     _forget_others(module_name, folder.resolve())
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    if root in sys.path:
+        sys.path.remove(root)
+    sys.path.insert(0, root)
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)

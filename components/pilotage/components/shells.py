@@ -116,9 +116,14 @@ def register(
             TrainedModel.read(Path(model)),
             Scorecard.read(Path(scorecard)),
         )
-        version: Version = _timed(
-            "register", lambda: step.register(spec, place, installation, *inputs, run, target)
-        )
+        origins = (Path(snapshot) / Snapshot.FILE, Path(report) / Report.FILE)
+
+        def file_and_register() -> Version:
+            _keep(installation, inputs[2].mlflow_run, *origins)
+            made: Version = step.register(spec, place, installation, *inputs, run, target)
+            return made
+
+        version = _timed("register", file_and_register)
     _ensure(version, target)
     return {
         "digest": version.content_digest,
@@ -126,6 +131,13 @@ def register(
         "decision": str(version.decision),
         "promoted": version.promoted,
     }
+
+
+def _keep(installation: Settings, mlflow_run: str, *files: Path) -> None:
+    """Store what the version came from with its run, where `champion_snapshot` finds it."""
+    registry = Registry(installation)
+    for file in files:
+        registry.log_file(mlflow_run, file)
 
 
 def champion_snapshot(installation: Settings, pilot: str) -> Snapshot | None:
