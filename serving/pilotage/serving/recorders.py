@@ -41,7 +41,7 @@ from pilotage.serving.tallies import RowLog, Tally
 
 logger = logging.getLogger(__name__)
 
-OPEN_WINDOWS = 64
+OPEN_WINDOWS = 256
 """Windows kept in memory; the one that was touched least recently is written and let go."""
 FARTHEST_AHEAD = timedelta(days=366)
 """An event time beyond this, or before 1970, is taken for a mistake and replaced by the arrival time."""
