@@ -15,20 +15,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.serving import small_models
 
 from pilotage.core import settings, windows
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from tests.unit.serving import small_models
 
 SCRIPT = """
 import logging, sys
@@ -94,6 +95,10 @@ def wait_for(claim: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+def started_or_dead(url_file: Path, process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None or (url_file.exists() and url_file.read_text() != "")
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with three versions; the first is champion, the last cannot be loaded."""
@@ -148,7 +153,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(lambda: url_file.exists() and url_file.read_text() or process.poll() is not None, 60)
+        wait_for(lambda: started_or_dead(url_file, process), 60)
         assert process.poll() is None, log.read_text()
         started.append(Server(process, url_file.read_text(), installation, log))
         return started[-1]
@@ -176,7 +181,7 @@ def shared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-    wait_for(lambda: url_file.exists() and url_file.read_text() or process.poll() is not None, 60)
+    wait_for(lambda: started_or_dead(url_file, process), 60)
     assert process.poll() is None, log.read_text()
     server = Server(process, url_file.read_text(), found, log)
     yield server
@@ -306,7 +311,8 @@ def test_hostile_requests_end_in_a_problem_document(
     problem = answer.json()
     assert problem["status"] == status
     assert problem["type"].startswith("urn:pilotage:problem:")
-    assert problem["title"] and problem["detail"]
+    assert problem["title"]
+    assert problem["detail"]
     assert "Traceback" not in answer.text
     assert shared.predict().status_code == 200
 
@@ -352,6 +358,14 @@ def test_metrics_count_by_route_and_keep_their_labels_bounded(shared: Server) ->
     assert "pilotage_requests_in_flight 1.0" in text
 
 
+def serves(server: Server, version: int) -> bool:
+    return bool(server.client.get("/health/ready").json()["version"] == version)
+
+
+def longer_than(answers: list[Any], count: int) -> bool:
+    return len(answers) > count
+
+
 def test_a_swap_under_load_fails_no_request(start: Start, installation: Settings) -> None:
     server = start(installation)
     stop, answers, failures = threading.Event(), [], []
@@ -371,9 +385,8 @@ def test_a_swap_under_load_fails_no_request(start: Start, installation: Settings
         workers = [pool.submit(hammer, seed) for seed in range(4)]
         for version in (2, 1, 2):
             registry.promote(small_models.NAME, version)
-            wait_for(lambda: server.client.get("/health/ready").json()["version"] == version)
-            seen = len(answers)
-            wait_for(lambda: len(answers) > seen + 20)
+            wait_for(partial(serves, server, version))
+            wait_for(partial(longer_than, answers, len(answers) + 20))
         stop.set()
         for worker in workers:
             worker.result()

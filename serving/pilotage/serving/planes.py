@@ -1,25 +1,48 @@
 """The data plane: from a request's body to the answer's, without any web framework.
 
-One request is read, predicted and written by one call, on the version that was
-live when it began. What was served or refused is handed to the recorder, which
+Requests that wait together are read, predicted and written by one call, on the
+version that was live when it began. What was served or refused is handed to the recorder, which
 never makes a request wait.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
+import logging
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import numpy as np
 
 from pilotage.core import errors
 from pilotage.core.features import Columns
 from pilotage.core.models import Prediction
 from pilotage.serving import problems
-from pilotage.serving.batches import Answer, Batch, Codec
+from pilotage.serving.batches import Answer, Batch, Codec, Decoded
 from pilotage.serving.champions import Follower, Live
 from pilotage.serving.limits import Limits
 from pilotage.serving.recorders import Recorder, Served
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prediction request, as it came."""
+
+    body: bytes
+    content_type: str
+    """The header, or empty text."""
+    codec: Codec
+    """Of the request's protocol."""
+    started: float
+    """`time.perf_counter()` when the request came."""
+    version: str | None = None
+    """The version that must answer; any when None."""
 
 
 class Reply(NamedTuple):
@@ -51,34 +74,68 @@ class DataPlane:
         live = self._follower.live
         if live is None:
             raise problems.not_ready(self._follower.reason)
+        self._check(live, version)
+        return live
+
+    def _check(self, live: Live, version: str | None) -> None:
         if version is not None and version != str(live.version):
             raise problems.not_found(
                 f"Version `{version[:40]}` of `{self.name}` is not served here; {live.version} is."
             )
-        return live
 
-    def infer(
-        self, body: bytes, content_type: str, codec: Codec, started: float, version: str | None = None
-    ) -> Reply:
+    def infer(self, request: Request) -> Reply:
         """The answer to one request.
-
-        Args:
-            body: the request's.
-            content_type: its header, or empty text.
-            codec: of the request's protocol.
-            started: `time.perf_counter()` when the request came.
-            version: the version that must answer; any when None.
 
         Raises:
             Problem: nothing is live, or the body is not what its protocol says.
             RequestError: a row cannot be taken.
         """
-        live = self.live(version)
-        batch, encode = codec(body, content_type, live.model, self._limits)
-        prediction = predict(live, batch.columns, batch.rows)
-        reply = encode(Answer(live.model, live.version, batch, prediction))
-        self._recorder.record(_served(live, batch, prediction, started))
-        return Reply(reply, batch.rows)
+        (outcome,) = self.infer_together([request])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def infer_together(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The answer or the error of each request, all on the same version, with one call of the model.
+
+        A call costs an estimator much more than a row does, so requests that wait
+        anyway are answered together; a row that the model refuses fails its own
+        request only.
+        """
+        outcomes: list[Reply | Exception] = [problems.not_ready(self._follower.reason)] * len(requests)
+        live = self._follower.live
+        if live is None:
+            return outcomes
+        taken: dict[int, Decoded] = {}
+        for position, request in enumerate(requests):
+            try:
+                taken[position] = self._decode(request, live)
+            except Exception as error:
+                outcomes[position] = error
+        found = _predict_together(live, [decoded.batch for decoded in taken.values()])
+        for (position, decoded), prediction in zip(taken.items(), found, strict=True):
+            outcomes[position] = self._reply(live, requests[position], decoded, prediction)
+        return outcomes
+
+    def _decode(self, request: Request, live: Live) -> Decoded:
+        self._check(live, request.version)
+        decoded = request.codec(request.body, request.content_type, live.model, self._limits)
+        if not decoded.batch.rows:
+            raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
+        return decoded
+
+    def _reply(
+        self, live: Live, request: Request, decoded: Decoded, prediction: Prediction | Exception
+    ) -> Reply | Exception:
+        if isinstance(prediction, Exception):
+            return prediction
+        batch = decoded.batch
+        try:
+            body = decoded.encode(Answer(live.model, live.version, batch, prediction))
+        except Exception as error:
+            return error
+        self._recorder.record(_served(live, batch, prediction, request.started))
+        return Reply(body, batch.rows)
 
     def refused(self) -> None:
         """Count a prediction request that ended in an error."""
@@ -100,14 +157,42 @@ def _served(live: Live, batch: Batch, prediction: Prediction, started: float) ->
     )
 
 
+def _predict_together(live: Live, batches: Sequence[Batch]) -> list[Prediction | Exception]:
+    """Each batch's prediction or error, by one call of the model unless that fails."""
+    if len(batches) > 1:
+        columns = {
+            name: np.concatenate([batch.columns[name] for batch in batches]) for name in batches[0].columns
+        }
+        try:
+            return list(_parts(live.predictor.predict(columns), [batch.rows for batch in batches]))
+        except Exception as error:
+            logger.info("%d requests together failed (%s), trying each alone", len(batches), error)
+    outcomes: list[Prediction | Exception] = []
+    for batch in batches:
+        try:
+            outcomes.append(predict(live, batch.columns, batch.rows))
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
+
+
+def _parts(whole: Prediction, sizes: Sequence[int]) -> Iterator[Prediction]:
+    """The prediction cut into parts of the given numbers of rows."""
+    for start, end in itertools.pairwise([0, *itertools.accumulate(sizes)]):
+        shares = whole.probabilities
+        yield Prediction(
+            whole.predictions[start:end],
+            whole.score[start:end],
+            None if shares is None else shares[start:end],
+        )
+
+
 def predict(live: Live, columns: Columns, rows: int) -> Prediction:
     """The live version's prediction for `rows` rows.
 
     Raises:
         RequestError: the model refuses a row though it takes an ordinary one; names the position.
     """
-    if not rows:
-        raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
     try:
         return live.predictor.predict(columns)
     except (ValueError, TypeError, OverflowError, ArithmeticError) as error:

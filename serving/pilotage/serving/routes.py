@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from pilotage.serving import bodies, codecs, invocations, pages, problems, schemas, tensors
+from pilotage.serving import bodies, codecs, invocations, pages, planes, problems, schemas, tensors
 from pilotage.serving.batches import Codec
 from pilotage.serving.services import Service
 
@@ -99,7 +99,7 @@ async def _predict(service: Service, request: Request, codec: Codec, version: st
     started = time.perf_counter()
     body = await bodies.read(request, service.limits.body_bytes)
     content_type = request.headers.get("content-type", "")
-    answer = await service.predict(body, content_type, codec, started, version)
+    answer = await service.predict(planes.Request(body, content_type, codec, started, version))
     return Response(answer, media_type="application/json")
 
 

@@ -12,12 +12,12 @@ from pilotage.core.pilots import Pilot
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.serving import batches, labels, problems
-from pilotage.serving.batches import Codec
+from pilotage.serving import batches, labels
 from pilotage.serving.champions import Follower, Live
 from pilotage.serving.limits import Limits
 from pilotage.serving.meters import Meters
-from pilotage.serving.planes import DataPlane
+from pilotage.serving.planes import DataPlane, Request
+from pilotage.serving.queues import Line
 from pilotage.serving.recorders import Recorder
 
 
@@ -30,7 +30,6 @@ class Service:
         self.meters = Meters(pilot.name)
         self._task = pilot.spec.task
         self._storage = Storage(settings.storage)
-        self._pending = 0
         self.recorder = Recorder(
             pilot.name,
             pilot.spec.monitor.window,
@@ -48,7 +47,7 @@ class Service:
             on_failure=self._swap_failed,
         )
         self.plane = DataPlane(self.follower, self.recorder, limits)
-        self._predicting = ThreadPoolExecutor(1, "predict")
+        self._line = Line(self.plane, limits.pending)
         self._storing = ThreadPoolExecutor(1, "labels")
 
     def start(self) -> None:
@@ -59,29 +58,18 @@ class Service:
     def stop(self) -> None:
         """Finish what is in progress and write all counts."""
         self.follower.stop()
-        self._predicting.shutdown()
+        self._line.close()
         self._storing.shutdown()
         self.recorder.close()
 
-    async def predict(
-        self, body: bytes, content_type: str, codec: Codec, started: float, version: str | None
-    ) -> bytes:
+    async def predict(self, request: Request) -> bytes:
         """The answer's body to a prediction request, computed off the event loop.
 
         Raises:
             Problem: too many requests wait, or see `DataPlane.infer`.
             RequestError: a row cannot be taken.
         """
-        if self._pending >= self.limits.pending:
-            raise problems.overloaded(self._pending)
-        self._pending += 1
-        try:
-            loop = asyncio.get_running_loop()
-            reply = await loop.run_in_executor(
-                self._predicting, self.plane.infer, body, content_type, codec, started, version
-            )
-        finally:
-            self._pending -= 1
+        reply = await self._line.answer(request)
         self.meters.rows.inc(reply.rows)
         return reply.body
 

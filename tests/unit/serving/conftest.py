@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.unit.serving import small_models
 
 from pilotage.core import settings
 from pilotage.core.metrics import Task
@@ -17,7 +18,6 @@ from pilotage.serving.champions import Follower, Live
 from pilotage.serving.limits import Limits
 from pilotage.serving.planes import DataPlane
 from pilotage.serving.recorders import Recorder
-from tests.unit.serving import small_models
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.serving import small_models
 
-from pilotage.core import errors
+from pilotage.core import errors, models
 from pilotage.core.artifacts import Model
+from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.serving import champions
 from pilotage.serving.champions import Follower, Live
-from tests.unit.serving import small_models
 
 
 class Shelf(Registry):
@@ -62,9 +63,7 @@ def follower(installation: Settings, shelf: Shelf, swaps: list[int]) -> Follower
     )
 
 
-def test_it_follows_the_alias_forward_and_back(
-    follower: Follower, shelf: Shelf, swaps: list[int]
-) -> None:
+def test_it_follows_the_alias_forward_and_back(follower: Follower, shelf: Shelf, swaps: list[int]) -> None:
     follower.poll()
     assert (follower.live, follower.reason) == (None, "Pilot `flights` has no champion yet.")
     for version in (1, 1, 2, 1):
@@ -96,7 +95,7 @@ def test_a_failed_load_is_tried_again_less_and_less_often(
     follower: Follower, shelf: Shelf, installation: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(champions.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     shelf.champions = {"champion": 3}
     attempts = []
     for step in range(200):
@@ -145,8 +144,8 @@ def test_a_model_that_cannot_predict_is_not_taken(
     shelf: Shelf, installation: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = small_models.predictor()
-    broken = champions.Predictor(make_broken(), made.model)
-    monkeypatch.setattr(champions.models, "open_predictor", lambda folder, settings: broken)
+    broken = Predictor(make_broken(), made.model)
+    monkeypatch.setattr(models, "open_predictor", lambda folder, settings: broken)
     with pytest.raises(errors.Failure, match="cannot predict an ordinary row: ValueError: no"):
         champions.load(shelf, installation, shelf.version("flights", 1))
 

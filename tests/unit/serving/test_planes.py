@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.serving import small_models
 
 from pilotage.core import errors, features
 from pilotage.core.models import Prediction
 from pilotage.serving import codecs, invocations, planes, tensors
 from pilotage.serving.batches import Codec
 from pilotage.serving.champions import Follower, Live
-from pilotage.serving.planes import DataPlane
+from pilotage.serving.planes import DataPlane, Request
 from pilotage.serving.problems import Problem
-from tests.unit.serving import small_models
 
 JSON = "application/json"
 ROWS = small_models.rows(5)
@@ -28,7 +28,7 @@ NAMES = [feature.name for feature in small_models.FEATURES]
 
 def ask(plane: DataPlane, codec: Codec, document: Any, kind: str = JSON, version: str | None = None) -> Any:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return json.loads(plane.infer(body, kind, codec, time.perf_counter(), version).body)
+    return json.loads(plane.infer(Request(body, kind, codec, time.perf_counter(), version)).body)
 
 
 def expected(live: Live, rows: list[dict[str, Any]] = ROWS) -> Prediction:
@@ -64,9 +64,7 @@ def test_rows_without_ids_have_none(plane: DataPlane) -> None:
     assert ask(plane, codecs.rows, {"rows": [row]})["ids"] is None
 
 
-def test_regression_has_no_probabilities(
-    plane: DataPlane, follower: Follower, live_regression: Live
-) -> None:
+def test_regression_has_no_probabilities(plane: DataPlane, follower: Follower, live_regression: Live) -> None:
     follower.live = live_regression
     answer = ask(plane, codecs.rows, {"rows": ROWS})
     np.testing.assert_allclose(answer["predictions"], expected(live_regression).predictions)

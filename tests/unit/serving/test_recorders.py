@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.serving import small_models
 
 from pilotage.core import errors, features, profiles, windows
 from pilotage.core.storage import Storage
@@ -18,7 +19,6 @@ from pilotage.core.windows import Window
 from pilotage.serving import batches, recorders, tallies
 from pilotage.serving.champions import Live
 from pilotage.serving.recorders import Recorder, Served
-from tests.unit.serving import small_models
 
 MakeRecorder = Callable[..., Recorder]
 ARRIVED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -232,9 +232,7 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(
 ) -> None:
     storage = FailingStorage(installation.storage)
     flushed: list[bool] = []
-    recorder = Recorder(
-        "flights", timedelta(hours=1), installation, storage, 1000, on_flush=flushed.append
-    )
+    recorder = Recorder("flights", timedelta(hours=1), installation, storage, 1000, on_flush=flushed.append)
     recorder.record(served(live, small_models.rows(4)))
     recorder.drain()
     recorder.flush()
