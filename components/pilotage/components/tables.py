@@ -198,7 +198,7 @@ def typed(source: Spool) -> Iterator[pa.RecordBatch]:
     pending: list[pa.RecordBatch] = []
     held = 0
     for file in source.files:
-        with pa.ipc.open_stream(file) as reader:
+        with pa.OSFile(str(file)) as stream, pa.ipc.open_stream(stream) as reader:
             for batch in reader:
                 pending.append(_typed(batch, schema, source.types))
                 held += batch.num_rows
