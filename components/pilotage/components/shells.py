@@ -14,11 +14,12 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pilotage.components.imports import IMPORTS
 from pilotage.core import errors, pilots, settings
 from pilotage.core.artifacts import Artifact, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Registry
@@ -28,14 +29,6 @@ from pilotage.core.specs import PilotSpec
 TIMES = "PILOTAGE_STEP_TIMES"
 """Environment variable: a file to which each step appends when its function began and ended, as JSON."""
 PAGE = "report.html"
-IMPORTS: Mapping[str, tuple[str, ...]] = {
-    "ingest": ("polars", "pyarrow.parquet", "pilotage.components.ingest"),
-    "validate": ("great_expectations", "pilotage.components.validate"),
-    "train": ("skops.io", "mlflow", "pilotage.components.train"),
-    "evaluate": ("skops.io", "pilotage.components.evaluate"),
-    "register": ("mlflow", "pilotage.components.register"),
-}
-"""What each step needs, its own module last: the libraries that it imports on use are named too."""
 
 Metadata = dict[str, Any]
 Result = TypeVar("Result", bound=Artifact)

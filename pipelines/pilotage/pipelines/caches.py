@@ -38,6 +38,8 @@ _DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "register": tuple(PilotSpec.model_fields),
 }
 """Parts of the spec that each step reads; the whole of it for a step that is not listed."""
+_LOOK_AT_CHAMPION: Mapping[str, str] = {"validate": "report", "evaluate": "scorecard", "register": "version"}
+"""Steps whose outcome depends on the champion, and the artifact that it shows in."""
 
 
 class Cache:
@@ -152,25 +154,29 @@ class Cache:
         return "" if trained_on == snapshot else trained_on
 
     def _leads_to_champion(self, step: str, row: Row[Any]) -> bool:
-        """Whether the execution in `row` is the one that made the version that is champion now.
+        """Whether the execution in `row` is one of those that made the version that is champion now.
 
-        It was compared with the champion before it; comparing it with itself would
-        change nothing, so a run on unchanged data stays a hit after its promotion.
+        It looked at the champion before; looking at its own result would change
+        nothing, so a run on unchanged data stays a hit after its promotion.
         """
-        if self._champion is None or step not in ("evaluate", "register"):
+        if self._champion is None or step not in _LOOK_AT_CHAMPION:
             return False
+        artifact = _LOOK_AT_CHAMPION[step]
         if step == "register":
-            return _metadata(row.outputs, "version").get("version") == self._champion.version
-        scorecard = _metadata(row.outputs, "scorecard").get("digest")
+            return _metadata(row.outputs, artifact).get("version") == self._champion.version
+        digest = _metadata(row.outputs, artifact).get("digest")
+        return any(
+            entry.inputs.get(artifact) == digest
+            and _metadata(entry.outputs, "version").get("version") == self._champion.version
+            for entry in self._registrations
+        )
+
+    @cached_property
+    def _registrations(self) -> list[Row[Any]]:
         table = tables.cache_entries
         query = select(table).where(table.c.pilot == self._spec.pilot, table.c.step == "register")
         with self._engine.begin() as connection:
-            later = connection.execute(query).all()
-        return any(
-            entry.inputs.get("scorecard") == scorecard
-            and _metadata(entry.outputs, "version").get("version") == self._champion.version
-            for entry in later
-        )
+            return list(connection.execute(query))
 
     def _rows(self, step: str, key: str) -> list[Row[Any]]:
         table = tables.cache_entries

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pilotage.pipelines import tables
-from pilotage.pipelines.records import Records, State
+from pilotage.pipelines.states import State
+
+if TYPE_CHECKING:
+    from pilotage.pipelines.records import Records
 
 
 class Kind(StrEnum):
@@ -69,7 +71,7 @@ class Journal:
     def tell(self, kind: Kind, **values: Any) -> None:
         """Send an event to the watcher."""
         if self._on_event is not None:
-            self._on_event(Event(kind=kind, run=self.run, at=tables.now(), **values))
+            self._on_event(Event(kind=kind, run=self.run, at=_now(), **values))
 
     def started(self, step: str, attempt: int, log: Path, inputs: Mapping[str, str]) -> None:
         """An attempt of `step` begins; `inputs` are content digests by artifact."""
@@ -78,7 +80,7 @@ class Journal:
             step,
             state=State.RUNNING,
             attempt=attempt,
-            started_at=tables.now(),
+            started_at=_now(),
             log=str(log),
             inputs=dict(inputs),
         )
@@ -96,7 +98,7 @@ class Journal:
 
     def cached(self, step: str, inputs: Mapping[str, str], outputs: Mapping[str, Mapping[str, Any]]) -> None:
         """The earlier outputs of `step` are used."""
-        moment = tables.now()
+        moment = _now()
         self._records.update_step(
             self.run,
             step,
@@ -120,7 +122,7 @@ class Journal:
             self.run,
             step,
             state=State.SUCCEEDED,
-            ended_at=tables.now(),
+            ended_at=_now(),
             seconds=seconds,
             outputs=dict(outputs),
             metrics=_metrics(outputs),
@@ -138,7 +140,7 @@ class Journal:
             self.run,
             step,
             state=state,
-            ended_at=tables.now(),
+            ended_at=_now(),
             seconds=seconds,
             error=dict(error),
             peak_memory_bytes=peak_bytes,
@@ -147,6 +149,10 @@ class Journal:
         self.tell(
             Kind.STEP_ENDED, step=step, state=state, seconds=seconds, line=str(error.get("message", ""))
         )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _metrics(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -37,7 +37,7 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, processes
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal
-from pilotage.pipelines.records import State
+from pilotage.pipelines.states import State
 from pilotage.pipelines.workers import Ending, Job, Limits, Workers
 
 _KFP_LOGGER = logging.getLogger("pilotage.kfp")

@@ -7,11 +7,9 @@ tell a run that goes on from one whose process died. Nothing is executed here.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +18,9 @@ from sqlalchemy import Engine, Row, insert, select, update
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import processes, tables
+from pilotage.pipelines.states import State
 
 logger = logging.getLogger(__name__)
-
-
-class State(StrEnum):
-    """States of runs and steps."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CACHED = "cached"
-    """A step whose earlier outputs were used."""
-    SKIPPED = "skipped"
-    """A step that a failure before it kept from starting."""
-    CANCELLED = "cancelled"
-    DIED = "died"
-    """The process that carried it out went away."""
 
 
 ACTIVE = (State.PENDING, State.RUNNING)
@@ -81,11 +64,6 @@ class RunRecord:
     error: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
     process: processes.Identity
-
-
-def new_id() -> str:
-    """An identifier that sorts by time."""
-    return f"{tables.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 class Records:

@@ -28,8 +28,8 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Alarm, Trigger, TriggerState
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause, PilotSpec
-from pilotage.pipelines import environments, processes, records, tables
-from pilotage.pipelines.records import State
+from pilotage.pipelines import environments, processes, states, tables
+from pilotage.pipelines.states import State
 
 MOST_ATTEMPTS = 3
 """Runs of one trigger that may die before it is given up."""
@@ -141,7 +141,7 @@ def _open(engine: Engine, spec: PilotSpec, alarm: Alarm) -> Trigger | None:
     if alarm.cause not in spec.retrain.on:
         return None
     row = {
-        "id": records.new_id(),
+        "id": states.new_id(),
         "pilot": spec.pilot,
         "alarm": alarm.id,
         "cause": str(alarm.cause),

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pilotage.components import shells
+from pilotage.components.imports import IMPORTS
 from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, processes
 
@@ -45,7 +45,7 @@ class Group:
     @property
     def modules(self) -> tuple[str, ...]:
         """What the steps' shells import before their clock starts."""
-        heavy = {module: None for step in self.steps for module in shells.IMPORTS.get(step, ())}
+        heavy = {module: None for step in self.steps for module in IMPORTS.get(step, ())}
         return ("kfp.dsl.executor", "pilotage.components.shells", *heavy) if heavy else ()
 
 

@@ -13,7 +13,7 @@ import pytest
 from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import environments, records, tables
+from pilotage.pipelines import environments, states, tables
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Event, Journal
 from pilotage.pipelines.local import LocalRunner
@@ -63,7 +63,7 @@ class Bench:
 
     def run(self, body: str = "pass", *, reading: bool = True) -> Journal:
         """Execute the pipeline; its first step executes `body` first."""
-        self.run_name = records.new_id()
+        self.run_name = states.new_id()
         self.records.begin_run(self.run_name, self.spec, self.folder, ("ingest", "train"))
         journal = Journal(self.records, self.run_name, self.events.append)
         cache = LocalCache(

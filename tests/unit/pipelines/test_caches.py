@@ -9,7 +9,7 @@ import pytest
 
 from pilotage.core import pilots
 from pilotage.pipelines import codes
-from pilotage.pipelines.records import State
+from pilotage.pipelines.states import State
 
 
 def _states(bench) -> list[State]:

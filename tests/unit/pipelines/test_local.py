@@ -9,7 +9,7 @@ import pytest
 
 from pilotage.core import errors
 from pilotage.pipelines.events import Kind
-from pilotage.pipelines.records import State
+from pilotage.pipelines.states import State
 
 
 def test_steps_run_in_order_and_pass_artifacts(bench):

@@ -15,8 +15,9 @@ from sqlalchemy import insert, select, text
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import locks, processes, records, tables
-from pilotage.pipelines.records import Records, State
+from pilotage.pipelines import locks, processes, records, states, tables
+from pilotage.pipelines.records import Records
+from pilotage.pipelines.states import State
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def store(installation: Settings):
 def _begin_elsewhere(
     store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch, **changes: object
 ) -> str:
-    name = records.new_id()
+    name = states.new_id()
     identity = dataclasses.replace(processes.current(), **changes)
     with monkeypatch.context() as patch:
         patch.setattr(processes, "current", lambda: identity)

@@ -18,7 +18,7 @@ from pilotage.core.artifacts import Alarm, TriggerState
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause, PilotSpec
 from pilotage.pipelines import tables, triggers
-from pilotage.pipelines.records import State
+from pilotage.pipelines.states import State
 
 DAY = timedelta(days=1)
 START = datetime(2013, 4, 1, tzinfo=UTC)

@@ -1,0 +1,14 @@
+"""What each step imports, named where it can be read without importing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+IMPORTS: Mapping[str, tuple[str, ...]] = {
+    "ingest": ("polars", "pyarrow.parquet", "pilotage.components.ingest"),
+    "validate": ("great_expectations", "pilotage.components.validate"),
+    "train": ("skops.io", "mlflow", "pilotage.components.train"),
+    "evaluate": ("skops.io", "pilotage.components.evaluate"),
+    "register": ("mlflow", "pilotage.components.register"),
+}
+"""By step, its own module last: libraries that a step imports on use are named too."""

@@ -1,0 +1,265 @@
+"""Carries out a run that `runs` has begun: records, cache, kfp's orchestrator, result.
+
+It is apart from `runs` because its imports take half a second.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine
+
+from pilotage.core import errors
+from pilotage.core.artifacts import Artifact, Decision, Scorecard, Version
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import processes, promotions, tables, triggers
+from pilotage.pipelines.caches import Cache
+from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
+from pilotage.pipelines.records import Records, RunRecord
+from pilotage.pipelines.runs import STEPS, RunResult
+from pilotage.pipelines.states import State
+from pilotage.pipelines.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+ArtifactT = TypeVar("ArtifactT", bound=Artifact)
+
+_WITHOUT_CLIENT = "_KFP_RUNTIME"
+"""What kfp sets in the processes of steps."""
+
+
+class Cancelled(BaseException):
+    """The run's process was asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def execute(
+    name: str,
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    workers: Workers,
+    *,
+    began: float,
+    cache: bool,
+    trigger: str | None,
+    on_event: OnEvent | None,
+) -> RunResult:
+    """Carry out run `name`, whose lock is held; see `runs.run`."""
+    engine = tables.connect(settings)
+    store = Records(engine)
+    bury_dead_runs(store, settings)
+    store.begin_run(name, spec, folder, STEPS, trigger)
+    if trigger is not None:
+        triggers.begin(engine, trigger, name)
+    journal = Journal(store, name, on_event)
+    journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
+    error: errors.PilotageError | None = None
+    state = State.SUCCEEDED
+    try:
+        with _cancellable():
+            steps = _cache(engine, settings, spec, folder, name, cache)
+            _carry_out(spec, folder, settings, journal, steps, workers)
+    except Cancelled as stop:
+        state = State.CANCELLED
+        error = errors.Failure(f"The run was stopped by {stop}.", remedy="Run it again when you like.")
+    except errors.PilotageError as failure:
+        state, error = State.FAILED, failure
+    except Exception as failure:
+        logger.exception("run %s failed", name)
+        state = State.FAILED
+        error = errors.Failure(
+            f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more."
+        )
+    result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
+    _keep(engine, store, result, trigger)
+    journal.tell(Kind.RUN_ENDED, state=state, seconds=result.seconds)
+    engine.dispose()
+    return result
+
+
+def _keep(engine: Engine, store: Records, result: RunResult, trigger: str | None) -> None:
+    """Write the end of a run: the decision if it made one, the run, its trigger."""
+    if result.version is not None and result.decision is not None:
+        promotions.record_decision(
+            engine, result.pilot, result.version, result.decision, result.run, result.reason, result.replaced
+        )
+    store.end_run(result.run, result.state, result.exit_code, error=result.error, result=result.document)
+    if trigger is not None:
+        triggers.end(engine, trigger, result.state)
+
+
+def bury_dead_runs(store: Records, settings: Settings) -> list[RunRecord]:
+    """Mark runs whose process is gone as died and clear up behind them; returns these."""
+    dead = store.bury()
+    if not dead:
+        return dead
+    registry = Registry(settings)
+    for record in dead:
+        try:
+            registry.kill_open_runs(record.pilot, record.id)
+        except (
+            Exception
+        ) as error:  # what another system cannot do now must not keep the next run from starting
+            logger.warning("MLflow's runs of %s could not be marked as killed: %s", record.id, error)
+    _clear_staging(settings)
+    return dead
+
+
+def _cache(
+    engine: Engine, settings: Settings, spec: PilotSpec, folder: Path, name: str, reading: bool
+) -> Cache:
+    from pilotage.components import sources
+
+    return Cache(
+        engine,
+        settings,
+        spec,
+        folder,
+        name,
+        fingerprint=lambda: sources.fingerprint(spec, folder),
+        reading=reading,
+    )
+
+
+def _carry_out(
+    spec: PilotSpec, folder: Path, settings: Settings, journal: Journal, cache: Cache, workers: Workers
+) -> None:
+    if cache.find("ingest", {}) is None:
+        workers.start()  # steps will run: let their imports begin before kfp's
+    with _without_garbage_collection():
+        _import_kfp()
+        from pilotage.pipelines import training
+        from pilotage.pipelines.local import LocalRunner
+
+    pipeline = training.compiled(spec, folder)
+    LocalRunner(settings, journal, cache, workers).run(pipeline, {"run": journal.run})
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Imports make no garbage, and looking for it takes a fifth of their time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _import_kfp() -> None:
+    """Import kfp without its API client, which takes as long as all else and is not needed here."""
+    if "kfp" not in sys.modules:
+        os.environ[_WITHOUT_CLIENT] = "true"
+        try:
+            importlib.import_module("kfp")
+        finally:
+            del os.environ[_WITHOUT_CLIENT]
+
+
+def _result(
+    name: str,
+    spec: PilotSpec,
+    settings: Settings,
+    journal: Journal,
+    state: State,
+    error: errors.PilotageError | None,
+    seconds: float,
+) -> RunResult:
+    outcomes = journal.outcomes
+    fate = {step: outcomes.get(step) or StepOutcome(step, State.SKIPPED) for step in STEPS}
+    scorecard = _read(Scorecard, fate["evaluate"], "scorecard")
+    version = _read(Version, fate["register"], "version")
+    champion = Registry(settings).aliases(spec.pilot).get("champion") if version else None
+    exit_code = int(error.exit_code) if error else 0
+    if version and version.decision is Decision.REFUSED:
+        exit_code = int(errors.ExitCode.REFUSED)
+    return RunResult(
+        run=name,
+        pilot=spec.pilot,
+        state=state,
+        exit_code=exit_code,
+        seconds=seconds,
+        steps=tuple(fate.values()),
+        snapshot=fate["ingest"].outputs.get("snapshot", {}).get("digest"),
+        version=version.version if version else None,
+        promoted=version is not None and champion == version.version,
+        decision=version.decision if version else None,
+        reason=version.reason if version else "",
+        replaced=version.replaced if version else None,
+        metrics={metric: found.value for metric, found in scorecard.metrics.items()} if scorecard else {},
+        gates=tuple(verdict.model_dump(mode="json") for verdict in scorecard.gates) if scorecard else (),
+        error=_described(error),
+        logs=settings.logs / name,
+    )
+
+
+def _read(kind: type[ArtifactT], outcome: StepOutcome, name: str) -> ArtifactT | None:
+    uri = outcome.outputs.get(name, {}).get("uri")
+    return kind.read(Path(uri)) if uri else None
+
+
+def _described(error: errors.PilotageError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "remedy": error.remedy,
+        "exit_code": int(error.exit_code),
+        "step": error.details.get("step"),
+        "log": error.details.get("log"),
+    }
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Cancelled`, where this thread may; a second signal acts as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def cancel(number: int, _: FrameType | None) -> None:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+        raise Cancelled(number)
+
+    for number in before:
+        signal.signal(number, cancel)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _clear_staging(settings: Settings) -> None:
+    """Remove what dead processes were filling before they could publish it."""
+    staging = settings.home / ".staging"
+    if not staging.is_dir():
+        return
+    for folder in staging.iterdir():
+        pid = folder.name.partition("-")[0]
+        if pid.isdigit() and not processes.running(int(pid)):
+            with suppress(OSError):
+                shutil.rmtree(folder)
