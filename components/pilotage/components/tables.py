@@ -257,14 +257,24 @@ class Facts:
         if self.type is ColumnType.NUMBER:
             self.infinite += pc.sum(pc.is_inf(values)).as_py() or 0
         if self.type is not ColumnType.TEXT and values.null_count < len(values):
-            ends = pc.min_max(values)
-            low, high = ends["min"].as_py(), ends["max"].as_py()
+            low, high = self._ends(values)
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
         if not self._overflow:
             new = pc.unique(values.drop_null())
             self._seen = new if self._seen is None else pc.unique(pa.concat_arrays([self._seen, new]))
             self._overflow = len(self._seen) > MOST_DISTINCT
+
+    def _ends(self, values: pa.Array) -> tuple[Any, Any]:
+        ends = pc.min_max(values)
+        try:
+            return ends["min"].as_py(), ends["max"].as_py()
+        except (OverflowError, ValueError) as error:
+            raise errors.DataError(
+                f"Column `{self.name}` holds a time outside of the years 1 to 9999.",
+                remedy="Correct it in the source, or put the column under `data.exclude`.",
+                column=self.name,
+            ) from error
 
     @property
     def distinct(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pilotage.components.ingest import ingest
 from pilotage.core import settings
-from pilotage.core.artifacts import Snapshot
+from pilotage.core.artifacts import Column, Snapshot
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 
@@ -34,6 +34,13 @@ def ingested(folder: Path, source: Any, target: str = "y", metric: str = "accura
     """The snapshot of a source in `folder`, kept in `folder/home`."""
     spec = make_spec(source, target, metric, **data)
     return ingest(spec, folder, make_settings(folder), folder / "out")
+
+
+def stored(snapshot: Snapshot, name: str) -> Column:
+    """The stored column `name`, which must be there."""
+    found = snapshot.column(name)
+    assert found is not None
+    return found
 
 
 def write_csv(path: Path, columns: dict[str, list[Any]]) -> Path:

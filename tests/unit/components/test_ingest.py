@@ -7,6 +7,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.components.tabular import columns, ingested, make_settings, write_csv
+from tests.unit.components.tabular import columns, ingested, make_settings, stored, write_csv
 
 from pilotage.components import snapshots, tables
 from pilotage.components.ingest import sweep
@@ -49,7 +50,7 @@ def test_a_csv_with_every_kind_needs_no_declaration(tmp_path):
     }
     assert snapshot.classes == ("no", "yes")
     assert snapshot.rows == 60
-    assert snapshot.column("size").nulls == 9
+    assert stored(snapshot, "size").nulls == 9
     assert Snapshot.read(tmp_path / "out") == snapshot
 
 
@@ -119,7 +120,7 @@ def test_the_digest_changes_with(tmp_path, change):
 )
 def test_csv_types_are_inferred_over_the_whole_column(tmp_path, values, expected):
     write_csv(tmp_path / "t.csv", {**columns(60), "x": values * 20})
-    assert ingested(tmp_path, "t.csv").column("x").type is expected
+    assert stored(ingested(tmp_path, "t.csv"), "x").type is expected
 
 
 def test_a_late_float_in_another_file_makes_the_column_a_number(tmp_path):
@@ -128,7 +129,7 @@ def test_a_late_float_in_another_file_makes_the_column_a_number(tmp_path):
     write_csv(tmp_path / "d/1.csv", first)
     write_csv(tmp_path / "d/2.csv", second)
     snapshot = ingested(tmp_path, "d/*.csv")
-    assert snapshot.column("count").type is ColumnType.NUMBER
+    assert stored(snapshot, "count").type is ColumnType.NUMBER
     assert snapshots.read_table(make_settings(tmp_path), snapshot, ["count"]).column(0)[0].as_py() == 0.0
 
 
@@ -146,7 +147,7 @@ def test_times_are_instants_in_utc_whatever_their_offset(tmp_path):
 
 
 def test_columns_that_cannot_help_are_left_out_with_a_reason(tmp_path):
-    extra = {
+    extra: dict[str, list[Any]] = {
         "id": [f"id-{i}" for i in range(200)],
         "same": ["x"] * 200,
         "empty": [None] * 200,
@@ -255,7 +256,8 @@ def test_the_digest_does_not_depend_on_batches(tmp_path, rows, cut, monkeypatch)
 
 
 def _cut(table: pa.Table, sizes: list[int]) -> list[pa.RecordBatch]:
-    batches, begin = [], 0
+    batches: list[pa.RecordBatch] = []
+    begin = 0
     while begin < table.num_rows:
         size = sizes[len(batches) % len(sizes)]
         batches.append(table.slice(begin, size).combine_chunks().to_batches()[0])

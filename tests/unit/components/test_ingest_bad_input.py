@@ -53,6 +53,9 @@ def csv(path: Path, **changed):
         pytest.param(
             {}, {"features": {"count": "boolean"}}, ["`count`", "boolean", "2"], id="numbers as boolean"
         ),
+        pytest.param(
+            {"day": ["9999-12-31T23:00-05:00"] * 60}, {}, ["`day`", "years 1 to 9999"], id="late year"
+        ),
         pytest.param({}, {"time": "colour"}, ["'red' in row 1", "ISO 8601"], id="time that is none"),
         pytest.param(
             {"day": [None, "2024-01-01"] * 30}, {"time": "day"}, ["missing in 30"], id="time missing"

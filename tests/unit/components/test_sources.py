@@ -6,10 +6,11 @@ import json
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import fsspec
 import pytest
-from tests.unit.components.tabular import columns, ingested, make_settings, make_spec, write_csv
+from tests.unit.components.tabular import columns, ingested, make_settings, make_spec, stored, write_csv
 
 from pilotage.components import snapshots, sources
 from pilotage.components.sources import functions
@@ -60,6 +61,14 @@ def late():
 def down():
     raise ConnectionError("nobody answers")
 
+def leaves():
+    raise SystemExit(0)
+
+def zoned():
+    import pandas as pd
+    at = pd.date_range("2024-01-01 09:00", periods=40, freq="h", tz="Asia/Tokyo")
+    return pd.DataFrame({"at": at, "whole": pd.array([1, None] * 20, dtype="Int64"), "y": ["a", "b"] * 20})
+
 def nothing():
     return 7
 
@@ -95,6 +104,14 @@ def test_every_form_that_a_function_may_give_is_the_same_data(pilot):
     assert len(digests) == 1
 
 
+def test_pandas_times_with_a_zone_and_integers_with_gaps_are_kept(pilot):
+    snapshot = ingested(pilot, {"python": "given:zoned"}, time="at")
+    assert stored(snapshot, "whole").type.value == "integer"
+    assert stored(snapshot, "whole").nulls == 20
+    assert snapshot.time_range is not None
+    assert snapshot.time_range[0] == datetime(2024, 1, 1, tzinfo=UTC)
+
+
 def test_arguments_reach_the_function(pilot):
     snapshot = ingested(pilot, {"python": "given:rows", "args": {"n": 24}}, exclude=["at"])
     assert snapshot.rows == 24
@@ -108,6 +125,7 @@ def test_arguments_reach_the_function(pilot):
         ("gone:rows", errors.SourceError, "no module `gone`"),
         ("given:late", errors.SourceError, "RuntimeError: the pump is off"),
         ("given:down", errors.Unavailable, "nobody answers"),
+        ("given:leaves", errors.SourceError, "SystemExit"),
         ("given:nothing", errors.SourceError, "no table"),
         ("given:mixed", errors.DataError, "mixes types"),
     ],
@@ -137,7 +155,7 @@ def test_a_query_is_read_with_its_types(database):
         "y": "text",
     }
     assert snapshot.rows == 99
-    assert snapshot.column("x").nulls == 20
+    assert stored(snapshot, "x").nulls == 20
 
 
 def test_the_url_may_come_from_the_environment_and_its_password_stays_hidden(database, monkeypatch):
@@ -184,7 +202,7 @@ def test_json_lines_may_lack_columns(tmp_path):
     rows = [{"x": i, "y": "ab"[i % 2], **({"z": i} if i > 30 else {})} for i in range(50)]
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     snapshot = ingested(tmp_path, "t.jsonl")
-    assert snapshot.column("z").nulls == 31
+    assert stored(snapshot, "z").nulls == 31
     assert snapshots.read_table(make_settings(tmp_path), snapshot, ["z"]).column(0)[-1].as_py() == 49
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.components.tabular import columns, ingested, make_settings, make
 from pilotage.components import skews
 from pilotage.components.validate import validate
 from pilotage.core import errors
-from pilotage.core.artifacts import Report, Severity
+from pilotage.core.artifacts import Check, Report, Severity
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def run(tmp_path):
     return call
 
 
-def failed(report):
+def failed(report: Report) -> list[Check]:
     return [check for check in report.checks if not check.success]
 
 
@@ -135,7 +136,7 @@ def test_a_champion_whose_rows_are_gone_is_no_obstacle(run, tmp_path):
     assert report.success
 
 
-SUITE = {
+SUITE: dict[str, Any] = {
     "name": "own",
     "expectations": [
         {"type": "expect_column_values_to_be_between", "kwargs": {"column": "count", "max_value": 5}},
@@ -148,8 +149,8 @@ def test_the_pilots_own_suite_stops_unless_it_says_warning(run, tmp_path):
     (tmp_path / "own.json").write_text(json.dumps(SUITE))
     with pytest.raises(errors.ValidationFailed, match="`count`: 18 unexpected"):
         run(columns(), expectations="own.json")
-    SUITE["expectations"][0]["severity"] = "warning"
-    (tmp_path / "own.json").write_text(json.dumps(SUITE))
+    warning = [{**SUITE["expectations"][0], "severity": "warning"}, SUITE["expectations"][1]]
+    (tmp_path / "own.json").write_text(json.dumps({**SUITE, "expectations": warning}))
     _, report = run(columns(), expectations="own.json")
     assert report.success
     assert not report.drafted
@@ -191,11 +192,12 @@ def test_a_wrong_suite_is_an_error_that_names_it(run, tmp_path, content, kind, w
 
 
 class Page(HTMLParser):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.tags, self.links, self.open = [], [], []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.links: list[str | None] = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         self.links += [value for name, value in attrs if name in ("src", "href")]
 
@@ -211,7 +213,7 @@ def test_the_page_loads_nothing_and_escapes_what_it_shows(run, tmp_path):
     assert not {"script", "img", "link", "iframe"} & set(names)
     assert "&lt;script&gt;" in text
     policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv"))
-    assert "default-src 'none'" in policy
+    assert "default-src 'none'" in str(policy)
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
 
 

@@ -24,6 +24,7 @@ _ROWS_PER_BLOCK = 2_000
 """What a block should hold of a very wide table, whose columns cost more than their rows."""
 _JSON_CELLS = 1 << 20
 _SEPARATORS = ",;\t|"
+_MOST_REASON = 200
 
 
 def open_files(source: str, folder: Path) -> Opened:
@@ -64,7 +65,7 @@ def _reading(path: str, kind: Format) -> Iterator[None]:
             f"`{path}` cannot be read: {error}.", remedy="Check the network and the store's credentials."
         ) from error
     except (pa.ArrowException, OSError, EOFError, ValueError, csv.Error) as error:
-        reason = str(error).strip().rstrip(".")
+        reason = " ".join(str(error).split())[:_MOST_REASON].rstrip(".")
         utf8 = isinstance(error, UnicodeDecodeError) or "UTF8" in reason
         raise errors.SourceError(
             f"`{path}` cannot be read as {kind}: {reason}.",

@@ -46,11 +46,11 @@ def call(target: str, folder: Path, args: Mapping[str, Any]) -> Any:
     function = load(target, folder)
     try:
         return function(**args)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failed(target, error) from error
 
 
-def failed(target: str, error: Exception) -> errors.PilotageError:
+def failed(target: str, error: BaseException) -> errors.PilotageError:
     """The error for an exception that the pilot's function raised."""
     if isinstance(error, errors.PilotageError):
         return error
@@ -93,7 +93,7 @@ def _import(name: str, folder: Path) -> ModuleType:
             f"`{name}` needs the module `{error.name}`, which is not installed.",
             remedy=f"Install what provides `{error.name}`.",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise errors.SourceError(
             f"Importing `{name}` from `{folder}` raised {type(error).__name__}: {error}.",
             remedy="Correct the module.",

@@ -46,7 +46,7 @@ def _batches(target: str, given: Any) -> Iterator[Batch]:
             rows = next(pieces, None)
         except errors.PilotageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise functions.failed(target, error) from error
         if rows is None:
             return
@@ -128,6 +128,8 @@ def _pandas(frame: Any, origin: str) -> pa.RecordBatch:
     names, arrays = [str(name) for name in frame.columns], []
     for place, name in enumerate(names):
         column = frame.iloc[:, place]
+        if getattr(column.dtype, "tz", None) is not None:
+            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
         try:
             array = pa.Array.from_pandas(column)
             arrays.append(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
