@@ -35,10 +35,15 @@ def block_length(times: npt.NDArray[Any]) -> float | None:
     Returns:
         None when all times are the same.
     """
-    seconds = float((times.max() - times.min()) / np.timedelta64(1, "s"))
+    ends = np.array([times.min(), times.max()])
+    seconds = float((ends[1] - ends[0]) / np.timedelta64(1, "s"))
     if seconds <= 0:
         return None
-    fitting = [length for length in _LENGTHS if FEWEST_BLOCKS <= seconds / length <= MOST_BLOCKS - 1]
+    fitting = [
+        length
+        for length in _LENGTHS
+        if FEWEST_BLOCKS <= int(profiles.block_numbers(ends, length)[1]) + 1 <= MOST_BLOCKS
+    ]
     if fitting:
         return min(fitting, key=lambda length: abs(np.log(length / _DAY)))
     return seconds / 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -17,7 +19,7 @@ from pilotage.core.specs import FeatureKind
 NUMBER = (Feature(name="x", kind=FeatureKind.NUMBER),)
 
 
-def table(values, target=None, seconds=None, keys=None):
+def table(values: Any, target: Any = None, seconds: Any = None, keys: Any = None) -> Dataset:
     rows = len(values)
     return Dataset(
         features=NUMBER,

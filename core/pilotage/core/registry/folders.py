@@ -7,6 +7,7 @@ reads it by the trust list of the settings. Nothing is logged or registered here
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,11 +105,16 @@ def _output(task: Task, classes: Sequence[Scalar]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow warns of pickle on every save; whether one loads is our settings' decision."""
+    """Keeps still what MLflow says on every save.
+
+    It warns of pickle, which our settings decide on, and compares names in a way pandas deprecates.
+    """
     logger = logging.getLogger("mlflow.sklearn")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Operation with range is deprecated")
+            yield
     finally:
         logger.setLevel(level)

@@ -1,0 +1,509 @@
+"""From a snapshot to a version in a real MLflow store: what is stored, who wins, what a retry changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pilotage.components import evaluate, ingest, register, train
+from pilotage.core import errors, models, pilots, settings
+from pilotage.core.artifacts import Decision, ModelFormat, Report, Scorecard, Snapshot, TrainedModel, Version
+from pilotage.core.features import from_rows, to_frame
+from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.registry import Alias, Registry
+
+BASE: dict[str, Any] = {
+    "version": 1,
+    "pilot": "late-trains",
+    "goal": {"metric": "roc_auc"},
+    "data": {"source": "trains.csv", "target": "late"},
+    "train": {"estimator": "logistic_regression"},
+}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store that is created once, for making one takes seconds."""
+    place = tmp_path_factory.mktemp("store")
+    Registry(settings.load(home=place)).client  # noqa: B018 - its first use creates the store
+    return place / "mlflow.db"
+
+
+@dataclass
+class Bench:
+    """A pilot's folder and the steps run by hand."""
+
+    folder: Path
+    installation: settings.Settings
+
+    def write(self, rows: int = 600, seed: int = 0, strength: float = 2.0, **changes: Any) -> None:
+        rng = np.random.default_rng(seed)
+        delay, line = rng.normal(size=rows), rng.integers(0, 4, rows)
+        table = pd.DataFrame(
+            {
+                "delay": np.where(rng.random(rows) < 0.05, np.nan, delay),
+                "line": pd.Series(np.array(["S1", "S2", "U3", "Bus"])[line]).mask(rng.random(rows) < 0.05),
+                "holiday": rng.random(rows) < 0.2,
+                "at": pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(rows), unit="h"),
+                "late": strength * delay + (line == 2) + rng.normal(size=rows) > 0.8,
+                "minutes": 10 + 3 * delay + rng.normal(size=rows),
+                "kind": np.digitize(delay, [-0.5, 0.5]),
+            }
+        )
+        self.table = table.assign(late=np.where(table["late"], "yes", "no"))
+        self.table.to_csv(self.folder / "trains.csv", index=False)
+        self.spec(**changes)
+
+    def spec(self, **changes: Any) -> None:
+        content: dict[str, Any] = {
+            key: {**value} if isinstance(value, dict) else value for key, value in BASE.items()
+        }
+        for key, value in changes.items():
+            content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
+        if "exclude" not in content["data"]:
+            target = content["data"]["target"]
+            content["data"]["exclude"] = [name for name in ("late", "minutes", "kind") if name != target]
+        (self.folder / "pilot.yaml").write_text(yaml.safe_dump(content))
+
+    @property
+    def pilot(self) -> pilots.Pilot:
+        return pilots.load(self.folder)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.installation)
+
+    def ingested(self) -> tuple[Snapshot, Report]:
+        pilot = self.pilot
+        snapshot = ingest.ingest(pilot.spec, pilot.folder, self.installation, self.folder / "out" / "ingest")
+        report = Report(
+            pilot=pilot.name,
+            snapshot=snapshot.digest,
+            suite="a" * 64,
+            drafted=True,
+            success=True,
+            checks=(),
+            created_at=datetime.now(UTC),
+        )
+        return snapshot, report
+
+    def trained(self, run: str = "r1") -> tuple[Snapshot, Report, TrainedModel]:
+        pilot, (snapshot, report) = self.pilot, self.ingested()
+        out = self.folder / "out" / "train"
+        model = train.train(pilot.spec, pilot.folder, self.installation, snapshot, report, run, out)
+        return snapshot, report, model
+
+    def evaluated(self, run: str = "r1") -> tuple[Snapshot, Report, TrainedModel, Scorecard]:
+        pilot, (snapshot, report, trained) = self.pilot, self.trained(run)
+        out = self.folder / "out" / "evaluate"
+        scorecard = evaluate.evaluate(
+            pilot.spec, pilot.folder, self.installation, snapshot, report, trained, out
+        )
+        return snapshot, report, trained, scorecard
+
+    def registered(self, run: str = "r1", inputs: Any = None) -> Version:
+        pilot, inputs = self.pilot, inputs or self.evaluated(run)
+        out = self.folder / "out" / "register"
+        snapshot, report, trained, scorecard = inputs
+        return register.register(
+            pilot.spec,
+            pilot.folder,
+            self.installation,
+            snapshot,
+            report,
+            trained,
+            scorecard,
+            run,
+            out,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, home: Path, empty_store: Path) -> Bench:
+    home.mkdir()
+    shutil.copy(empty_store, home / "mlflow.db")
+    (tmp_path / "pilot").mkdir()
+    made = Bench(tmp_path / "pilot", settings.load())
+    made.write()
+    return made
+
+
+def folder_of(bench: Bench, trained: TrainedModel) -> Path:
+    return bench.registry.folder_at(bench.registry.model_location(trained.uri))
+
+
+@pytest.mark.parametrize(
+    ("target", "metric"),
+    [("late", "roc_auc"), ("kind", "accuracy"), ("minutes", "neg_mean_absolute_error")],
+    ids=["two classes", "three classes", "regression"],
+)
+def test_five_lines_of_yaml_give_a_champion(bench, target, metric):
+    bench.spec(
+        goal={"metric": metric},
+        data={"source": "trains.csv", "target": target},
+        train={"estimator": "hist_gradient_boosting"},
+    )
+    snapshot, report, trained, scorecard = bench.evaluated()
+    version = bench.registered(inputs=(snapshot, report, trained, scorecard))
+    assert version.promoted
+    assert bench.registry.aliases("late-trains") == {Alias.CHAMPION: 1}
+    assert trained.model.format is ModelFormat.SKOPS
+    estimate = scorecard.metrics[metric]
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.value > scorecard.baseline.metrics[metric]
+    assert scorecard.latency.calls > 0
+    for out, name in (("train", "trained.json"), ("evaluate", "card.md"), ("evaluate", "card.html")):
+        assert (bench.folder / "out" / out / name).stat().st_size
+    assert Scorecard.read(bench.folder / "out" / "evaluate") == scorecard
+    assert Version.read(bench.folder / "out" / "register") == version
+
+
+def test_what_is_stored_predicts_alike_through_pilotage_and_plain_mlflow(bench, monkeypatch):
+    import mlflow.pyfunc
+
+    bench.spec(train={"estimator": "hist_gradient_boosting", "params": {"max_iter": 20}})
+    _, _, trained = bench.trained()
+    folder = folder_of(bench, trained)
+    predictor = models.open_predictor(folder, bench.installation)
+    rows: list[dict[str, Any]] = [
+        {"delay": 1.5, "line": "U3", "holiday": True, "at": "2026-02-01T10:00:00"},
+        {"delay": None, "line": "never seen", "holiday": None, "at": None},
+    ]
+    columns = from_rows(predictor.model.features, rows)
+    found = predictor.predict(columns)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    plain = mlflow.pyfunc.load_model(str(folder))
+    assert list(plain.predict(to_frame(columns))) == found.predictions.tolist()
+    assert plain.input_example.shape[0] == train.EXAMPLE_ROWS
+    assert plain.metadata.signature.inputs.input_names() == [item.name for item in trained.model.features]
+    assert any(
+        line.startswith("scikit-learn==") for line in (folder / "requirements.txt").read_text().splitlines()
+    )
+
+
+def test_the_profile_counts_training_rows_by_block_and_held_out_scores(bench):
+    bench.spec(data={"time": "at"})
+    _, _, trained = bench.trained()
+    profile = ReferenceProfile.read(folder_of(bench, trained) / "pilotage")
+    model = trained.model
+    assert profile.rows == model.train_rows == 480
+    assert profile.block_seconds == 86_400
+    assert 20 <= len(profile.features["delay"].blocks) <= 21
+    assert sum(map(sum, profile.features["delay"].blocks)) == 480
+    assert profile.prediction is not None
+    assert sum(profile.score.counts) == sum(profile.prediction.counts) == model.test_rows == 120
+    assert profile.last_at == model.trained_until
+
+
+def test_the_run_in_mlflow_has_params_metrics_digests_and_is_finished(bench):
+    snapshot, _, trained, scorecard = bench.evaluated()
+    run = bench.registry.client.get_run(trained.mlflow_run)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["snapshot"] == snapshot.digest
+    assert run.data.params["seed"] == "42"
+    assert run.data.metrics["roc_auc"] == pytest.approx(scorecard.metrics["roc_auc"].value)
+    assert run.data.tags["pilotage.run"] == "r1"
+
+
+def test_a_search_finds_stops_and_logs_trials(bench):
+    space = {"C": {"low": 1e-6, "high": 10.0, "log": True}, "fit_intercept": {"choices": [True, False]}}
+    bench.spec(train={"search": {"trials": 12, "timeout": "1m", "space": space}})
+    _, _, trained = bench.trained()
+    again = bench.trained("r2")[2]
+    assert trained.model.params == again.model.params
+    assert set(trained.model.params) == {"C", "fit_intercept"}
+    assert (trained.model.trials, set(trained.model.validation)) == (12, {"roc_auc"})
+    trials = json.loads(bench.registry.run_file(trained.mlflow_run, train.TRIALS_FILE).read_text())
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    assert len(trials) == 12
+    assert trained.model.pruned == len(trials) - len(complete) > 0
+    assert max(trial["value"] for trial in complete) == trained.model.validation["roc_auc"]
+    assert {len(trial["folds"]) for trial in complete} == {3}
+    assert min(len(trial["folds"]) for trial in trials) < 3
+
+
+def test_a_failed_training_does_not_leave_its_run_open(bench):
+    bench.spec(train={"params": {"C": -1.0}})
+    with pytest.raises(errors.EstimatorError, match="C"):
+        bench.trained()
+    client = bench.registry.client
+    experiment = client.get_experiment_by_name("late-trains")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+def test_a_useless_model_is_registered_but_not_promoted(bench):
+    bench.write(strength=0.0, rows=300, seed=3)
+    bench.table["late"] = np.random.default_rng(1).permutation(bench.table["late"])
+    bench.table.to_csv(bench.folder / "trains.csv", index=False)
+    bench.spec(gates=[{"metric": "roc_auc", "min": 0.75}])
+    version = bench.registered()
+    assert version.decision is Decision.REFUSED
+    assert "roc_auc >= 0.75" in version.reason
+    assert bench.registry.aliases("late-trains") == {Alias.CHALLENGER: 1}
+
+
+def test_a_model_no_better_than_guessing_fails_the_gate_that_is_always_on(bench):
+    (bench.folder / "constant.py").write_text(
+        "from sklearn.dummy import DummyClassifier\n"
+        "def build():\n    return DummyClassifier(strategy='prior')\n"
+    )
+    bench.spec(train={"estimator": "constant:build"})
+    snapshot, report, trained, scorecard = bench.evaluated()
+    assert [(verdict.gate, verdict.passed) for verdict in scorecard.gates] == [
+        ("roc_auc against baseline", False),
+        ("roc_auc against champion", True),
+    ]
+    assert bench.registered(inputs=(snapshot, report, trained, scorecard)).decision is Decision.REFUSED
+
+
+def test_a_challenger_that_loses_to_the_champion_is_not_promoted(bench):
+    bench.registered("r1")
+    bench.spec(
+        train={"estimator": "logistic_regression", "params": {"C": 1e-9, "fit_intercept": False}},
+        data={"exclude": ["delay", "minutes", "kind"]},
+    )
+    snapshot, report, trained, scorecard = bench.evaluated("r2")
+    version = bench.registered("r2", (snapshot, report, trained, scorecard))
+    assert scorecard.champion.version == 1
+    assert scorecard.champion.metrics["roc_auc"] > scorecard.metrics["roc_auc"].value
+    assert version.decision is Decision.REFUSED
+    assert "against champion" in version.reason
+    assert bench.registry.aliases("late-trains") == {Alias.CHAMPION: 1, Alias.CHALLENGER: 2}
+
+
+def test_a_better_challenger_takes_the_champions_place(bench):
+    bench.spec(data={"exclude": ["delay", "minutes", "kind"]}, train={"params": {"C": 1.0}})
+    bench.registered("r1")
+    bench.spec()
+    version = bench.registered("r2")
+    assert (version.version, version.promoted, version.replaced) == (2, True, 1)
+    assert bench.registry.aliases("late-trains") == {Alias.CHAMPION: 2, Alias.PREVIOUS: 1}
+
+
+def test_a_champion_whose_feature_is_gone_fails_its_gate_with_the_reason(bench):
+    bench.registered("r1")
+    bench.table.drop(columns="delay").to_csv(bench.folder / "trains.csv", index=False)
+    _snapshot, _report, _trained, scorecard = bench.evaluated("r2")
+    verdict = next(item for item in scorecard.gates if item.gate == "roc_auc against champion")
+    assert not verdict.passed
+    assert "version 1 cannot be asked" in verdict.reason
+    assert "`delay`" in verdict.reason
+
+
+def test_with_manual_approval_a_good_version_waits(bench):
+    bench.spec(approval="manual")
+    version = bench.registered()
+    assert version.decision is Decision.PENDING
+    assert bench.registry.aliases("late-trains") == {Alias.CHALLENGER: 1}
+    assert bench.registry.version("late-trains", 1).tags["pilotage.decision"] == "pending"
+
+
+def test_registering_again_is_the_same_version_with_the_same_tags(bench):
+    inputs = bench.evaluated()
+    first, second = bench.registered(inputs=inputs), bench.registered(inputs=inputs)
+    assert (first.version, first.replaced, first.decision) == (
+        second.version,
+        second.replaced,
+        second.decision,
+    )
+    registered = bench.registry.version("late-trains", 1)
+    assert len(bench.registry.versions("late-trains")) == 1
+    assert registered.tags["pilotage.snapshot"] == inputs[0].digest
+    assert registered.tags["pilotage.suite"] == "a" * 64
+    assert registered.tags["pilotage.scorecard"] == inputs[3].content_digest
+    assert bench.registry.scorecard(registered) == inputs[3]
+    assert bench.registry.run_file(registered.run, "card.md").read_text().startswith("# late-trains")
+
+
+def test_a_champion_that_changed_since_the_comparison_asks_to_evaluate_again(bench):
+    first, second = bench.evaluated("r1"), bench.evaluated("r2")
+    bench.registered("r1", first)
+    with pytest.raises(errors.Failure, match=r"Version 1 .* became champion.*Evaluate again"):
+        bench.registered("r2", second)
+    assert bench.registry.aliases("late-trains") == {Alias.CHAMPION: 1}
+
+
+def test_artifacts_of_different_snapshots_are_not_registered_together(bench):
+    snapshot, report, trained, scorecard = bench.evaluated()
+    with pytest.raises(errors.DataError, match="The report is of snapshot"):
+        bench.registered(
+            inputs=(snapshot, report.model_copy(update={"snapshot": "b" * 64}), trained, scorecard)
+        )
+
+
+def test_gates_by_group_are_judged_also_by_a_column_that_is_no_feature(bench):
+    bench.write(
+        rows=1500,
+        gates=[
+            {"metric": "demographic_parity_difference", "by": "line", "max": 0.9},
+            {"metric": "group_metric_difference", "by": "holiday", "max": 0.9},
+            {"metric": "equalized_odds_difference", "by": "delay", "max": 0.0},
+            {"metric": "latency_p99_ms", "max": 10_000},
+            {"metric": "latency_p50_ms", "against": "champion", "margin": -10_000},
+        ],
+        data={"exclude": ["line", "minutes", "kind"]},
+    )
+    bench.registered("r1")
+    _, _, _, scorecard = bench.evaluated("r2")
+    assert {verdict.gate: verdict.passed for verdict in scorecard.gates if not verdict.passed} == {
+        "equalized_odds_difference by delay <= 0": False
+    }
+    assert {fair.by: {group.value for group in fair.groups} for fair in scorecard.fairness}["holiday"] <= {
+        "true",
+        "false",
+    }
+
+
+def test_a_gate_by_a_column_that_is_not_there_is_an_error(bench):
+    bench.spec(gates=[{"metric": "demographic_parity_difference", "by": "gender", "max": 0.2}])
+    with pytest.raises(errors.DataError, match="by: gender"):
+        bench.evaluated()
+
+
+def test_the_card_escapes_what_the_data_says_and_loads_nothing(bench):
+    bench.table["line"] = np.where(bench.table["line"] == "U3", "<script>|x", bench.table["line"])
+    bench.table.to_csv(bench.folder / "trains.csv", index=False)
+    bench.spec(gates=[{"metric": "group_metric_difference", "by": "line", "max": 1}])
+    bench.evaluated()
+    page, text = ((bench.folder / "out" / "evaluate" / name).read_text() for name in ("card.html", "card.md"))
+    assert "<script>" not in page
+    assert "&lt;script&gt;|x" in page
+    assert r"\<script>\|x" in text
+    assert not re.search(r"""(src|href)=|url\(|https?://""", page)
+
+
+def test_worth_is_held_against_baseline_and_champion(bench):
+    value = {"true_positive": 10, "false_positive": -4, "false_negative": -6, "currency": "EUR"}
+    bench.spec(
+        goal={"metric": "roc_auc", "value": value},
+        gates=[{"metric": "business_value", "against": "baseline"}],
+    )
+    bench.registered("r1")
+    _, _, _, scorecard = bench.evaluated("r2")
+    assert scorecard.worth.per_row > scorecard.worth.baseline_per_row
+    assert scorecard.worth.champion_per_row == pytest.approx(scorecard.worth.per_row)
+    assert scorecard.worth.total == pytest.approx(scorecard.worth.per_row * scorecard.test_rows)
+
+
+OWN = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from own_threshold_rule import THRESHOLD
+
+class Threshold(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        p = 1 / (1 + np.exp(THRESHOLD - X["delay"].fillna(0).to_numpy()))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+def build():
+    return Threshold()
+"""
+
+
+def test_a_pickled_model_loads_only_where_the_settings_allow_it(bench, tmp_path):
+    (bench.folder / "own_threshold.py").write_text(OWN)
+    (bench.folder / "own_threshold_rule.py").write_text("THRESHOLD = 0.4\n")
+    bench.spec(train={"estimator": "own_threshold:build"})
+    snapshot, report, trained, scorecard = bench.evaluated()
+    assert trained.model.format is ModelFormat.PICKLE
+    assert bench.registered(inputs=(snapshot, report, trained, scorecard)).promoted
+    folder = folder_of(bench, trained)
+    assert (folder / "code" / "own_threshold_rule.py").is_file()
+    with pytest.raises(errors.UntrustedModel):
+        models.open_predictor(folder, settings.load(allow_pickle="never"))
+    with pytest.raises(errors.UntrustedModel, match="did not sign"):
+        models.open_predictor(folder, settings.load(home=tmp_path / "elsewhere"))
+    script = (
+        "import sys; from pathlib import Path; from pilotage.core import models, settings\n"
+        "predictor = models.open_predictor(Path(sys.argv[1]), settings.load())\n"
+        "print(type(predictor.estimator).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "Threshold"
+
+
+def test_an_estimator_that_cannot_be_stored_is_the_users_error(bench):
+    (bench.folder / "own_lock.py").write_text(
+        "import threading\nfrom sklearn.dummy import DummyClassifier\n"
+        "class Locked(DummyClassifier):\n"
+        "    def fit(self, X, y):\n"
+        "        self.lock = threading.Lock()\n"
+        "        return super().fit(X, y)\n"
+        "def build():\n    return Locked()\n"
+    )
+    bench.spec(train={"estimator": "own_lock:build"})
+    with pytest.raises(errors.EstimatorError, match="cannot be stored"):
+        bench.trained()
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, sys, signal
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from pilotage.components import evaluate, ingest, register, train
+    from pilotage.core import pilots, settings
+    from pilotage.core.artifacts import Report
+    from pilotage.core.registry import Registry
+
+    def die(*arguments, **named):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(Registry, sys.argv[2], die)
+    pilot, installation = pilots.load(sys.argv[1]), settings.load()
+    out = pilot.folder / "out"
+    snapshot = ingest.ingest(pilot.spec, pilot.folder, installation, out)
+    report = Report(pilot=pilot.name, snapshot=snapshot.digest, suite="a" * 64, drafted=True, success=True,
+                    checks=(), created_at=datetime.now(UTC))
+    trained = train.train(pilot.spec, pilot.folder, installation, snapshot, report, "killed", out)
+    scorecard = evaluate.evaluate(pilot.spec, pilot.folder, installation, snapshot, report, trained, out)
+    found = (snapshot, report, trained, scorecard)
+    register.register(pilot.spec, pilot.folder, installation, *found, "killed", out)
+    """
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["log_model", "register", "promote", "tag"])
+def test_killed_at_any_moment_the_champion_stays_and_the_next_run_carries_on(bench, moment):
+    bench.registered("before")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(bench.folder), moment],
+        env={**os.environ, "PILOTAGE_HOME": str(bench.installation.home)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    champion = bench.registry.champion("late-trains")
+    assert champion is not None
+    assert bench.registry.model(champion).pilot == "late-trains"
+    version = bench.registered("killed")
+    assert version.promoted
+    assert bench.registry.aliases("late-trains")[Alias.CHAMPION] == version.version
+    client = bench.registry.client
+    experiment = client.get_experiment_by_name("late-trains")
+    assert "RUNNING" not in {run.info.status for run in client.search_runs([experiment.experiment_id])}
