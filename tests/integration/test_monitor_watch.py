@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -435,3 +438,43 @@ def test_the_stored_report_is_the_one_returned(world: World) -> None:
     (report,) = world.watch()
     data = world.storage.read(windows.reports_folder("demo", 1, EPOCH) + "/drift.json")
     assert DriftReport.model_validate_json(data) == report
+
+
+_ONE_WATCH = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from pilotage.core.registry import Registry
+from pilotage.core.settings import load
+from pilotage.core.specs import PilotSpec
+from pilotage.serving import monitor
+home, registry_home, spec, now = sys.argv[1:]
+spec = PilotSpec.model_validate_json(spec)
+registry = Registry(load(home=Path(registry_home)))
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+monitor.watch(spec, load(home=Path(home)), registry=registry, now=datetime.fromisoformat(now))
+"""
+
+
+def test_a_watch_killed_at_any_moment_is_carried_on_by_the_next(world: World) -> None:
+    for hour in range(12):
+        rows = draw(400, 10 + hour, shift=1.6 if hour % 2 else 1.0)
+        world.label(world.serve(hour, rows), rows["late"])
+    home = Path(world.registry._settings.home)
+    arguments = [str(world.settings.home), str(home), world.spec.model_dump_json(), NOW.isoformat()]
+    for delay_seconds in (0.05, 0.15, 0.3, 0.6):
+        process = subprocess.Popen([sys.executable, "-c", _ONE_WATCH, *arguments], stdout=subprocess.PIPE)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(delay_seconds)
+        finally:
+            process.kill()
+            process.communicate()
+    world.watch()
+    found = monitor.reports(world.spec, world.settings)
+    assert [report.start for report in found] == [EPOCH + hour * HOUR for hour in range(12)]
+    assert [len(report.alarms) for report in found] == [0, 1] * 6
+    assert all(report.performance and report.performance.labelled == 400 for report in found)
+    assert world.watch() == []

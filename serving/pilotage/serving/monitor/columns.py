@@ -133,7 +133,7 @@ class Difference:
     """Share of missing values in the window."""
     reference_missing: Floats
     unseen: Floats
-    """Share of values, missing ones included, that no cell of the reference holds."""
+    """Share of rows with a value that no cell of the reference holds, beyond the share expected."""
     p_shape: Floats
     p_missing: Floats
     p_unseen: Floats
@@ -243,12 +243,14 @@ def rate_p(count: Counts, size: Counts, other: Counts, other_size: Counts) -> Fl
 
 
 def _unseen(column: Column, windows: Counts, reference: Counts) -> tuple[Floats, Floats]:
-    """Share and p-value of values without a cell, or in a cell that this reference has nothing in."""
+    """Excess and p-value of values without a cell, or in a cell that this reference has nothing in."""
     rows = np.maximum(windows.sum(axis=1), 1)
     if column.kind == "number":
         return np.zeros(len(windows)), np.ones(len(windows))
     emptied = np.where(reference[:, : column.unseen] == 0, windows[:, : column.unseen], 0).sum(axis=1)
     found = windows[:, column.unseen] + emptied
     expected = reference[:, column.unseen] + column.singletons + 1
-    share: Floats = found / rows
-    return share, rate_p(found, rows, expected, np.maximum(reference.sum(axis=1), 1))
+    size = np.maximum(reference.sum(axis=1), 1)
+    usual = (reference[:, column.unseen] + column.singletons) / size
+    share: Floats = np.maximum(found / rows - usual, 0.0)
+    return share, rate_p(found, rows, expected, size)

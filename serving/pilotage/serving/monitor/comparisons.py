@@ -35,6 +35,11 @@ UNSEEN_OF_PSI = 0.05
 """Share of unseen values that matters as much as a PSI of 1."""
 
 
+_OTHER, _MISSING = "any other", "missing"
+_OPTIONAL = frozenset({_OTHER, _MISSING})
+"""Cells of a picture that are left out when neither side has any."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a window's columns say."""
@@ -147,50 +152,42 @@ def picture(
     column: Column, counts: Counts, *, as_time: bool = False
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
     """Shares of at most 14 cells, of the reference and of the window, and what each cell holds."""
-    group = column.groups(column.size)
-    cells = int(group.max()) + 1
-    labels = (
-        _category_labels(column, group, cells)
-        if column.kind == "category"
-        else _number_labels(column, group, cells, as_time=as_time)
-    )
-    if column.counts[-1] or counts[-1]:
-        group, cells, labels = np.append(group, cells), cells + 1, [*labels, "missing"]
+    if column.kind == "category":
+        own = column.categories[: MOST_COARSE - 1]
+        group = np.minimum(np.arange(len(column.counts) - 1), len(own))
+        labels = [*(name or "(empty)" for name in own), _OTHER]
     else:
-        group = np.append(group, 0)
-    sides = [
-        np.bincount(group, weights=side, minlength=cells) / max(side.sum(), 1)
-        for side in (column.counts, counts)
+        group = column.groups(column.size)
+        labels = _number_labels(column, counts, group, as_time=as_time)
+    group, labels = np.append(group, len(labels)), [*labels, _MISSING]
+    sides = [np.bincount(group, weights=side, minlength=len(labels)) for side in (column.counts, counts)]
+    shown = [
+        cell
+        for cell, label in enumerate(labels)
+        if label not in _OPTIONAL or any(side[cell] for side in sides)
     ]
-    return tuple(sides[0].tolist()), tuple(sides[1].tolist()), tuple(labels)
+    reference, window = (side[shown] / max(side.sum(), 1) for side in sides)
+    return tuple(reference.tolist()), tuple(window.tolist()), tuple(labels[cell] for cell in shown)
 
 
-def _category_labels(column: Column, group: Counts, cells: int) -> list[str]:
-    labels = ["any other"] * cells
-    for cell, name in enumerate(column.categories):
-        if (group == group[cell]).sum() == 1:
-            labels[group[cell]] = name or "(empty)"
-    return labels
-
-
-def _number_labels(column: Column, group: Counts, cells: int, *, as_time: bool) -> list[str]:
+def _number_labels(column: Column, counts: Counts, group: Counts, *, as_time: bool) -> list[str]:
+    """Ranges of the coarse cells; the value itself where a cell can only hold one that was seen."""
     if not column.edges:
         return ["any value"]
     show = _date if as_time else _number
-    single = len(column.edges) <= MOST_COARSE
+    occupied = (column.counts[:-1] > 0) | (counts[:-1] > 0)
     labels = []
-    for cell in range(cells):
+    for cell in range(int(group.max()) + 1):
         members = np.flatnonzero(group == cell)
         first, last = int(members[0]), int(members[-1])
-        below = last < len(column.edges)
-        if single and below and first >= last - (cell == 0):
-            labels.append(show(column.edges[last]))
-        elif cell == 0:
-            labels.append(f"to {show(column.edges[last])}" if below else "any value")
-        elif below:
-            labels.append(f"{show(column.edges[first - 1])} to {show(column.edges[last])}")
+        held = members[occupied[members]]
+        if len(column.edges) <= MOST_COARSE and len(held) == 1 and 0 < held[0] < len(column.edges):
+            labels.append(show(column.edges[held[0]]))
+        elif last == len(column.edges):
+            labels.append(f"above {show(column.edges[first - 1])}" if first else "any value")
         else:
-            labels.append(f"above {show(column.edges[first - 1])}")
+            low = f"{show(column.edges[first - 1])} " if first else ""
+            labels.append(f"{low}to {show(column.edges[last])}")
     return labels
 
 

@@ -64,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "short": _short, "p": _p, "minute": _minute}
+    environment.filters |= {"percent": _percent, "short": _short, "brief": _brief, "p": _p, "minute": _minute}
     return environment
 
 
@@ -77,6 +77,10 @@ def _percent(share: float) -> str:
 
 def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+def _brief(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _p(value: float) -> str:
