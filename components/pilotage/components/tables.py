@@ -8,8 +8,7 @@ for the key, to find duplicates. Roles and publication are ingest's business.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pilotage.components import inference
+from pilotage.components import digests, inference
 from pilotage.components.inference import Guess
 from pilotage.components.snapshots import BATCH_ROWS, arrow_type
 from pilotage.components.sources.batches import Batch, Opened
@@ -311,7 +310,7 @@ def write(source: Spool, folder: Path, target: str, key: str | None) -> Written:
 
     facts = {name: Facts(name, kind) for name, kind in source.types.items()}
     schema = pa.schema([(name, arrow_type(kind)) for name, kind in source.types.items()])
-    digest = LogicalDigest(source.types)
+    digest = digests.LogicalDigest(source.types)
     parts = _Parts(folder, schema)
     hashes: list[Any] = []
     classes: dict[Any, int] = {}
@@ -370,49 +369,3 @@ class _Parts:
             DataFile(name=path.name, rows=rows, bytes=path.stat().st_size, sha256=storage.file_digest(path))
             for path, rows in zip(self._paths, self._rows, strict=True)
         )
-
-
-class LogicalDigest:
-    """SHA-256 over column names, types and values in order, fed with groups as `typed` cuts them.
-
-    Missing values count as missing whatever lies under them; -0.0 is 0.0.
-    """
-
-    def __init__(self, types: Mapping[str, ColumnType]) -> None:
-        self._hash = hashlib.sha256(b"pilotage snapshot 1\n")
-        for name, kind in types.items():
-            self._hash.update(f"{len(name.encode())} {name} {kind}\n".encode())
-
-    def update(self, rows: pa.RecordBatch) -> None:
-        """Take in the next group."""
-        self._hash.update(rows.num_rows.to_bytes(8, "little"))
-        for values in rows.columns:
-            present = values.is_valid().to_numpy(zero_copy_only=False)
-            self._hash.update(np.packbits(present).tobytes())
-            for part in _bytes_of(values):
-                self._hash.update(part)
-
-    def hexdigest(self) -> str:
-        """The digest of all that was taken in."""
-        return self._hash.hexdigest()
-
-
-def _bytes_of(values: pa.Array) -> Iterable[Any]:
-    kind = values.type
-    if pa.types.is_string(kind):
-        text = pa.concat_arrays([pc.fill_null(values, "")])
-        lengths: Any = pc.binary_length(text).to_numpy()
-        _, offsets, data = text.buffers()
-        ends = np.frombuffer(offsets, np.int32)[text.offset : text.offset + len(text) + 1]
-        yield lengths.astype("<i4").tobytes()
-        if data is not None:
-            yield memoryview(data)[int(ends[0]) : int(ends[-1])]
-        return
-    if pa.types.is_boolean(kind):
-        yield np.packbits(pc.fill_null(values, False).to_numpy(zero_copy_only=False)).tobytes()
-        return
-    if pa.types.is_float64(kind):
-        yield (pc.fill_null(values, 0.0).to_numpy() + 0.0).astype("<f8").tobytes()
-        return
-    whole = values.cast(pa.int32()).cast(pa.int64()) if pa.types.is_date(kind) else values.cast(pa.int64())
-    yield pc.fill_null(whole, 0).to_numpy().astype("<i8").tobytes()
