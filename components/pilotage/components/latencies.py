@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pilotage.components.datasets import Dataset
 from pilotage.core import features
