@@ -137,11 +137,11 @@ def show_logs(
 
 
 def _records(session: Session) -> Records:
-    from pilotage.pipelines import runs, tables
+    from pilotage.pipelines import executions, tables
     from pilotage.pipelines.records import Records
 
     records = Records(tables.connect(session.settings))
-    runs.bury_dead_runs(records, session.settings)
+    executions.bury_dead_runs(records, session.settings)
     return records
 
 

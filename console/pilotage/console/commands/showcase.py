@@ -23,9 +23,12 @@ def demo(
     months: Annotated[int, typer.Option(min=1, max=5, help="Months of traffic, from April on.")] = 5,
 ) -> int:
     """The whole loop on real flights: train, serve, drift, retrain, promote."""
+    import os
+
     from pilotage.console.demo import screens, story
     from pilotage.core.errors import ExitCode
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the model's libraries load
     result = story.tell(session.output, folder, months, session.settings)
     session.output.answer(result.document, lambda console: screens.show(console, result))
     for problem in result.problems:

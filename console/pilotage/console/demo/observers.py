@@ -56,16 +56,16 @@ class Observer:
         self._records = Records(tables.connect(settings))
         self._states: dict[str, TriggerState] = {}
         self._told: set[str] = set()
+        self._reports: dict[str, tuple[str, DriftReport]] = {}
         self.is_retraining = False
 
     def reports(self) -> list[DriftReport]:
         """Every drift report so far, in order of time."""
-        names = self._storage.names(f"windows/{self._pilot}/reports")
-        found = [
-            DriftReport.model_validate_json(self._storage.read(name))
-            for name in names
-            if name.endswith(f"/{DriftReport.FILE}")
-        ]
+        for name, stamp in self._storage.stamps(f"windows/{self._pilot}/reports").items():
+            if name.endswith(f"/{DriftReport.FILE}") and self._reports.get(name, ("",))[0] != stamp:
+                report = DriftReport.model_validate_json(self._storage.read(name))
+                self._reports[name] = (stamp, report)
+        found = (report for _, report in self._reports.values())
         return sorted(found, key=lambda report: (report.start, report.version))
 
     def page(self, report: DriftReport) -> str:
@@ -108,7 +108,9 @@ class Observer:
 
     def _retraining(self, trigger: Trigger) -> Retraining:
         if trigger.run is None:
-            return Retraining(trigger, trigger.state.value, None, None, False, "", None)
+            log = self._settings.logs / f"trigger-{trigger.id}.log"
+            why = f"its run did not begin, see {log}" if trigger.state is TriggerState.FAILED else ""
+            return Retraining(trigger, trigger.state.value, None, None, False, why, None)
         record = self._records.run(trigger.run)
         result = record.result or {}
         error = record.error or {}

@@ -109,7 +109,7 @@ class Replay:
 
     def _exchange(self, span: tuple[int, int]) -> Exchange:
         first, last = span
-        body = orjson.dumps({"rows": self._rows[first:last].to_dicts()})
+        body = f'{{"rows":{self._rows[first:last].write_json()}}}'
         self._pace.wait()
         began = time.perf_counter()
         try:

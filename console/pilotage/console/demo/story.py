@@ -157,11 +157,9 @@ class Stage:
                     self._catch_up(earlier[-2])
                 for exchange in self.replay.send(self._landing.requests(part)):
                     self._note(exchange)
-                if earlier:
+                if earlier and part is not slices[-1]:
                     self._reveal(earlier[-1])
                 earlier.append(part)
-            self._screen.chapter("The traffic is over; waiting for the last labels to be judged")
-            self._catch_up(earlier[-2] if len(earlier) > 1 else earlier[-1])
             self._wait(lambda: not self.observer.is_retraining, _RETRAIN_SECONDS)
 
     def _note(self, exchange: Exchange) -> None:
@@ -240,13 +238,12 @@ def _first_champion(landing: Landing, home: Settings, output: Output) -> int:
 def _running(landing: Landing, home: Settings, screen: Screen) -> Iterator[tuple[Child, Child, str]]:
     """Server and monitor as processes, while the block runs."""
     folder = str(landing.pilot.folder)
-    environment = {**os.environ, **environments.variables(home), "OMP_NUM_THREADS": "1"}
+    one_core_each = {"OMP_NUM_THREADS": "1"}  # for server and retraining, which the monitor starts
+    environment = {**os.environ, **environments.variables(home), **one_core_each}
     ready = home.home / "server.json"
     serve = ["serve", folder, "--port", "0", "--ready-file", str(ready), "-v"]
     follow = ["monitor", folder, "--follow", "--every", "0.5s", "--json", "-v"]
-    with Child(
-        "model server", serve, home.logs / "server.log", {**environment, "OMP_NUM_THREADS": "1"}
-    ) as server:
+    with Child("model server", serve, home.logs / "server.log", environment) as server:
         server.wait_for(ready.is_file, _START_SECONDS)
         url = str(json.loads(ready.read_text())["url"])
         screen.chapter(f"Version 1 is champion and served on {url} by process {server.pid}")
