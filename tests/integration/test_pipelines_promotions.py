@@ -27,7 +27,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def pilot(request: pytest.FixtureRequest, installation: Settings, tmp_path: Path) -> str:
     """A pilot with three versions: the first two passed their gates, the third did not."""
-    name = request.node.name.replace("_", "-")[:40].strip("-")
+    name: str = request.node.name.replace("_", "-")[:40].strip("-")
     for number, passed in enumerate((True, True, False)):
         _add(Registry(installation), name, tmp_path / str(number), passed)
     return name

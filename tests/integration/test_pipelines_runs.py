@@ -129,7 +129,7 @@ def test_a_first_run_gives_a_champion_and_says_so(done):
     assert document["metrics"]["roc_auc"] > 0.8
     assert {"gate", "passed", "value", "limit"} <= set(document["gates"][0])
     assert len(document["snapshot"]) == 64
-    assert installation.registry.champion("small").version == 1
+    assert installation.registry.aliases("small")["champion"] == 1
 
 
 def test_everything_was_recorded(done):
@@ -193,7 +193,7 @@ def test_a_version_that_needs_an_approval_waits(tmp_path: Path, installation: In
     document = installation.run(write_pilot(tmp_path / "pilot", more="approval: manual"))
     assert (document["returned"], document["promoted"], document["decision"]) == (0, False, "pending")
     promotions.approve(settings.load(home=installation.home), "small", who="ann")
-    assert installation.registry.champion("small").version == 1
+    assert installation.registry.aliases("small")["champion"] == 1
 
 
 def test_wrong_input_exits_with_two_and_names_the_cause(tmp_path: Path, installation: Installation):
@@ -280,6 +280,7 @@ def _assert_whole(installation: Installation) -> None:
     staging = installation.home / ".staging"
     assert not staging.exists() or list(staging.iterdir()) == []
     experiment = registry.client.get_experiment_by_name("small")
+    assert experiment is not None
     runs = registry.client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} <= {"FINISHED", "FAILED", "KILLED"}
     states = [run.state for run in installation.records.runs("small")]

@@ -41,18 +41,28 @@ class Group:
     steps: tuple[str, ...]
     lazy: tuple[str, ...] = ()
     """Modules that these libraries import and our use of them does not need."""
+    first: tuple[str, ...] = ()
+    """Modules that some of these libraries look for in all that is loaded."""
+
+    extra: tuple[str, ...] = ()
+    """Modules to import besides those that the steps' shells do before their clock starts."""
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What the steps' shells import before their clock starts."""
+        """All that the zygote imports, in order."""
         heavy = {module: None for step in self.steps for module in IMPORTS.get(step, ())}
-        return ("kfp.dsl.executor", "pilotage.components.shells", *heavy) if heavy else ()
+        return (*(("kfp.dsl.executor", "pilotage.components.shells", *heavy) if heavy else ()), *self.extra)
 
 
 GROUPS = (
     Group("ingest", ("ingest",)),
     Group("validate", ("validate",), lazy=("altair", "scipy.stats")),
-    Group("model", ("train", "evaluate", "register")),
+    Group(
+        "model",
+        ("train", "evaluate", "register"),
+        lazy=("mlflow.gateway", "pytest"),
+        first=("numpy", "scipy.special"),
+    ),
 )
 """Three, so that one group's imports hide behind another group's work."""
 
@@ -98,13 +108,12 @@ class ZygoteDied(Exception):
 class Worker:
     """One zygote process and the connection to it."""
 
-    def __init__(
-        self, modules: tuple[str, ...], log: Path, environment: Mapping[str, str], lazy: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, group: Group, log: Path, environment: Mapping[str, str]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         with log.open("ab") as output, theirs:
-            words = [*(f"--lazy={name}" for name in lazy), str(theirs.fileno()), str(os.getpid()), *modules]
+            flags = [f"--lazy={name}" for name in group.lazy] + [f"--first={name}" for name in group.first]
+            words = [*flags, str(theirs.fileno()), str(os.getpid()), *group.modules]
             self.process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
                 [sys.executable, "-m", "pilotage.pipelines.zygote", *words],
                 stdin=subprocess.DEVNULL,
@@ -228,7 +237,7 @@ class Workers:
 
     def _worker(self, group: Group) -> Worker:
         if group.name not in self._workers:
-            self._workers[group.name] = Worker(group.modules, self._log(group), self._environment, group.lazy)
+            self._workers[group.name] = Worker(group, self._log(group), self._environment)
         return self._workers[group.name]
 
     def _log(self, group: Group) -> Path:

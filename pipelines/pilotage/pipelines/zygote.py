@@ -52,6 +52,20 @@ class _Lazily(importlib.abc.MetaPathFinder):
         return spec
 
 
+def _put_first(names: list[str]) -> None:
+    """Import `names` and move them with their packages to the front of `sys.modules`.
+
+    skops looks through all modules for each of numpy's and scipy's 840 functions
+    when it is imported, from the front; its result is the same, half a second sooner.
+    """
+    with contextlib.suppress(ImportError):  # the step says what is missing
+        for name in names:
+            importlib.import_module(name)
+    packages = {name.partition(".")[0] for name in names}
+    for name in [name for name in sys.modules if name.partition(".")[0] not in packages]:
+        sys.modules[name] = sys.modules.pop(name)
+
+
 class Zygote:
     """Serves fork requests until its caller closes the socket or dies."""
 
@@ -64,7 +78,7 @@ class Zygote:
         os.set_blocking(write_end, False)
         self._write_end = write_end
 
-    def preload(self, modules: list[str], lazy: list[str]) -> None:
+    def preload(self, modules: list[str], lazy: list[str], first: list[str]) -> None:
         """Import `modules`; one that fails is left for the step to fail on with its own message.
 
         What they import in turn of `lazy` is loaded when it is used. Nothing of what
@@ -74,6 +88,7 @@ class Zygote:
         began = time.monotonic()
         sys.meta_path.insert(0, _Lazily(lazy))
         gc.disable()
+        _put_first(first)
         for name in modules:
             try:
                 importlib.import_module(name)
@@ -223,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("descriptor", type=int, help="socket to the caller")
     parser.add_argument("parent", type=int, help="the caller's pid")
     parser.add_argument("--lazy", action="append", default=[], help="module to load only when it is used")
+    parser.add_argument("--first", action="append", default=[], help="module to find first in sys.modules")
     parser.add_argument("modules", nargs="*", help="modules to import")
     options = parser.parse_args(arguments)
     os.environ["_KFP_RUNTIME"] = "true"  # kfp then imports its executor only
@@ -234,7 +250,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     die_with_parent(options.parent, signal.SIGTERM)
-    zygote.preload(options.modules, options.lazy)
+    zygote.preload(options.modules, options.lazy, options.first)
     try:
         zygote.serve()
     finally:

@@ -124,7 +124,7 @@ def bench_with(spec: PilotSpec, tmp_path: Path) -> Iterator[Callable[..., Bench]
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """A zygote that has imported nothing."""
-    worker = Worker((), tmp_path / "zygote.log", {})
+    worker = Worker(Group("light", ()), tmp_path / "zygote.log", {})
     yield worker
     worker.stop()
 

@@ -42,4 +42,5 @@ def small(body: str, counter: str):
 
 def compiled() -> dict[str, Any]:
     """The pipeline's IR."""
-    return json_format.MessageToDict(small.pipeline_spec)
+    content: dict[str, Any] = json_format.MessageToDict(small.pipeline_spec)
+    return content

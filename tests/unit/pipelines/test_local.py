@@ -90,7 +90,9 @@ def test_it_is_given_up_after_the_last_retry(bench):
         pytest.param("import os; os._exit(0)", errors.StepFailed, "before it had written", id="no-outputs"),
     ],
 )
-def test_what_a_retry_cannot_mend_is_not_retried(bench, body: str, kind: type[Exception], words: str):
+def test_what_a_retry_cannot_mend_is_not_retried(
+    bench, body: str, kind: type[errors.PilotageError], words: str
+):
     with pytest.raises(kind, match=words) as caught:
         bench.run(body)
     assert bench.executed == ["ingest"]

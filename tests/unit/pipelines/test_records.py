@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -27,9 +28,7 @@ def store(installation: Settings):
     engine.dispose()
 
 
-def _begin_elsewhere(
-    store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch, **changes: object
-) -> str:
+def _begin_elsewhere(store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> str:
     name = states.new_id()
     identity = dataclasses.replace(processes.current(), **changes)
     with monkeypatch.context() as patch:

@@ -124,7 +124,7 @@ def test_a_zygote_that_dies_fails_its_step_and_is_replaced(tmp_path: Path, job: 
 
 
 def test_a_module_that_cannot_be_imported_is_left_for_the_step_to_fail_on(tmp_path: Path, job: Build):
-    worker = Worker(("no_such_module",), tmp_path / "zygote.log", {})
+    worker = Worker(Group("broken", (), extra=("no_such_module",)), tmp_path / "zygote.log", {})
     try:
         assert worker.run(job("pass"), ROOMY, lambda line: None).code == 0
         assert "No module named 'no_such_module'" in (tmp_path / "zygote.log").read_text()
@@ -152,9 +152,9 @@ def test_an_interrupted_wait_kills_the_step(worker: Worker, job: Build, tmp_path
 def test_nothing_survives_a_caller_that_is_killed(tmp_path: Path):
     script = f"""
 from pathlib import Path
-from pilotage.pipelines.workers import Job, Limits, Worker
+from pilotage.pipelines.workers import Group, Job, Limits, Worker
 folder = Path({str(tmp_path)!r})
-worker = Worker((), folder / "zygote.log", {{}})
+worker = Worker(Group("light", ()), folder / "zygote.log", {{}})
 (folder / "zygote.pid").write_text(str(worker.process.pid))
 source = "import os, subprocess, time\\ndef work():\\n"
 source += f"    child = subprocess.Popen(['sleep', '60'])\\n"
@@ -173,3 +173,43 @@ worker.run(job, Limits(60, 4 << 30), lambda line: None)
     caller.wait()
     for name in ("zygote.pid", "child.pid", "grandchild.pid"):
         assert _gone(int((tmp_path / name).read_text())), name
+
+
+def test_imports_are_lazy_or_first_as_the_group_says(tmp_path: Path, job: Build):
+    group = Group("made", (), lazy=("wave",), first=("colorsys",), extra=("wave",))
+    worker = Worker(group, tmp_path / "zygote.log", {})
+    lines: list[str] = []
+    body = """
+    import sys
+    print(next(iter(sys.modules)), type(sys.modules['wave']).__name__)
+    import wave
+    print(callable(wave.open), type(wave).__name__)
+    """
+    try:
+        assert worker.run(job(body), ROOMY, lines.append).code == 0
+    finally:
+        worker.stop()
+    assert lines == ["colorsys _LazyModule", "True module"]
+
+
+def test_the_list_of_types_that_skops_trusts_does_not_depend_on_the_order(tmp_path: Path, job: Build):
+    pytest.importorskip("skops")
+    body = """
+    from skops.io import _trusted_types as found
+    names = [found.NUMPY_UFUNC_TYPE_NAMES, found.SCIPY_UFUNC_TYPE_NAMES, found.SKLEARN_ESTIMATOR_TYPE_NAMES]
+    print(names)
+    """
+    first = Worker(
+        Group("first", (), first=("numpy", "scipy.special"), extra=("skops.io",)), tmp_path / "a.log", {}
+    )
+    plain = Worker(Group("plain", (), extra=("skops.io",)), tmp_path / "b.log", {})
+    seen: list[list[str]] = []
+    for worker in (first, plain):
+        lines: list[str] = []
+        try:
+            assert worker.run(job(body), ROOMY, lines.append).code == 0
+        finally:
+            worker.stop()
+        seen.append(lines)
+    assert seen[0] == seen[1]
+    assert "numpy.add" in seen[0][0]
