@@ -94,7 +94,7 @@ def load(folder: Path, model: Model, settings: Settings) -> Any:
         raise errors.NotFound(f"The model file `{file}` is gone.", remedy="Run the pilot again.")
     own = is_own(folder, settings)
     if (folder / CODE).is_dir() and (own or settings.allow_pickle is PicklePolicy.ANY):
-        sys.path.insert(0, str(folder / CODE))
+        _import_from(folder / CODE)
     if model.format is ModelFormat.SKOPS:
         return _load_skops(file, settings)
     if settings.allow_pickle is PicklePolicy.ANY or (settings.allow_pickle is PicklePolicy.OWN and own):
@@ -107,6 +107,19 @@ def load(folder: Path, model: Model, settings: Settings) -> Any:
         ),
         remedy="Train the model here, or use an estimator that skops can hold.",
     )
+
+
+def _import_from(code: Path) -> None:
+    """Let the modules in `code` be imported, and forget those of a model that was loaded before.
+
+    Versions of a pilot bring modules of the same names; what is loaded already keeps its own classes.
+    """
+    for place in [entry for entry in sys.path if (Path(entry).parent / _INSIDE / Model.FILE).is_file()]:
+        sys.path.remove(place)
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{place}/"):
+                del sys.modules[name]
+    sys.path.insert(0, str(code))
 
 
 def _load_skops(file: Path, settings: Settings) -> Any:

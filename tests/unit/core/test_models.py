@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -120,6 +121,30 @@ def test_code_that_was_added_breaks_the_signature(tmp_path: Path, ridge: Ridge) 
     (folder / "code").mkdir()
     (folder / "code" / "evil.py").write_text("")
     assert not models.is_own(folder, here)
+
+
+def test_each_version_runs_its_own_code(tmp_path: Path) -> None:
+    here = settings.load(home=tmp_path / "here")
+    folders = []
+    for version in (1, 2):
+        code = tmp_path / str(version) / "code"
+        code.mkdir(parents=True)
+        (code / "own_model.py").write_text(
+            f"class Own:\n    def predict(self, X):\n        return [{version}.0] * len(X)\n"
+        )
+        folder = code.parent
+        (folder / "model.pkl").write_bytes(b"\x80\x04cown_model\nOwn\n)\x81.")
+        described(Task.REGRESSION, ModelFormat.PICKLE).write(folder / "pilotage")
+        models.sign(folder, here)
+        folders.append(folder)
+    before = list(sys.path)
+    try:
+        first, second = (models.open_predictor(folder, here) for folder in folders)
+        assert first.predict(columns(0.0)).predictions.tolist() == [1.0]
+        assert second.predict(columns(0.0)).predictions.tolist() == [2.0]
+    finally:
+        sys.path[:] = before
+        sys.modules.pop("own_model", None)
 
 
 def test_settings_can_forbid_and_allow_every_pickle(tmp_path: Path, ridge: Ridge) -> None:
