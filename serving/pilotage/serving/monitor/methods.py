@@ -47,11 +47,14 @@ def _from_blocks(calibration: Calibration, rate: float, columns: int) -> list[st
         f"A Gumbel tail, cross-fitted on halves of the time, gives the limit that {rate:.2%} of windows"
         f" without drift would pass, over all columns together.",
     ]
+    kinds = "a kind of period that the reference does not hold, such as another season or a rare storm"
     if apart < PROMISED_BLOCKS:
         sentences.append(
-            f"With fewer than {PROMISED_BLOCKS} the rate of {rate:.2%} cannot be promised: a kind of period"
-            f" that the reference does not hold, such as another season, counts as drift."
+            f"With fewer than {PROMISED_BLOCKS} the rate of {rate:.2%} cannot be promised: {kinds},"
+            f" counts as drift."
         )
+    else:
+        sentences.append(f"The rate holds for periods like the reference's: {kinds}, counts as drift.")
     if calibration.borrowed:
         sentences.append(
             "The score has too few blocks of its own and is held to what is usual for the features."
