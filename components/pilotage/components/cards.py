@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pilotage.components import bootstraps, fairness, slices
+from pilotage.components.measures import bootstraps, fairness, slices
 from pilotage.core import storage
 from pilotage.core.artifacts import Estimate, Model, Report, Scorecard, Snapshot
 from pilotage.core.specs import PilotSpec

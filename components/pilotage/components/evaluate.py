@@ -13,25 +13,23 @@ from pathlib import Path
 import numpy as np
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
-from pilotage.components import (
+from pilotage.components import cards, datasets, splits
+from pilotage.components.datasets import Dataset
+from pilotage.components.measures import (
     bootstraps,
     calibrations,
-    cards,
-    datasets,
     fairness,
     latencies,
     measurements,
     rivals,
     scores,
     slices,
-    splits,
     worths,
 )
-from pilotage.components.datasets import Dataset
-from pilotage.components.fairness import Labels
-from pilotage.components.measurements import Measured
-from pilotage.components.rivals import Champion
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.measurements import Measured
+from pilotage.components.measures.rivals import Champion
+from pilotage.components.measures.scores import Outcomes
 from pilotage.components.splits import Rows
 from pilotage.core import errors, gates, models
 from pilotage.core.artifacts import (

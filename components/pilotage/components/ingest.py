@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from pilotage.components import roles, tables
+from pilotage.components.ingestion import roles, tables
+from pilotage.components.ingestion.tables import Written
 from pilotage.components.sources.batches import open_source
-from pilotage.components.tables import Written
 from pilotage.core import errors
 from pilotage.core.artifacts import DataFile, Snapshot
 from pilotage.core.metrics import Task

@@ -21,17 +21,10 @@ from typing import Any
 import numpy as np
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
-from pilotage.components import (
-    datasets,
-    estimators,
-    own_estimators,
-    provenance,
-    references,
-    searches,
-    splits,
-)
+from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
-from pilotage.components.searches import Found
+from pilotage.components.training import estimators, own_estimators, references, searches
+from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
 from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
 from pilotage.core.metrics import Task

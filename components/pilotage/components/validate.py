@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pilotage.components import pages, skews, suites, validations
-from pilotage.components.suites import Suite
+from pilotage.components import pages
+from pilotage.components.validation import skews, suites, validations
+from pilotage.components.validation.suites import Suite
 from pilotage.core import errors, storage
 from pilotage.core.artifacts import Report, Severity, Skew, Snapshot
 from pilotage.core.settings import Settings

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pilotage.components import ingest, own_estimators, sources, suites
+from pilotage.components import ingest, sources
+from pilotage.components.training import own_estimators
+from pilotage.components.validation import suites
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings

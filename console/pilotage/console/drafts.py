@@ -18,10 +18,12 @@ from typing import Any
 
 import yaml
 
-from pilotage.components import ingest, suites, tables
+from pilotage.components import ingest
+from pilotage.components.ingestion import tables
+from pilotage.components.ingestion.tables import Facts, Written
 from pilotage.components.sources import listings
 from pilotage.components.sources.batches import open_source
-from pilotage.components.tables import Facts, Written
+from pilotage.components.validation import suites
 from pilotage.core import errors, pilots, settings, storage
 from pilotage.core.artifacts import ColumnType, Snapshot
 from pilotage.core.specs import PilotSpec

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import skops.io
 
-from pilotage.components import estimators, own_estimators
 from pilotage.components.datasets import Dataset
+from pilotage.components.training import estimators, own_estimators
 from pilotage.core import errors, features, models, settings
 from pilotage.core.artifacts import Feature
 from pilotage.core.metrics import Task

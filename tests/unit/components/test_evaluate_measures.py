@@ -12,18 +12,18 @@ from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from pilotage.components import (
+from pilotage.components.datasets import Dataset
+from pilotage.components.measures import (
     bootstraps,
     calibrations,
     confusions,
-    estimators,
     fairness,
     scores,
     slices,
     worths,
 )
-from pilotage.components.datasets import Dataset
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures.scores import Outcomes
+from pilotage.components.training import estimators
 from pilotage.core.artifacts import Feature
 from pilotage.core.metrics import BINARY_ONLY, CLASSIFICATION, REGRESSION, Task
 from pilotage.core.specs import FeatureKind, Value

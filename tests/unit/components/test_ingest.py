@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.components.tabular import columns, ingested, make_settings, stored, write_csv
 
-from pilotage.components import snapshots, tables
+from pilotage.components import snapshots
 from pilotage.components.ingest import sweep
+from pilotage.components.ingestion import tables
 from pilotage.components.sources.batches import Batch, Opened, Texts
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Snapshot

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pilotage.components import provenance, references
+from pilotage.components import provenance
+from pilotage.components.training import references
 from pilotage.core import profiles
 
 

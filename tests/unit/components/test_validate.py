@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.unit.components.tabular import columns, ingested, make_settings, make_spec, write_csv
 
-from pilotage.components import skews
 from pilotage.components.validate import validate
+from pilotage.components.validation import skews
 from pilotage.core import errors
 from pilotage.core.artifacts import Check, Report, Severity
 

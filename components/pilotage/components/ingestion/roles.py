@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pilotage.components.tables import MOST_DISTINCT, Facts, Written
+from pilotage.components.ingestion.tables import MOST_DISTINCT, Facts, Written
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Exclusion, Feature, Scalar
 from pilotage.core.features import category_text

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components import confusions, scores
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures import confusions, scores
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core.artifacts import Estimate
 
 Floats = npt.NDArray[np.float64]

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import optuna
 
-from pilotage.components import estimators, scores, splits
+from pilotage.components import splits
 from pilotage.components.datasets import Dataset
+from pilotage.components.measures import scores
 from pilotage.components.splits import Split
+from pilotage.components.training import estimators
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.specs import PilotSpec, Range, Search

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pilotage.components import bootstraps, fairness, scores
-from pilotage.components.fairness import Labels
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures import bootstraps, fairness, scores
+from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core.artifacts import Estimate, Slice
 from pilotage.core.features import Columns
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core.artifacts import CalibrationBin
 
 BINS = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pilotage.components import calibrations, fairness, scores, worths
-from pilotage.components.fairness import Labels
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures import calibrations, fairness, scores, worths
+from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core.artifacts import Fairness, Latency
 from pilotage.core.metrics import METRICS, Measure
 from pilotage.core.specs import PilotSpec, Value

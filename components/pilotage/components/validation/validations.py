@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pilotage.components import snapshots
-from pilotage.components.suites import Suite
+from pilotage.components.validation.suites import Suite
 from pilotage.core import errors
 from pilotage.core.artifacts import Check, Severity, Snapshot
 from pilotage.core.settings import Settings

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pilotage.components import digests, inference
-from pilotage.components.inference import Guess
+from pilotage.components.ingestion import digests, inference
+from pilotage.components.ingestion.inference import Guess
 from pilotage.components.snapshots import BATCH_ROWS, arrow_type
 from pilotage.components.sources.batches import Batch, Opened
 from pilotage.core import errors, storage

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from pilotage.components import encodings, own_estimators
 from pilotage.components.datasets import Dataset
+from pilotage.components.training import encodings, own_estimators
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature, Model, Scalar
 from pilotage.core.encoders import LabelEncoded

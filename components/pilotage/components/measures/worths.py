@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core.metrics import Task
 from pilotage.core.specs import Value
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from pilotage.components import datasets, estimators, scores
+from pilotage.components import datasets
 from pilotage.components.datasets import Dataset
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures import scores
+from pilotage.components.measures.scores import Outcomes
 from pilotage.components.splits import Rows
+from pilotage.components.training import estimators
 from pilotage.core import errors, features, models
 from pilotage.core.artifacts import Model, Snapshot, TrainedModel
 from pilotage.core.metrics import Task

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components import scores
-from pilotage.components.scores import Outcomes
+from pilotage.components.measures import scores
+from pilotage.components.measures.scores import Outcomes
 from pilotage.core import features
 from pilotage.core.artifacts import Fairness, Group
 from pilotage.core.metrics import Task

@@ -3,7 +3,7 @@
 A drafted suite belongs to the snapshot that it was learned from and is kept, so
 that later data is held against what the champion was trained on. Its
 tolerances are stated here and in each expectation's meta. Running a suite is
-the business of `pilotage.components.validations`.
+the business of `pilotage.components.validation.validations`.
 """
 
 from __future__ import annotations

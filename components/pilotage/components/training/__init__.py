@@ -1,0 +1,1 @@
+"""Estimators, the search for their parameters, and the reference profile of what they saw."""

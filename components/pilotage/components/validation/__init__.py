@@ -1,0 +1,1 @@
+"""Suites, what they find, and how a snapshot differs from the one before."""
