@@ -1,4 +1,4 @@
-"""What a run costs besides the steps' own work, against kfp's subprocess runner on the same compiled pipeline.
+"""What a run costs besides its steps' work, against kfp's subprocess runner on the same compiled pipeline.
 
 Overhead is wall time, process start included, minus the time inside the step
 functions; imports count as overhead. Both runners execute the same IR on the
