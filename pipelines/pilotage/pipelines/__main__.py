@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
-    from pilotage.pipelines import runs, tables, triggers
+    from pilotage.pipelines import runs
 
     installation = settings.load()
     try:
         result = runs.run(pilot.spec, pilot.folder, installation, cache=cache, trigger=trigger)
     except errors.RunActive:
         if trigger is not None:
+            from pilotage.pipelines import tables, triggers
+
             triggers.reopen(tables.connect(installation), trigger)
         raise
     sys.stdout.write(json.dumps(result.document) + "\n")

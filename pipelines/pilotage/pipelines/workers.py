@@ -162,11 +162,15 @@ class Worker:
                 watch.kill()
         raise ZygoteDied
 
-    def stop(self) -> None:
-        """End the zygote and whatever it forked."""
+    def ask_to_stop(self) -> None:
+        """Tell the zygote to end, without waiting until it has."""
         self._connection.close()
         if self.process.poll() is None:
             self.process.terminate()
+
+    def stop(self) -> None:
+        """End the zygote and whatever it forked."""
+        self.ask_to_stop()
         try:
             self.process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
@@ -227,6 +231,8 @@ class Workers:
 
     def stop(self) -> None:
         """End all zygotes with their children."""
+        for worker in self._workers.values():
+            worker.ask_to_stop()
         for worker in self._workers.values():
             worker.stop()
         self._workers.clear()
