@@ -27,20 +27,26 @@ COMPLETE = "manifest.json"
 """A published folder holds this file; it is the last one to appear."""
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a crash leaves the old or the new content, never a mixture."""
+def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace `path` by `data` so that a crash leaves the old or the new content, never a mixture.
+
+    Without `sync` that holds for a process that dies; a power cut may take what the
+    system had not written yet.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -98,10 +104,10 @@ class Storage:
             raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
         return data
 
-    def write(self, name: str, data: bytes) -> None:
-        """Replace file `name` by `data`; writing the same again changes nothing."""
+    def write(self, name: str, data: bytes, *, sync: bool = True) -> None:
+        """Replace file `name` by `data`; writing the same again changes nothing; `sync`: see `write_file`."""
         if self.local:
-            write_file(Path(self._root, name), data)
+            write_file(Path(self._root, name), data, sync=sync)
         else:
             self._files.pipe_file(f"{self._root}/{name}", data)
 

@@ -8,6 +8,10 @@ the monitor's question.
 A row belongs to the window of its event time where the pilot has one, else of
 its arrival; a request to that of its latest row; an error, which has no rows,
 to the window that was counted last.
+
+Files are renamed into place without being synced: one traffic of old times may touch
+hundreds of windows, and each is rewritten whole with the next flush. A process that
+dies loses what it had not flushed; a power cut also what the system had not written.
 """
 
 from __future__ import annotations
@@ -71,6 +75,8 @@ class _Open:
     tally: Tally
     log: RowLog
     dirty: bool = False
+    written: int = 0
+    """Rows that the file in the storage counts."""
 
 
 class Recorder:
@@ -101,6 +107,8 @@ class Recorder:
         self._dropped: dict[int, tuple[Live, int]] = {}
         self._errors: dict[int, tuple[Live, int]] = {}
         self._open: OrderedDict[tuple[int, datetime], _Open] = OrderedDict()
+        self._let_go: dict[tuple[int, datetime], int] = {}
+        """Windows that were written and left memory, each with its row log's next segment."""
         self._latest: dict[int, datetime] = {}
         self._complained = -_LOG_SECONDS
         self._stopped = threading.Event()
@@ -111,16 +119,19 @@ class Recorder:
     def record(self, item: Served) -> None:
         """Take an answered request to count later; dropped, and counted as such, when too many wait."""
         with self._lock:
-            if self._waiting + item.rows > self._capacity:
-                _, before = self._dropped.get(item.live.version, (item.live, 0))
-                self._dropped[item.live.version] = item.live, before + item.rows
-                dropped = True
-            else:
+            fits = self._waiting + item.rows <= self._capacity
+            if fits:
                 self._queue.append(item)
                 self._waiting += item.rows
-                dropped = False
-        if dropped:
-            self._on_drop(item.rows)
+        if not fits:
+            self._drop(item.live, item.rows)
+
+    def _drop(self, live: Live, rows: int) -> None:
+        """Report rows that are not counted; the next drain notes them in a window."""
+        with self._lock:
+            _, before = self._dropped.get(live.version, (live, 0))
+            self._dropped[live.version] = live, before + rows
+        self._on_drop(rows)
 
     def refuse(self, live: Live) -> None:
         """Count a request that failed or was refused."""
@@ -159,44 +170,54 @@ class Recorder:
         with self._lock:
             items, self._queue = list(self._queue), deque()
             self._waiting = 0
-            errors, self._errors = self._errors, {}
-            dropped, self._dropped = self._dropped, {}
         by_version: dict[int, list[Served]] = {}
         for item in items:
             by_version.setdefault(item.live.version, []).append(item)
         for part in by_version.values():
             try:
                 self._count(part)
-            except Exception as error:
-                self._lose(part[0].live, sum(item.rows for item in part), error)
+            except Exception:
+                rows = sum(item.rows for item in part)
+                logger.exception("%d rows could not be counted", rows)
+                self._drop(part[0].live, rows)
+        with self._lock:
+            errors, self._errors = self._errors, {}
+            dropped, self._dropped = self._dropped, {}
         for live, count in errors.values():
             self._current(live).tally.errors += count
         for live, count in dropped.values():
             self._current(live).tally.dropped += count
             self._complain("%d rows were dropped: counting cannot keep up", count)
 
-    def _lose(self, live: Live, rows: int, error: Exception) -> None:
-        """Give up rows that could not be counted, and say so where drops are reported."""
-        logger.error("%d rows could not be counted", rows, exc_info=error)
-        self._on_drop(rows)
-        self._current(live).tally.dropped += rows
-
     def _count(self, items: Sequence[Served]) -> None:
-        """Count requests that one version answered, window by window."""
+        """Count requests that one version answered, and log their sampled rows, window by window."""
         live = items[0].live
         times = np.concatenate([_times(item) for item in items])
         starts = self._starts(times)
         columns = {name: np.concatenate([item.columns[name] for item in items]) for name in items[0].columns}
         scores = np.concatenate([item.prediction.score for item in items])
         predicted = _predicted(items, live)
+        shares = _probabilities(items)
+        ids = np.array([value for item in items for value in item.ids or [None] * item.rows], dtype=object)
+        kept = tallies.sampled(ids.tolist(), self._settings.row_sample)
         for start in np.unique(starts):
             rows = starts == start
             part = self._window(live, _aware(start))
             part.tally.add_rows(
                 {name: column[rows] for name, column in columns.items()}, scores[rows], predicted[rows]
             )
+            rows &= kept
+            if rows.any():
+                part.log.add(
+                    tallies.row_table(
+                        ids[rows].tolist(),
+                        times[rows],
+                        predicted[rows].tolist(),
+                        scores[rows],
+                        None if shares is None else shares[rows],
+                    )
+                )
         self._count_requests(live, items, starts)
-        self._log(live, items, times, starts, scores, predicted)
 
     def _count_requests(
         self, live: Live, items: Sequence[Served], starts: npt.NDArray[np.datetime64]
@@ -211,35 +232,6 @@ class Recorder:
             self._window(live, start).tally.add_requests(milliseconds)
         newest = max(latencies)
         self._latest[live.version] = max(newest, self._latest.get(live.version, newest))
-
-    def _log(
-        self,
-        live: Live,
-        items: Sequence[Served],
-        times: npt.NDArray[np.datetime64],
-        starts: npt.NDArray[np.datetime64],
-        scores: npt.NDArray[np.float64],
-        predicted: npt.NDArray[Any],
-    ) -> None:
-        """Put the sampled rows with ids into the row logs of their windows."""
-        ids = [value for item in items for value in (item.ids or [None] * item.rows)]
-        kept = tallies.sampled(ids, self._settings.row_sample)
-        if not kept.any():
-            return
-        shares = [item.prediction.probabilities for item in items]
-        probabilities = None
-        if all(share is not None for share in shares):
-            probabilities = np.concatenate([share for share in shares if share is not None])
-        for start in np.unique(starts[kept]):
-            rows = np.flatnonzero(kept & (starts == start))
-            table = tallies.row_table(
-                [str(ids[row]) for row in rows],
-                times[rows],
-                predicted[rows].tolist(),
-                scores[rows],
-                None if probabilities is None else probabilities[rows],
-            )
-            self._window(live, _aware(start)).log.add(table)
 
     def _starts(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
         """Start of each time's window, as `pilotage.core.windows.start_of` has it."""
@@ -264,23 +256,33 @@ class Recorder:
     def _opened(self, live: Live, start: datetime) -> _Open:
         """A window to count in, going on from this replica's own file when it was let go before."""
         while len(self._open) >= OPEN_WINDOWS:
-            _, oldest = self._open.popitem(last=False)
-            if not self._write(oldest):
-                self._on_drop(oldest.tally.rows)
+            self._release(live)
         tally = Tally(live.profile, live.features, live.version, start, self._length)
-        name = windows.window_name(self._pilot, live.version, start, self.replica)
-        sequence = 0
-        if self._storage.exists(name):
+        sequence = self._let_go.get((live.version, start))
+        if sequence is not None:
+            name = windows.window_name(self._pilot, live.version, start, self.replica)
             tally.resume(Window.model_validate_json(self._storage.read(name)))
-            segments = self._storage.names(name.rsplit("/", 1)[0])
-            sequence = sum(f"/rows-{self.replica}-" in segment for segment in segments)
-        return _Open(tally, RowLog(self._pilot, live.version, start, self.replica, sequence))
+        log = RowLog(self._pilot, live.version, start, self.replica, sequence or 0)
+        return _Open(tally, log, written=tally.rows)
+
+    def _release(self, live: Live) -> None:
+        """Write and let go the window that was touched least recently; what cannot be written is dropped."""
+        key, oldest = self._open.popitem(last=False)
+        written = self._write(oldest)
+        if written or oldest.written:
+            self._let_go[key] = oldest.log.next_sequence
+        if not written:
+            self._drop(live, oldest.tally.rows - oldest.written)
 
     # -- writing ------------------------------------------------------------
 
     def flush(self) -> None:
-        """Write every window that changed; what cannot be written is kept and tried again."""
-        written = [self._write(part) for part in self._open.values()]
+        """Write every window that changed; what cannot be written is kept and tried again.
+
+        In the order of time, because a later window tells the monitor that the earlier are complete.
+        """
+        parts = sorted(self._open.values(), key=lambda part: part.tally.start)
+        written = [self._write(part) for part in parts]
         self._on_flush(all(written))
 
     def _write(self, part: _Open) -> bool:
@@ -290,7 +292,7 @@ class Recorder:
         try:
             part.log.flush(self._storage)
             name = windows.window_name(self._pilot, tally.version, tally.start, self.replica)
-            self._storage.write(name, tally.window(self._pilot).model_dump_json().encode())
+            self._storage.write(name, tally.window(self._pilot).model_dump_json().encode(), sync=False)
         except Exception as error:
             self._complain("windows could not be written, keeping them: %s", error)
             if part.log.waiting > _MOST_UNWRITTEN:
@@ -298,7 +300,7 @@ class Recorder:
                 tally.dropped += rows
                 self._on_drop(rows)
             return False
-        part.dirty = False
+        part.dirty, part.written = False, tally.rows
         return True
 
     def _complain(self, message: str, argument: object) -> None:
@@ -334,6 +336,12 @@ def _predicted(items: Sequence[Served], live: Live) -> npt.NDArray[Any]:
     else:
         column[:] = [category_text(value) for value in values]
     return column
+
+
+def _probabilities(items: Sequence[Served]) -> npt.NDArray[np.float64] | None:
+    shares = [item.prediction.probabilities for item in items]
+    held = [share for share in shares if share is not None]
+    return np.concatenate(held) if len(held) == len(items) else None
 
 
 def _aware(time: np.datetime64) -> datetime:

@@ -152,6 +152,11 @@ class RowLog:
         """Rows that no flush has written yet."""
         return self._rows - self._written
 
+    @property
+    def next_sequence(self) -> int:
+        """Number of the first segment that another log of the same window and replica may write."""
+        return self._sequence + bool(self._written)
+
     def add(self, rows: pa.Table) -> None:
         """Take rows of `ROW_SCHEMA`."""
         self._tables.append(rows)
@@ -172,7 +177,7 @@ class RowLog:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         name = windows.rows_name(self._pilot, self._version, self._start, self._replica, self._sequence)
-        storage.write(name, sink.getvalue().to_pybytes())
+        storage.write(name, sink.getvalue().to_pybytes(), sync=False)
         self._tables, self._written = [table], self._rows
         if self._rows >= SEGMENT_ROWS:
             self._tables, self._rows, self._written = [], 0, 0

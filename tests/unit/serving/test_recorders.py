@@ -216,15 +216,28 @@ def test_memory_is_bounded_however_many_windows_there_are(
     assert sorted(logged(storage)["id"].to_pylist()) == sorted([row["flight"] for row in rows] * 2)
 
 
+def test_rows_of_very_many_windows_are_written_without_a_sync_for_each(
+    recorder: Recorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    recorder.record(served(live, small_models.rows(2000)))
+    recorder.close()
+    found = stored(storage)
+    assert (len(found), sum(window.rows for window in found)) == (334, 2000)
+    assert logged(storage).num_rows == 2000
+    assert not synced
+
+
 class FailingStorage(Storage):
     """A storage that is out of order for a while."""
 
     broken = True
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, *, sync: bool = True) -> None:
         if self.broken:
             raise errors.Unavailable("no space left")
-        super().write(name, data)
+        super().write(name, data, sync=sync)
 
 
 def test_a_storage_that_fails_for_a_while_loses_nothing(
@@ -242,6 +255,46 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(
     assert flushed == [False, True]
     assert [window.rows for window in stored(storage)] == [4]
     assert logged(storage).num_rows == 4
+
+
+def test_what_could_not_be_written_in_between_costs_no_row_that_was(
+    installation: Any, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "OPEN_WINDOWS", 1)
+    monkeypatch.setattr(recorders, "_MOST_UNWRITTEN", 0)
+    monkeypatch.setattr(tallies, "SEGMENT_ROWS", 2)
+    storage = FailingStorage(installation.storage)
+    dropped: list[int] = []
+    recorder = Recorder("flights", timedelta(hours=1), installation, storage, 1000, on_drop=dropped.append)
+    rows = small_models.rows(12)
+    for broken, part in ((False, rows[:2]), (True, rows[2:3]), (False, rows[3:4])):
+        storage.broken = broken
+        recorder.record(served(live, part))
+        recorder.drain()
+        recorder.flush()
+    for part in (rows[6:7], rows[4:6]):  # another window, and the first once more
+        recorder.record(served(live, part))
+        recorder.drain()
+    recorder.close()
+    kept = [row["flight"] for row in (*rows[:2], *rows[3:7])]
+    assert sorted(logged(storage)["id"].to_pylist()) == kept
+    assert [(window.rows, window.dropped) for window in stored(storage)] == [(6, 1), (1, 0)]
+    assert dropped == [1]
+
+
+def test_a_window_that_memory_cannot_keep_and_storage_cannot_take_is_reported(
+    installation: Any, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "OPEN_WINDOWS", 1)
+    storage = FailingStorage(installation.storage)
+    dropped: list[int] = []
+    recorder = Recorder("flights", timedelta(hours=1), installation, storage, 1000, on_drop=dropped.append)
+    recorder.record(served(live, small_models.rows(10)))
+    recorder.drain()
+    storage.broken = False
+    recorder.close()
+    assert dropped == [6]
+    assert [(window.rows, window.dropped) for window in stored(storage)] == [(4, 6)]
 
 
 def test_rows_that_cannot_be_counted_are_reported_and_the_next_are_counted(
