@@ -129,6 +129,7 @@ triggers = Table(
     Column("state", String(16), nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("started_at", Instant),
+    Column("reached", Instant),  # how far the data's own time had come at the start
     Column("ended_at", Instant),
     Column("attempts", Integer, nullable=False, default=0),
     Column("claim", JSON),

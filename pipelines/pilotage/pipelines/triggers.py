@@ -91,6 +91,7 @@ def dispatch(
             due.id,
             state=TriggerState.STARTED,
             started_at=tables.now(),
+            reached=_reached(due, moment),
             attempts=due.attempts + 1,
             claim=asdict(processes.current()),
             run=None,
@@ -171,12 +172,17 @@ def _due(connection: Connection, spec: PilotSpec, moment: datetime | None) -> Ro
     newest, *older = pending
     for row in older:
         _set(connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now())
-    started = [row.at for row in rows if row.started_at is not None and row.id != newest.id]
-    reached = max(moment, newest.at) if moment is not None else newest.at
-    if started and reached < max(started) + spec.retrain.cooldown:
+    started = [row.reached for row in rows if row.reached is not None and row.id != newest.id]
+    if started and _reached(newest, moment) < max(started) + spec.retrain.cooldown:
         _set(connection, newest.id, state=TriggerState.WAITING)
         return None
     return newest
+
+
+def _reached(row: Row[Any], moment: datetime | None) -> datetime:
+    """How far the data's own time has come; a trigger that waited starts later than its alarm."""
+    at: datetime = row.at
+    return at if moment is None else max(at, moment)
 
 
 def _reopen_dead(connection: Connection, pilot: str) -> None:

@@ -124,6 +124,18 @@ def test_the_cooldown_is_in_the_datas_own_time(installation, spec, launches, day
     assert _states(installation)[-1] is (TriggerState.STARTED if starts else TriggerState.WAITING)
 
 
+@pytest.mark.parametrize(("day", "starts"), [(4, False), (5, True)])
+def test_the_cooldown_counts_from_the_start_not_from_the_alarm_that_led_to_it(
+    installation, spec, launches, day: int, starts: bool
+):
+    (first,) = triggers.open_triggers(installation, spec, [_alarm(1)])
+    triggers.dispatch(installation, spec, Path("/p"), moment=START + 3 * DAY, launch=launches)
+    triggers.end(tables.connect(installation), first.id, State.SUCCEEDED)
+    triggers.open_triggers(installation, spec, [_alarm(day)])
+    started = triggers.dispatch(installation, spec, Path("/p"), launch=launches)
+    assert (started is not None) is starts
+
+
 def test_a_trigger_whose_run_was_killed_is_started_again_and_given_up_in_the_end(
     installation, spec, launches
 ):
