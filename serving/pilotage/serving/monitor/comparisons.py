@@ -66,6 +66,8 @@ def compare(
     calibration: Calibration,
     drift: Drift,
     times: Set[str] = frozenset(),
+    *,
+    least_rows: int = LEAST_ROWS,
 ) -> Comparison:
     """`window` against the reference's `columns`, the score last.
 
@@ -75,6 +77,7 @@ def compare(
         calibration: for windows of about this size.
         drift: the pilot's limits.
         times: names of features whose numbers are seconds since 1970.
+        least_rows: a window with fewer is measured and not judged.
     """
     held = [*(window.features.get(column.name, ()) for column in columns[:-1]), window.score]
     counts = [_counts(column, part) for column, part in zip(columns, held, strict=True)]
@@ -86,7 +89,7 @@ def compare(
         for column, part in zip(columns, counts, strict=True)
     ]
     p = calibrations.p_values(columns, found, calibration)
-    judged = window.rows >= LEAST_ROWS and bool(usable)
+    judged = window.rows >= least_rows and bool(usable)
     parts = [
         _verdict(column, part, difference, float(p_value), calibration, drift, judged=judged, times=times)
         if part is not None

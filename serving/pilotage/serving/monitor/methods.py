@@ -10,7 +10,9 @@ from pilotage.serving.monitor.calibrations import PROMISED_BLOCKS, Calibration, 
 from pilotage.serving.monitor.comparisons import KS_OF_PSI, LEAST_ROWS, UNSEEN_OF_PSI
 
 
-def describe(calibration: Calibration, drift: Drift, columns: int, rows: int) -> str:
+def describe(
+    calibration: Calibration, drift: Drift, columns: int, rows: int, *, least_rows: int = LEAST_ROWS
+) -> str:
     """The method for a window of `rows` rows whose `columns` columns were compared."""
     by_blocks = calibration.mode is Mode.BLOCKS
     sentences = [
@@ -20,8 +22,8 @@ def describe(calibration: Calibration, drift: Drift, columns: int, rows: int) ->
         f" {KS_OF_PSI * drift.min_effect:g}, or {UNSEEN_OF_PSI * drift.min_effect:.2%} of values that"
         f" training never saw.",
     ]
-    if rows < LEAST_ROWS:
-        sentences.append(f"A window of under {LEAST_ROWS} rows is shown but not judged.")
+    if rows < least_rows:
+        sentences.append(f"A window like this of under {least_rows:,} rows is shown but not judged.")
     return " ".join(sentences)
 
 

@@ -242,7 +242,10 @@ class _Watch:
     ) -> DriftReport:
         monitor = self._spec.monitor
         calibration = self._calibration(window, version, partial=partial)
-        found = comparisons.compare(version.columns, window, calibration, monitor.drift, version.times)
+        least = _least_rows(version, monitor.window) if partial else comparisons.LEAST_ROWS
+        found = comparisons.compare(
+            version.columns, window, calibration, monitor.drift, version.times, least_rows=least
+        )
         performance = self._performance(version, joined)
         raised = (
             alarms.drift_alarm(window, found.drifted, calibration.threshold),
@@ -260,7 +263,9 @@ class _Watch:
             p99_ms=window.latency_quantile(0.99),
             false_alarm_rate=monitor.drift.false_alarm_rate,
             threshold=calibration.threshold,
-            method=methods.describe(calibration, monitor.drift, len(version.columns), window.rows),
+            method=methods.describe(
+                calibration, monitor.drift, len(version.columns), window.rows, least_rows=least
+            ),
             features=found.features,
             score=found.score,
             performance=performance,
@@ -360,6 +365,18 @@ def _is_partial(piece: Slice, pieces: list[Slice]) -> bool:
     earlier = any(other.version == piece.version and other.start < piece.start for other in pieces)
     shared = any(other.version != piece.version and other.start == piece.start for other in pieces)
     return shared or not earlier
+
+
+def _least_rows(version: _Version, length: timedelta) -> int:
+    """Rows from which a slice that was served in part is judged: half of a usual block, or window if shorter.
+
+    With less it may be one evening, which differs from a day by its hours alone.
+    """
+    blocks = version.columns[0].blocks
+    if not version.block_seconds or not len(blocks):
+        return comparisons.LEAST_ROWS
+    usual = version.columns[0].size / len(blocks) * min(1.0, length.total_seconds() / version.block_seconds)
+    return max(comparisons.LEAST_ROWS, int(usual / 2))
 
 
 def _digest(value: object) -> str:

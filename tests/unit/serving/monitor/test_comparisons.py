@@ -285,3 +285,14 @@ def test_pictures_cover_all_rows_and_name_their_cells(profile: ReferenceProfile)
     assert labels["n6"] == ("0", "1", "2", "3", "4")
     assert set(labels["city"]) >= {"JFK", "LGA", "EWR"}
     assert labels["n7"][-1] == "missing"
+
+
+def test_a_window_below_the_least_rows_is_measured_and_not_judged(profile: ReferenceProfile) -> None:
+    changed = draw(300, np.random.default_rng(5))
+    unit_change(changed)
+    columns, window = columns_of(profile), window_of(profile, changed)
+    calibration = calibrated(columns, 300)
+    found = comparisons.compare(columns, window, calibration, Drift(), least_rows=301)
+    assert not found.drifted
+    assert max(part.psi for part in found.features) > 0.25
+    assert comparisons.compare(columns, window, calibration, Drift(), least_rows=300).drifted
