@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _COLOURS = {"alarm": "yellow", "retrain": "cyan", "swap": "green", "month": "dim"}
 _SHOWN_REPORTS = 3
-_LONGEST = 150
 
 
 class Screen:
@@ -41,7 +40,8 @@ class Screen:
 
     def event(self, kind: str, text: str) -> None:
         """Something happened behind the traffic."""
-        shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        longest = self._output.progress.width - 14
+        shown = text if len(text) <= longest else text[: longest - 1] + "…"
         self._output.say(f"    [{_COLOURS[kind]}]{kind:<8}[/] {escape(shown)}")
 
     def retraining(self, retraining: Retraining) -> None:
