@@ -122,6 +122,7 @@ triggers = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("pilot", String(63), nullable=False),
+    Column("version", Integer, nullable=False),
     Column("alarm", String, nullable=False),
     Column("cause", String(32), nullable=False),
     Column("at", Instant, nullable=False),

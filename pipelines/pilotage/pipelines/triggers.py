@@ -3,7 +3,7 @@
     open ──→ started ──→ done | failed
      ↑ │        └─ its process died: open again
      │ └──→ waiting (for the cooldown) ──→ started
-     └ a newer one of the same pilot: superseded
+     └ a newer one of the same pilot, or another champion than the alarm was about: superseded
 
 Every change is one transaction, so several processes may open and dispatch at
 once. The cooldown is counted in the data's own time, which is what a replay
@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pilotage.core import errors
 from pilotage.core.artifacts import Alarm, Trigger, TriggerState
+from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause, PilotSpec
 from pilotage.pipelines import environments, processes, states, tables
@@ -81,9 +82,10 @@ def dispatch(
         launch: how to start the run; a process of this Python when left out.
     """
     engine = tables.connect(settings)
+    champion = Registry(settings).aliases(spec.pilot).get(Alias.CHAMPION)
     with engine.begin() as connection:
         _reopen_dead(connection, spec.pilot)
-        due = _due(connection, spec, moment)
+        due = _due(connection, spec, moment, champion)
         if due is None:
             return None
         _set(
@@ -144,6 +146,7 @@ def _open(engine: Engine, spec: PilotSpec, alarm: Alarm) -> Trigger | None:
     row = {
         "id": states.new_id(),
         "pilot": spec.pilot,
+        "version": alarm.version,
         "alarm": alarm.id,
         "cause": str(alarm.cause),
         "at": alarm.end,
@@ -160,8 +163,14 @@ def _open(engine: Engine, spec: PilotSpec, alarm: Alarm) -> Trigger | None:
         return None  # this alarm has opened one before
 
 
-def _due(connection: Connection, spec: PilotSpec, moment: datetime | None) -> Row[Any] | None:
-    """The trigger to start now; older ones give way to the newest, whose run sees their data too."""
+def _due(
+    connection: Connection, spec: PilotSpec, moment: datetime | None, champion: int | None
+) -> Row[Any] | None:
+    """The trigger to start now; older ones give way to the newest, whose run sees their data too.
+
+    One that an alarm about another version than the champion opened is obsolete: late
+    labels may tell of a version that has been replaced meanwhile.
+    """
     table = tables.triggers
     rows = connection.execute(
         select(table).where(table.c.pilot == spec.pilot).order_by(table.c.at.desc())
@@ -169,9 +178,13 @@ def _due(connection: Connection, spec: PilotSpec, moment: datetime | None) -> Ro
     pending = [row for row in rows if row.state in _PENDING]
     if not pending or any(row.state == TriggerState.STARTED for row in rows):
         return None
-    newest, *older = pending
-    for row in older:
-        _set(connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now())
+    current = [row for row in pending if champion is None or row.version == champion]
+    for row in pending:
+        if row not in current[:1]:
+            _set(connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now())
+    if not current:
+        return None
+    newest = current[0]
     started = [row.reached for row in rows if row.reached is not None and row.id != newest.id]
     if started and _reached(newest, moment) < max(started) + spec.retrain.cooldown:
         _set(connection, newest.id, state=TriggerState.WAITING)
@@ -233,6 +246,7 @@ def _trigger(row: Row[Any]) -> Trigger:
         id=row.id,
         pilot=row.pilot,
         cause=Cause(row.cause),
+        version=row.version,
         alarm=row.alarm,
         at=row.at,
         reason=row.reason,

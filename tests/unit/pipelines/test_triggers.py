@@ -15,6 +15,7 @@ import pytest
 
 from pilotage.core import errors, pilots, settings
 from pilotage.core.artifacts import Alarm, TriggerState
+from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause, PilotSpec
 from pilotage.pipelines import tables, triggers
@@ -34,12 +35,12 @@ def spec() -> PilotSpec:
     return pilots.parse(TEXT)
 
 
-def _alarm(day: int, cause: Cause = Cause.DRIFT) -> Alarm:
+def _alarm(day: int, cause: Cause = Cause.DRIFT, version: int = 1) -> Alarm:
     end = START + day * DAY
     return Alarm(
-        id=f"small-1-{day}-{cause}",
+        id=f"small-{version}-{day}-{cause}",
         pilot="small",
-        version=1,
+        version=version,
         cause=cause,
         start=end - DAY,
         end=end,
@@ -75,6 +76,17 @@ def launches() -> Iterator[Launches]:
 def _states(installation: Settings) -> list[TriggerState]:
     """Oldest data first."""
     return [trigger.state for trigger in reversed(triggers.triggers(installation, "small"))]
+
+
+def test_an_alarm_about_a_version_that_was_replaced_retrains_nothing(
+    installation: Settings, spec: PilotSpec, launches: Launches, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Registry, "aliases", lambda self, name: {"champion": 2})
+    triggers.open_triggers(installation, spec, [_alarm(1, version=2), _alarm(9, version=1)])
+    started = triggers.dispatch(installation, spec, Path("/p"), launch=launches)
+    assert started is not None
+    assert started.trigger.version == 2
+    assert _states(installation) == [TriggerState.STARTED, TriggerState.SUPERSEDED]
 
 
 def test_an_alarm_opens_one_trigger_however_often_it_is_raised(installation: Settings, spec: PilotSpec):

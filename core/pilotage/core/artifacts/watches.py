@@ -116,6 +116,8 @@ class Trigger(Artifact):
     schema_version: Literal[1] = 1
     id: str
     pilot: str
+    version: int
+    """The one that the alarm is about."""
     cause: Cause
     alarm: str
     at: AwareDatetime
