@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -54,3 +55,26 @@ def test_help_takes_less_than_300_ms() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) < 0.3, "processor time, which is elapsed time on an idle machine"
+
+
+@pytest.mark.usefixtures("uncovered")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("pilotage ru", ["run", "runs"]),
+        ("pilotage runs sh", ["show"]),
+        ("pilotage serve --por", ["--port"]),
+    ],
+    ids=["command", "command of a group", "option"],
+)
+def test_shells_complete_commands_and_options(words: str, offered: list[str]) -> None:
+    asked = {"_PILOTAGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", "from pilotage.console.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, **asked},
+    )
+    assert done.stdout.split() == offered

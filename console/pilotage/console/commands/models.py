@@ -83,7 +83,7 @@ def approve(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Say yes to a version that waits for approval, and make it champion."""
+    """Make the version that waits for approval champion."""
     from pilotage.pipelines import promotions
 
     _answer(session, promotions.approve(session.settings, name_of(pilot), version, who=who, why=why))
@@ -96,7 +96,7 @@ def reject(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Say no to a version that waits for approval."""
+    """Turn down the version that waits for approval."""
     from pilotage.pipelines import promotions
 
     done = promotions.reject(session.settings, name_of(pilot), version, who=who, why=why)

@@ -32,7 +32,11 @@ def init(
         str | None, typer.Option(help="Column to predict; found by its name when left out.")
     ] = None,
 ) -> None:
-    """Begin a pilot from a table: pilot.yaml, expectations and gates, drafted."""
+    """Begin a pilot from a table.
+
+    Drafts pilot.yaml with features, key, time and gates, and a suite of expectations, in a new folder.
+    Nothing that exists is overwritten.
+    """
     from pilotage.console import drafts
     from pilotage.console.views import pilots as views
 
@@ -41,7 +45,7 @@ def init(
 
 
 def check(session: Session, pilot: PilotArgument) -> None:
-    """Check pilot.yaml and read its data, without running anything."""
+    """Check pilot.yaml and its data without running anything."""
     found = load_pilot(pilot)
     from pilotage.console import checks
     from pilotage.console.views import pilots as views

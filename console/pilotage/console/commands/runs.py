@@ -21,7 +21,8 @@ class _ListsByDefault(TyperGroup):
     """`pilotage runs` and `pilotage runs --json` list; so does a pilot in place of a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:  # which completion sets
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -42,7 +43,11 @@ def run(
     pilot: PilotArgument,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Execute every step again.")] = False,
 ) -> int:
-    """Run the training pipeline here: ingest, validate, train, evaluate, register."""
+    """Run the training pipeline here, up to promotion.
+
+    Its steps are ingest, validate, train, evaluate and register; those whose inputs did not change are
+    taken from the cache. Ends with 3 when a gate or the validation said no.
+    """
     found = load_pilot(pilot)
     settings = session.settings
     from pilotage.console.views import runs as views
@@ -65,7 +70,7 @@ def compile_pipeline(
     pilot: PilotArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
 ) -> None:
-    """Write the training pipeline as KFP IR YAML, the pilot baked in."""
+    """Write the training pipeline as KFP IR YAML."""
     found = load_pilot(pilot)
     from pilotage.core import errors
     from pilotage.pipelines import training

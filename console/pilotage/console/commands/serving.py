@@ -35,7 +35,10 @@ def serve(
         typer.Option(help="Write address and process id there, as JSON, once requests are taken."),
     ] = None,
 ) -> None:
-    """Serve the champion over HTTP, following promotions, until stopped."""
+    """Serve the champion over HTTP until stopped.
+
+    Follows promotions without dropping a request. What is served is summarised for `pilotage monitor`.
+    """
     found = load_pilot(pilot)
     settings = session.settings
     from pilotage.console import addresses
@@ -65,7 +68,12 @@ def monitor(
         typer.Option(help="Look as if it were this time (ISO 8601); closes windows that ended before."),
     ] = None,
 ) -> None:
-    """Compare closed windows with the training data, raise alarms, start the retraining that is due."""
+    """Look for drift and decay, and retrain when due.
+
+    Compares each closed window of served traffic with the training data, and predictions with the labels
+    that have come; alarms open triggers, and at most one retraining runs at a time. Without --follow it
+    looks once and waits for the retraining that it started.
+    """
     found = load_pilot(pilot)
     settings = session.settings
     seconds, moment = _seconds(every), _moment(now)
@@ -107,7 +115,10 @@ def labels(
         typer.Option("--label", help="Column of the labels; `label`, or the pilot's target, when left out."),
     ] = None,
 ) -> None:
-    """Store labels that came late; the monitor joins them to served rows by id."""
+    """Store labels that came late.
+
+    The monitor joins them to served rows by id. The same labels again change nothing.
+    """
     from pilotage.console import label_files
     from pilotage.core.storage import Storage
     from pilotage.serving.labels import store_labels

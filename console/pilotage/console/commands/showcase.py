@@ -22,7 +22,12 @@ def demo(
     ] = None,
     months: Annotated[int, typer.Option(min=1, max=5, help="Months of traffic, from April on.")] = 5,
 ) -> int:
-    """The whole loop on real flights: train, serve, drift, retrain, promote."""
+    """See the whole loop on real data, in about two minutes.
+
+    Flights of January to March train the first champion; those of April to August are replayed as traffic
+    on a model server, their labels a week late. Drift and decay lead to retraining and promotion meanwhile.
+    Ends with 1 if a request failed, nothing was promoted, or the live champion was no better than the first.
+    """
     import os
 
     from pilotage.console.demo import screens, story
