@@ -213,7 +213,7 @@ def test_metadata_describes_server_and_model(shared: Server) -> None:
     assert model == shared.client.get("/v2/models/flights/versions/1").json()
     assert model["versions"] == ["1"]
     assert [tensor["datatype"] for tensor in model["inputs"]] == ["FP64", "BYTES", "BOOL", "BYTES"]
-    assert shared.client.get("/ping").text == "\n"
+    assert shared.client.get("/ping").text == shared.client.get("/health").text == "\n"
     assert shared.client.get("/version").text.startswith("3.")
 
 
@@ -247,6 +247,7 @@ def test_the_openapi_document_is_sound_and_complete(shared: Server) -> None:
         "/metrics",
         "/health/live",
         "/health/ready",
+        "/health",
         "/ping",
         "/version",
         "/v2",
@@ -407,6 +408,7 @@ def test_a_champion_that_cannot_be_loaded_is_reported_and_the_old_one_stays(
     ready = server.client.get("/health/ready")
     assert ready.status_code == 200
     assert (ready.json()["version"], ready.json()["warning"][:9]) == (1, "Version 3")
+    assert str(installation.home) not in ready.text
     assert server.predict().json()["version"] == 1
 
 

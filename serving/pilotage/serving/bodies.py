@@ -14,7 +14,7 @@ async def read(request: Request, limit: int) -> bytes:
         Problem: it is larger than `limit` bytes, or the client left before its end.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isdecimal() and int(declared) > limit:
         raise problems.too_large(limit)
     chunks: list[bytes] = []
     size = 0

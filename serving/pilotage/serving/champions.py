@@ -113,7 +113,8 @@ class FailedLoad:
     """A champion that could not be loaded."""
 
     version: int
-    reason: str
+    kind: str
+    """Of the error."""
     attempts: int
     retry_at: float
     """By `time.monotonic()`."""
@@ -134,8 +135,8 @@ class Follower:
         self.name = name
         self.live: Live | None = None
         self.failed: FailedLoad | None = None
-        self.outage = ""
-        """Why the registry could not be read the last time; empty when it could."""
+        self.outage = False
+        """Whether the registry could not be read the last time."""
         self._settings = settings
         self._registry = registry
         self._on_swap = on_swap
@@ -146,11 +147,15 @@ class Follower:
 
     @property
     def reason(self) -> str:
-        """Why nothing, or not the newest champion, is live; empty when all is well."""
+        """Why nothing, or not the newest champion, is live; empty when all is well.
+
+        Told to whoever asks, so addresses and paths are left to the log.
+        """
         if self.failed is not None:
-            return f"Version {self.failed.version} could not be loaded: {self.failed.reason}"
+            kind = self.failed.kind
+            return f"Version {self.failed.version} could not be loaded ({kind}); the server's log says why."
         if self.outage:
-            return self.outage
+            return "The registry cannot be read; the server's log says why."
         if self.live is None:
             polled = self._polled.is_set()
             return f"Pilot `{self.name}` has no champion yet." if polled else "The champion is being loaded."
@@ -179,9 +184,9 @@ class Follower:
         except Exception as error:
             if not self.outage:
                 logger.warning("the registry cannot be read, keeping what is live: %s", error)
-            self.outage = f"The registry cannot be read: {error}"
+            self.outage = True
         else:
-            self.outage = ""
+            self.outage = False
             self._take(champion)
         self._polled.set()
 
@@ -204,7 +209,7 @@ class Follower:
     def _fail(self, version: int, error: Exception) -> None:
         before = self.failed.attempts if self.failed and self.failed.version == version else 0
         wait = min(self._settings.poll_seconds * 2.0**before, _LONGEST_WAIT_SECONDS)
-        self.failed = FailedLoad(version, str(error), before + 1, time.monotonic() + wait)
+        self.failed = FailedLoad(version, type(error).__name__, before + 1, time.monotonic() + wait)
         self._on_failure(version)
         logger.error(
             "version %d of %s could not be loaded, trying again in %.0f s: %s",

@@ -3,7 +3,7 @@
 JSON with one of `dataframe_split`, `dataframe_records`, `instances` or `inputs`,
 or CSV with a header, as MLflow's own server takes them
 (https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/). `params`
-is refused, because no model here takes any.
+must be empty, because no model here takes any.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def decode(body: bytes, content_type: str, model: Model, limits: Limits) -> Deco
         valid = ", ".join(f"`{form}`" for form in FORMS)
         raise errors.RequestError(f"The body has {len(given)} of the keys {valid}, expected exactly one.")
     form = given[0]
-    data = batches.check_keys(document, (form,))[form]
+    data = batches.check_keys(document, (form,), ("params",))[form]
+    if document.get("params"):
+        raise errors.RequestError("`params` is not empty, but this model takes none.", key="params")
     if form == "dataframe_split":
         return Decoded(_of_split(data, model, limits), _encode)
     if form == "inputs" and isinstance(data, dict):
@@ -60,6 +62,9 @@ def _of_items(items: list[Any], model: Model) -> Batch:
 
 
 def _of_table(rows: Sequence[Any], names: Sequence[str], model: Model) -> Batch:
+    if len(set(names)) != len(names):
+        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        raise errors.RequestError(f"Column `{twice[:60]}` comes twice.", key="columns")
     for position, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             found = f"{len(row)} values" if isinstance(row, list) else batches.kind_of(row)
@@ -77,8 +82,6 @@ def _of_split(data: Any, model: Model, limits: Limits) -> Batch:
     names = batches.check_list(document["columns"], "columns", limits.rows)
     if not all(isinstance(name, str) for name in names):
         raise errors.RequestError("`columns` holds something else than text.", key="columns")
-    if len(set(names)) != len(names):
-        raise errors.RequestError("`columns` names a column twice.", key="columns")
     return _of_table(batches.check_list(document["data"], "data", limits.rows), names, model)
 
 
@@ -129,7 +132,7 @@ def _value(kind: FeatureKind | None, text: str) -> Any:
         return _BOOLEANS.get(text.strip().lower(), text)
     if kind is FeatureKind.NUMBER:
         try:
-            return float(text)
+            return text if "_" in text else float(text)
         except ValueError:
             return text
     return text

@@ -90,7 +90,9 @@ def _deliver(batch: list[_Waiting], outcomes: list[Reply | Exception]) -> None:
     for (_, future), outcome in zip(batch, outcomes, strict=True):
         if future.done():
             continue
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, StopIteration):  # which no future takes
+            future.set_exception(RuntimeError(repr(outcome)))
+        elif isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
             future.set_result(outcome)

@@ -76,6 +76,7 @@ def _add_health(router: APIRouter, service: Service) -> None:
             document["warning"] = service.follower.reason
         return _json(document)
 
+    @router.get("/health", tags=["mlflow"], summary="The same as /ping", responses=not_ready)
     @router.get("/ping", tags=["mlflow"], summary="Whether a model can answer", responses=not_ready)
     async def ping() -> Response:
         service.plane.live()

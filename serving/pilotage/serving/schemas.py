@@ -52,12 +52,14 @@ class Split(_Document):
 
 
 class InvocationsRequest(_Document):
-    """Exactly one of the keys."""
+    """Exactly one of the keys besides `params`."""
 
     dataframe_split: Split | None = None
     dataframe_records: list[dict[str, Value]] | None = None
     instances: list[Any] | None = None
     inputs: dict[str, list[Value]] | list[Any] | None = None
+    params: dict[str, Any] | None = None
+    """Empty: no model here takes any."""
 
 
 class InvocationsAnswer(_Document):

@@ -106,6 +106,22 @@ def test_an_invocation_in_csv_gives_the_same(plane: DataPlane, live: Live) -> No
     assert ask(plane, invocations.decode, body, "text/csv; charset=utf-8") == {"predictions": said}
 
 
+@pytest.mark.parametrize("params", [None, {}])
+def test_an_invocation_may_have_empty_params(plane: DataPlane, live: Live, params: Any) -> None:
+    said = expected(live).predictions.tolist()
+    assert ask(plane, invocations.decode, {"inputs": ROWS, "params": params}) == {"predictions": said}
+
+
+def test_csv_that_names_a_column_twice_or_groups_digits_by_underscores_is_refused(plane: DataPlane) -> None:
+    head, *lines = csv_form(small_models.rows(2)).decode().splitlines()
+    twice = "\n".join([head + ",carrier", *(line + ",AA" for line in lines)]).encode()
+    with pytest.raises(errors.RequestError, match="`carrier` comes twice"):
+        ask(plane, invocations.decode, twice, "text/csv")
+    grouped = b"distance,carrier,holiday,bought\n1_000,AA,true,\n"
+    with pytest.raises(errors.RequestError, match="Row 0: feature `distance` is '1_000'"):
+        ask(plane, invocations.decode, grouped, "text/csv")
+
+
 def test_tensors_give_the_same(plane: DataPlane, live: Live) -> None:
     answer = ask(plane, tensors.decode, infer_request())
     said = expected(live)
@@ -174,7 +190,9 @@ def test_a_wrong_row_is_refused_by_name_and_position(
         pytest.param(
             invocations.decode, {"inputs": ROWS, "instances": ROWS}, "2 of the keys", id="two-forms"
         ),
-        pytest.param(invocations.decode, {"inputs": ROWS, "params": {}}, "unknown key", id="params"),
+        pytest.param(
+            invocations.decode, {"inputs": ROWS, "params": {"k": 1}}, "`params` is not", id="params"
+        ),
         pytest.param(invocations.decode, {"dataframe_split": []}, "is a list", id="split-list"),
         pytest.param(
             invocations.decode,

@@ -39,6 +39,8 @@ class Watched:
     def predict_proba(self, frame: Any) -> Any:
         self.may_go.wait(10)
         self.calls.append(len(frame))
+        if (frame["distance"] == -1).any():
+            raise StopIteration
         if (frame["distance"] > 1e30).any():
             raise ValueError("too large")
         return self.estimator.predict_proba(frame)
@@ -94,6 +96,15 @@ def test_a_bad_request_fails_alone(plane: DataPlane, watched: Watched) -> None:
         Problem,
     ]
     assert "Row 0: the model cannot take these values: too large" in str(outcomes[3])
+
+
+def test_whatever_a_model_raises_every_request_has_its_answer(plane: DataPlane, watched: Watched) -> None:
+    good, bad = small_models.rows(2)
+    bad["distance"] = -1
+    line = Line(plane, 10)
+    work = gather(line, watched, [request([good]), request([bad]), request([good])])
+    outcomes = asyncio.run(asyncio.wait_for(work, 10))
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Reply", "RuntimeError", "Reply"]
 
 
 def test_too_many_waiting_requests_are_turned_away_at_once(plane: DataPlane, watched: Watched) -> None:
