@@ -1,4 +1,4 @@
-"""Where the worked examples are: inside an installed wheel, or beside the rooms in a source tree."""
+"""Where the worked examples are: beside the rooms in a source tree, or inside an installed wheel."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ def find(name: str) -> Path:
     Raises:
         NotFound: this installation does not hold it.
     """
-    places = [Path(portion) / "pilots" / name for portion in pilotage.__path__]
-    places.append(Path(__file__).resolve().parents[3] / "pilots" / name)
-    for place in places:
+    source_tree = Path(__file__).resolve().parents[3] / "pilots"
+    for place in (folder / name for folder in (source_tree, *_installed())):
         if (place / pilots.FILE_NAME).is_file():
             return place
     raise errors.NotFound(
         f"The example `{name}` is not part of this installation.",
         remedy="Install Pilotage from its wheel or a complete source tree.",
     )
+
+
+def _installed() -> list[Path]:
+    """A source tree that is installed for editing has a copy there, which may be older than the tree."""
+    return [Path(portion) / "pilots" for portion in pilotage.__path__]

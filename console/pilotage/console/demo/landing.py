@@ -109,6 +109,7 @@ class Landing:
         content = example.spec.model_dump(mode="json", exclude_unset=True)
         content["data"]["source"] = f"{_DATA}/*.parquet"
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        text = text.replace("'on':", "on:")  # a word in YAML 1.2, which pilot.yaml is
         heading = f"# The example {EXAMPLE} as the demo runs it: flights land as files in `{_DATA}/`.\n"
         storage.write_file(self._folder / pilots.FILE_NAME, (heading + text).encode())
         return pilots.load(self._folder)
