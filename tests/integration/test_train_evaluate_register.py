@@ -313,6 +313,17 @@ def test_with_manual_approval_a_good_version_waits(bench):
     assert bench.registry.version("late-trains", 1).tags["pilotage.decision"] == "pending"
 
 
+@pytest.mark.parametrize("decision", [Decision.PROMOTED, Decision.REJECTED])
+def test_registering_again_does_not_ask_again_what_a_person_decided(bench, decision):
+    bench.spec(approval="manual")
+    inputs = bench.evaluated()
+    bench.registered(inputs=inputs)
+    tags = {"pilotage.decision": decision.value, "pilotage.reason": "said so"}
+    bench.registry.tag("late-trains", 1, tags)
+    again = bench.registered(inputs=inputs)
+    assert (again.decision, again.reason) == (decision, "said so")
+
+
 def test_registering_again_is_the_same_version_with_the_same_tags(bench):
     inputs = bench.evaluated()
     first, second = bench.registered(inputs=inputs), bench.registered(inputs=inputs)

@@ -46,6 +46,8 @@ def register(
     registry.log_file(trained.mlflow_run, scorecard.write(out))
     tags = _tags(folder, snapshot, report, trained, scorecard, run)
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
+    if decision is Decision.PENDING:
+        decision, reason = _decided_before(registry, spec.pilot, version) or (decision, reason)
     replaced = _set_aliases(registry, spec.pilot, version, decision)
     registry.tag(
         spec.pilot, version, {**tags, "pilotage.decision": decision.value, "pilotage.reason": reason}
@@ -78,6 +80,15 @@ def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
     if spec.approval is Approval.MANUAL:
         return Decision.PENDING, "every gate passed; waits for an approval"
     return Decision.PROMOTED, "every gate passed"
+
+
+def _decided_before(registry: Registry, name: str, version: int) -> tuple[Decision, str] | None:
+    """What a person decided of a version whose registration is repeated."""
+    tags = registry.version(name, version).tags
+    decided = tags.get("pilotage.decision")
+    if decided in (Decision.PROMOTED, Decision.REJECTED):
+        return Decision(decided), tags.get("pilotage.reason", "")
+    return None
 
 
 def _require_match(snapshot: Snapshot, report: Report, trained: TrainedModel, scorecard: Scorecard) -> None:

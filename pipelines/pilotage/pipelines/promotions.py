@@ -101,6 +101,7 @@ def promote(
         )
         _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, registered.version)
+        _tag(registry, pilot, version, Decision.PROMOTED, person, why)
     return Promotion(pilot, version, champion, changed=True)
 
 
@@ -156,6 +157,7 @@ def approve(
         )
         _decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, asked.version)
+        _tag(registry, pilot, asked.version, Decision.PROMOTED, person, why)
     return Promotion(pilot, asked.version, champion if champion != asked.version else None, changed=True)
 
 
@@ -168,7 +170,7 @@ def reject(
         NotFound: nothing waits, or not this version.
         PromotionRefused: it was approved before.
     """
-    engine = tables.connect(settings)
+    registry, engine = Registry(settings), tables.connect(settings)
     asked = _asked(engine, pilot, version)
     if asked.state is ApprovalState.APPROVED:
         raise errors.PromotionRefused(
@@ -177,9 +179,11 @@ def reject(
         )
     if asked.state is ApprovalState.PENDING:
         person = who or user()
+        registry.client  # noqa: B018 - see promote
         with engine.begin() as connection:
             records.write_audit(connection, "reject", pilot, person, why, version=asked.version)
             _decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
+            _tag(registry, pilot, asked.version, Decision.REJECTED, person, why)
     return _asked(engine, pilot, asked.version)
 
 
@@ -193,6 +197,13 @@ def approvals(settings: Settings, pilot: str | None = None, *, pending_only: boo
         query = query.where(table.c.state == ApprovalState.PENDING)
     with tables.connect(settings).begin() as connection:
         return [_approval(row._mapping) for row in connection.execute(query)]
+
+
+def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: str, why: str) -> None:
+    """Note a person's decision on the version itself, where a repeated registration finds it."""
+    verb = "approved" if decision is Decision.PROMOTED else "rejected"
+    reason = f"{verb} by {who}" + (f": {why}" if why else "")
+    registry.tag(pilot, version, {"pilotage.decision": decision.value, "pilotage.reason": reason})
 
 
 def record_decision(
