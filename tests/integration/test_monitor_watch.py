@@ -245,6 +245,15 @@ def test_the_latest_window_stays_open_until_a_later_one_or_the_clock(world: Worl
     assert [report.start for report in world.watch(EPOCH + 4 * HOUR)] == [EPOCH + HOUR]
 
 
+def test_a_row_dated_ahead_of_the_clock_closes_nothing(world: World) -> None:
+    world.serve(0, draw(300, 10))
+    world.serve(5000, draw(1, 11))
+    soon = EPOCH + 1.5 * HOUR
+    assert world.watch(soon) == []
+    world.serve(1, draw(300, 12))
+    assert [report.start for report in world.watch(soon)] == [EPOCH]
+
+
 def test_replicas_add_up_in_any_order_and_a_late_one_changes_the_report(world: World) -> None:
     world.serve(0, draw(400, 10), replica="b")
     world.serve(0, draw(500, 11), replica="a")

@@ -10,6 +10,8 @@ class Limits:
     """Bounds of one server process."""
 
     body_bytes: int = 16 * 1024 * 1024
+    held_bytes: int = 256 * 1024 * 1024
+    """Bodies of all requests that are not answered yet; more are turned away."""
     rows: int = 10_000
     """Rows in one prediction request."""
     labels: int = 200_000

@@ -95,6 +95,13 @@ def overloaded(pending: int) -> Problem:
     )
 
 
+def full() -> Problem:
+    """The bodies of requests that wait take all the memory they may."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting to be answered already; try again."
+    )
+
+
 def too_large(limit: int) -> Problem:
     """The body is larger than the server reads."""
     return Problem(

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from pilotage.serving import bodies, codecs, invocations, pages, planes, problems, schemas, tensors
+from pilotage.serving import codecs, invocations, pages, planes, problems, schemas, tensors
 from pilotage.serving.batches import Codec
 from pilotage.serving.services import Service
 
@@ -98,9 +98,9 @@ def _add_health(router: APIRouter, service: Service) -> None:
 
 async def _predict(service: Service, request: Request, codec: Codec, version: str | None = None) -> Response:
     started = time.perf_counter()
-    body = await bodies.read(request, service.limits.body_bytes)
     content_type = request.headers.get("content-type", "")
-    answer = await service.predict(planes.Request(body, content_type, codec, started, version))
+    async with service.intake.body(request) as body:
+        answer = await service.predict(planes.Request(body, content_type, codec, started, version))
     return Response(answer, media_type="application/json")
 
 
@@ -135,8 +135,8 @@ def _add_labels(router: APIRouter, service: Service) -> None:
         openapi_extra=_body(("application/json", schemas.LabelsRequest)),
     )
     async def labels(request: Request) -> Response:
-        body = await bodies.read(request, service.limits.body_bytes)
-        stored = await service.keep_labels(body, request.headers.get("content-type", ""))
+        async with service.intake.body(request) as body:
+            stored = await service.keep_labels(body, request.headers.get("content-type", ""))
         return _json({"stored": stored})
 
 

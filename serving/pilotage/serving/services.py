@@ -13,6 +13,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.serving import batches, labels
+from pilotage.serving.bodies import Intake
 from pilotage.serving.champions import Follower, Live
 from pilotage.serving.limits import Limits
 from pilotage.serving.meters import Meters
@@ -27,6 +28,7 @@ class Service:
     def __init__(self, pilot: Pilot, settings: Settings, limits: Limits) -> None:
         self.name = pilot.name
         self.limits = limits
+        self.intake = Intake(limits)
         self.meters = Meters(pilot.name)
         self._task = pilot.spec.task
         self._storage = Storage(settings.storage)

@@ -1,6 +1,6 @@
 """The time slices that a pilot served: which files hold each, whether it is closed, and its merged window.
 
-A slice is closed once traffic of a later slice was seen, or once nothing was added for
+A slice is closed once traffic of a later slice that has begun was seen, or once nothing was added for
 longer than a window; more that comes afterwards opens the question again, for the
 evidence has changed.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -94,12 +94,21 @@ def read(storage: Storage, piece: Slice) -> Window | None:
         return None
 
 
+def latest_begun(pieces: Sequence[Slice], now: datetime) -> datetime:
+    """Start of the latest of `pieces` (by time, not empty) that the clock has reached.
+
+    A row dated ahead of the clock does not show that the time before it has passed.
+    """
+    begun = [piece.start for piece in pieces if piece.start <= now]
+    return begun[-1] if begun else pieces[0].start
+
+
 def is_closed(window: Window, latest: datetime, now: datetime, length: timedelta, grace: timedelta) -> bool:
     """Whether `window` is taken as complete.
 
     Args:
         window: merged over replicas.
-        latest: start of the pilot's latest slice.
+        latest: start of the pilot's latest slice that has begun.
         now: wall-clock time.
         length: of a window.
         grace: how long a replica may take to write what it served.

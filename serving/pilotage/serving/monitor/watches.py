@@ -205,7 +205,7 @@ class _Watch:
         window = slices.read(self._storage, piece)
         if window is None:
             return False, None
-        monitor, latest = self._spec.monitor, pieces[-1].start
+        monitor, latest = self._spec.monitor, slices.latest_begun(pieces, self._now)
         if not slices.is_closed(window, latest, self._now, monitor.window, self._grace):
             return False, None
         version = self._version(piece.version)
