@@ -113,7 +113,7 @@ def tell(output: Output, folder: Path | None, months: int, inherited: Settings) 
     landing = Landing(place / "flight-delay", months)
     home = settings.load(
         home=place / ".pilotage",
-        flush_seconds=0.5,
+        flush_seconds=1.0,
         poll_seconds=0.5,
         trusted_types=inherited.trusted_types,
         step_timeout_seconds=inherited.step_timeout_seconds,
@@ -242,7 +242,7 @@ def _running(landing: Landing, home: Settings, screen: Screen) -> Iterator[tuple
     environment = {**os.environ, **environments.variables(home), **one_core_each}
     ready = home.home / "server.json"
     serve = ["serve", folder, "--port", "0", "--ready-file", str(ready), "-v"]
-    follow = ["monitor", folder, "--follow", "--every", "0.5s", "--json", "-v"]
+    follow = ["monitor", folder, "--follow", "--every", "1s", "--json", "-v"]
     with Child("model server", serve, home.logs / "server.log", environment) as server:
         server.wait_for(ready.is_file, _START_SECONDS)
         url = str(json.loads(ready.read_text())["url"])
