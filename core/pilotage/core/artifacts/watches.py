@@ -33,7 +33,7 @@ class Alarm(Artifact):
 
 
 class FeatureDrift(Part):
-    """How one feature's (or the score's) window differs from the reference."""
+    """How one feature's, the score's or the predicted classes' window differs from the reference."""
 
     feature: str
     kind: Literal["number", "category"]
@@ -90,6 +90,8 @@ class DriftReport(Artifact):
     method: str
     features: tuple[FeatureDrift, ...]
     score: FeatureDrift | None = None
+    prediction: FeatureDrift | None = None
+    """Of the predicted classes, where there are more than two."""
     performance: Performance | None = None
     value_skew: tuple[Skew, ...] = ()
     alarms: tuple[Alarm, ...] = ()

@@ -10,7 +10,7 @@ import hashlib
 from pilotage.core.artifacts import Alarm, FeatureDrift, Performance, instant
 from pilotage.core.specs import Cause
 from pilotage.core.windows import Window
-from pilotage.serving.monitor.columns import SCORE
+from pilotage.serving.monitor.comparisons import Comparison
 
 MOST_NAMED = 3
 """Columns whose difference a message describes; the others are only listed."""
@@ -22,11 +22,12 @@ def alarm_id(pilot: str, version: int, window: Window, cause: Cause) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def drift_alarm(window: Window, drifted: list[FeatureDrift], threshold: float) -> Alarm | None:
+def drift_alarm(window: Window, found: Comparison, threshold: float) -> Alarm | None:
     """The alarm that columns have drifted, most drifted first; None when none has."""
+    drifted = found.drifted
     if not drifted:
         return None
-    told = "; ".join(f"{_name(part)}: {part.reason}" for part in drifted[:MOST_NAMED])
+    told = "; ".join(f"{_name(part, found)}: {part.reason}" for part in drifted[:MOST_NAMED])
     more = f"; and {len(drifted) - MOST_NAMED} more" if len(drifted) > MOST_NAMED else ""
     columns = "column differs" if len(drifted) == 1 else "columns differ"
     return Alarm(
@@ -67,5 +68,8 @@ def performance_alarm(window: Window, performance: Performance | None, max_drop:
     )
 
 
-def _name(part: FeatureDrift) -> str:
-    return "the model's score" if part.feature == SCORE else f"`{part.feature}`"
+def _name(part: FeatureDrift, found: Comparison) -> str:
+    """A column in words; a feature may be called as what the model says is."""
+    if part is found.score:
+        return "the model's score"
+    return "the predicted classes" if part is found.prediction else f"`{part.feature}`"

@@ -27,7 +27,7 @@ from pilotage.core.errors import NotFound
 from pilotage.core.storage import Storage
 from pilotage.serving.monitor.columns import Column, Counts, Difference, Floats, differences
 
-REVISION = 1
+REVISION = 2
 """Raised when the same reference would give another calibration."""
 DRAWS = 1000
 LEAST_BLOCKS = 12
@@ -77,7 +77,7 @@ class Calibration(Part):
     """Of the Gumbel distribution, by kind of measure."""
     scale: tuple[float, ...] = ()
     borrowed: bool = False
-    """The score has too few blocks of its own and is judged by the spread of the features."""
+    """What the model says has too few blocks of its own and is judged by the spread of the features."""
 
 
 def size_class(rows: int) -> int:
@@ -99,9 +99,8 @@ class Setup:
 
 
 def calibrate(columns: Sequence[Column], setup: Setup) -> Calibration:
-    """The calibration of `columns`, the score last."""
-    features = columns[:-1]
-    blocks = len(features[0].blocks) if features else 0
+    """The calibration of `columns`, as `columns_of` gives them."""
+    blocks = len(columns[0].blocks)
     if blocks >= LEAST_BLOCKS and setup.window_blocks > 0:
         return _from_blocks(columns, setup, blocks)
     return _redrawn(columns, setup)
@@ -167,10 +166,7 @@ def _from_blocks(columns: Sequence[Column], setup: Setup, blocks: int) -> Calibr
     location, scale = _gumbel(measures, halves, setup.rows)
     scale = scale * (1 + _WIDENING * length / blocks)
     centre, spread = _standard(measures, setup.rows)
-    borrowed = len(joint) < len(columns)
-    if borrowed:
-        centre = np.vstack([centre, np.quantile(centre, 0.75, axis=0)])
-        spread = np.vstack([spread, np.quantile(spread, 0.75, axis=0)])
+    own = np.array([len(column.blocks) == blocks for column in columns])
     return Calibration(
         mode=Mode.BLOCKS,
         rows=setup.rows,
@@ -178,12 +174,19 @@ def _from_blocks(columns: Sequence[Column], setup: Setup, blocks: int) -> Calibr
         draws=len(starts),
         blocks=blocks,
         window_blocks=length,
-        centre=tuple(tuple(row) for row in centre.tolist()),
-        spread=tuple(tuple(row) for row in spread.tolist()),
+        centre=_with_borrowed(centre, own),
+        spread=_with_borrowed(spread, own),
         location=tuple(location.tolist()),
         scale=tuple(scale.tolist()),
-        borrowed=borrowed,
+        borrowed=not own.all(),
     )
+
+
+def _with_borrowed(values: Floats, own: npt.NDArray[np.bool_]) -> tuple[tuple[float, ...], ...]:
+    """`values` for the columns with blocks of their `own`, the upper quartile over these for the others."""
+    found = np.tile(np.quantile(values, 0.75, axis=0), (len(own), 1))
+    found[own] = values
+    return tuple(tuple(row) for row in found.tolist())
 
 
 def _thinning(columns: Sequence[Column], rows: int, blocks: int, length: int) -> float:

@@ -12,7 +12,8 @@ triangular discrimination.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
@@ -25,7 +26,6 @@ from pilotage.core.profiles import NumberProfile, Profile, ReferenceProfile
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-SCORE = "score"
 MOST_COARSE = 12
 """Cells of the chi-squared test and of the population stability index."""
 LEAST_EXPECTED = 5.0
@@ -34,9 +34,18 @@ LEAST_FOR_NORMAL = 10.0
 """Rows expected missing, and expected present, from which the normal approximation is used."""
 
 
+class Role(StrEnum):
+    """What a column is; of what the model says there is one each, named as the role is."""
+
+    FEATURE = "feature"
+    PREDICTION = "prediction"
+    """The predicted class."""
+    SCORE = "score"
+
+
 @dataclass(frozen=True)
 class Column:
-    """One profiled feature, or the score."""
+    """One profiled feature, the predicted class, or the score."""
 
     name: str
     kind: Literal["number", "category"]
@@ -48,6 +57,7 @@ class Column:
     edges: tuple[float, ...] = ()
     """Of the cells of a number."""
     categories: tuple[str, ...] = ()
+    role: Role = Role.FEATURE
 
     @property
     def size(self) -> int:
@@ -105,10 +115,20 @@ def _frequent_first(present: Floats, least: float) -> npt.NDArray[np.intp]:
     return group
 
 
-def columns_of(profile: ReferenceProfile) -> list[Column]:
-    """The features in the profile's order, then the score."""
+def columns_of(profile: ReferenceProfile, classes: int = 0) -> list[Column]:
+    """The features in the profile's order, the predicted class if it tells something of its own, the score.
+
+    Of two classes the score, which is the probability of one, says which is predicted; of
+    more it is the highest probability, and classes may trade places without its moving.
+
+    Args:
+        profile: the reference.
+        classes: how many the model knows; 0 for regression.
+    """
     columns = [_column(name, part) for name, part in profile.features.items()]
-    return [*columns, _column(SCORE, profile.score)]
+    if profile.prediction is not None and classes > 2:
+        columns.append(replace(_column(Role.PREDICTION.value, profile.prediction), role=Role.PREDICTION))
+    return [*columns, replace(_column(Role.SCORE.value, profile.score), role=Role.SCORE)]
 
 
 def _column(name: str, part: Profile) -> Column:

@@ -22,6 +22,7 @@ from pilotage.serving.monitor.columns import (
     Column,
     Counts,
     Difference,
+    Role,
     differences,
 )
 
@@ -46,12 +47,14 @@ class Comparison:
 
     features: tuple[FeatureDrift, ...]
     score: FeatureDrift | None
+    prediction: FeatureDrift | None = None
+    """Of the predicted classes, where they are judged; see `columns_of`."""
 
     @property
     def drifted(self) -> list[FeatureDrift]:
-        """What drifted, most drifted first; the score as a column of its own."""
-        found = [part for part in (*self.features, self.score) if part is not None and part.drifted]
-        return sorted(found, key=severity, reverse=True)
+        """What drifted, most drifted first; what the model says as columns of their own."""
+        parts = (*self.features, self.prediction, self.score)
+        return sorted((part for part in parts if part and part.drifted), key=severity, reverse=True)
 
 
 def severity(part: FeatureDrift) -> float:
@@ -69,7 +72,7 @@ def compare(
     *,
     least_rows: int = LEAST_ROWS,
 ) -> Comparison:
-    """`window` against the reference's `columns`, the score last.
+    """`window` against the reference's `columns`.
 
     Args:
         columns: as `columns_of` gives them.
@@ -79,8 +82,7 @@ def compare(
         times: names of features whose numbers are seconds since 1970.
         least_rows: a window with fewer is measured and not judged.
     """
-    held = [*(window.features.get(column.name, ()) for column in columns[:-1]), window.score]
-    counts = [_counts(column, part) for column, part in zip(columns, held, strict=True)]
+    counts = [_counts(column, window) for column in columns]
     usable = [part for part in counts if part is not None]
     found = [
         differences(column, part[None, :], column.counts, calibration.rows)
@@ -96,11 +98,22 @@ def compare(
         else None
         for column, part, difference, p_value in zip(columns, counts, found, p, strict=True)
     ]
-    return Comparison(features=tuple(part for part in parts[:-1] if part is not None), score=parts[-1])
+    by_role = {column.role: part for column, part in zip(columns, parts, strict=True)}
+    return Comparison(
+        features=tuple(
+            part
+            for column, part in zip(columns, parts, strict=True)
+            if part is not None and column.role is Role.FEATURE
+        ),
+        score=by_role[Role.SCORE],
+        prediction=by_role.get(Role.PREDICTION),
+    )
 
 
-def _counts(column: Column, held: tuple[int, ...]) -> Counts | None:
+def _counts(column: Column, window: Window) -> Counts | None:
     """The window's counts of a column; None when they do not fit the reference's cells."""
+    said = {Role.PREDICTION: window.prediction, Role.SCORE: window.score}
+    held = said[column.role] if column.role in said else window.features.get(column.name, ())
     return np.array(held, dtype=np.int64) if len(held) == len(column.counts) else None
 
 
@@ -142,7 +155,12 @@ def _reasons(column: Column, counts: Counts, found: Difference, least: float) ->
     unseen = float(found.unseen[0])
     reasons = []
     if unseen * counts.sum() >= LEAST_UNSEEN_ROWS and unseen >= UNSEEN_OF_PSI * least:
-        reasons.append(f"{unseen:.1%} of rows have values that training never saw")
+        never = (
+            "classes never predicted before"
+            if column.role is Role.PREDICTION
+            else "values that training never saw"
+        )
+        reasons.append(f"{unseen:.1%} of rows have {never}")
     if missing != usual and abs(missing - usual) >= KS_OF_PSI * least:
         reasons.append(f"{missing:.1%} missing instead of {usual:.1%}")
     if psi > 0 and (psi >= least or ks >= KS_OF_PSI * least):

@@ -59,6 +59,6 @@ def _from_blocks(calibration: Calibration, rate: float, columns: int) -> list[st
         sentences.append(f"The rate holds for periods like the reference's: {kinds}, counts as drift.")
     if calibration.borrowed:
         sentences.append(
-            "The score has too few blocks of its own and is held to what is usual for the features."
+            "What the model says has too few blocks of its own and is held to what is usual for the features."
         )
     return sentences

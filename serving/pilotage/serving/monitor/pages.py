@@ -25,8 +25,7 @@ MOST_COLUMNS = 160
 
 def render(report: DriftReport, monitor: Monitor) -> str:
     """The page of one report."""
-    columns = [part for part in (*report.features, report.score) if part is not None]
-    ranked = sorted(columns, key=lambda part: (not part.drifted, -severity(part)))
+    ranked = sorted(columns_in(report), key=lambda part: (not part.drifted, -severity(part)))
     return (
         _environment()
         .get_template("report.html.j2")
@@ -37,6 +36,11 @@ def render(report: DriftReport, monitor: Monitor) -> str:
             quiet=[_figure(part) for part in ranked if not part.drifted],
         )
     )
+
+
+def columns_in(report: DriftReport) -> list[FeatureDrift]:
+    """The features, then what the model says."""
+    return [*report.features, *(part for part in (report.prediction, report.score) if part is not None)]
 
 
 def render_index(pilot: str, reports: Sequence[DriftReport]) -> str:
@@ -50,6 +54,7 @@ def render_index(pilot: str, reports: Sequence[DriftReport]) -> str:
             reports=ordered,
             heat=_heat(ordered[-MOST_COLUMNS:]),
             line=_line(ordered),
+            drifted=lambda report: [part.feature for part in columns_in(report) if part.drifted],
             link=lambda report: f"{report.version}/{instant(report.start)}/drift.html",
         )
     )
@@ -109,27 +114,27 @@ def _figure(part: FeatureDrift) -> dict[str, Any]:
 
 def _heat(reports: Sequence[DriftReport]) -> dict[str, Any]:
     """Rows of columns by how often they drifted; each cell has its window and its shade."""
-    by_name: dict[str, dict[int, FeatureDrift]] = {}
+    found: dict[tuple[bool, str], dict[int, FeatureDrift]] = {}
     for position, report in enumerate(reports):
-        for part in (*report.features, report.score):
-            if part is not None:
-                by_name.setdefault(part.feature, {})[position] = part
-    names = sorted(
-        by_name,
-        key=lambda name: (
-            -sum(part.drifted for part in by_name[name].values()),
-            -max(severity(part) for part in by_name[name].values()),
+        for order, part in enumerate(columns_in(report)):
+            key = order < len(report.features), part.feature  # a feature may be called `score`
+            found.setdefault(key, {})[position] = part
+    ranked = sorted(
+        found,
+        key=lambda key: (
+            -sum(part.drifted for part in found[key].values()),
+            -max(severity(part) for part in found[key].values()),
         ),
     )
     rows = [
         {
-            "name": name,
+            "name": key[1],
             "cells": [
                 {"at": position, "part": part, "shade": _shade(severity(part))}
-                for position, part in by_name[name].items()
+                for position, part in found[key].items()
             ],
         }
-        for name in names
+        for key in ranked
     ]
     return {"reports": list(reports), "rows": rows, "cell": max(6, min(24, 640 // max(len(reports), 1)))}
 

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 PAGE = "drift.html"
 INDEX = "index.html"
 _SEEN = "seen.json"
-_REVISION = 1
+_REVISION = 2
 """Raised when the same windows would give another report."""
 
 
@@ -248,7 +248,7 @@ class _Watch:
         )
         performance = self._performance(version, joined)
         raised = (
-            alarms.drift_alarm(window, found.drifted, calibration.threshold),
+            alarms.drift_alarm(window, found, calibration.threshold),
             alarms.performance_alarm(window, performance, monitor.performance.max_drop),
         )
         return DriftReport(
@@ -268,6 +268,7 @@ class _Watch:
             ),
             features=found.features,
             score=found.score,
+            prediction=found.prediction,
             performance=performance,
             value_skew=version.value_skew,
             alarms=tuple(alarm for alarm in raised if alarm) if alarming else (),
@@ -338,7 +339,7 @@ class _Watch:
         return _Version(
             registered=registered,
             model=model,
-            columns=columns_of(profile),
+            columns=columns_of(profile, len(model.classes)),
             profile=profile.content_digest,
             block_seconds=profile.block_seconds,
             scorecard=self._scorecard(registered),

@@ -16,7 +16,7 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.specs import Drift, FeatureKind
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import calibrations, comparisons, methods
+from pilotage.serving.monitor import alarms, calibrations, comparisons, methods
 from pilotage.serving.monitor.calibrations import Calibration, Mode, Setup
 from pilotage.serving.monitor.columns import Column, columns_of
 from pilotage.serving.monitor.comparisons import Comparison
@@ -296,3 +296,53 @@ def test_a_window_below_the_least_rows_is_measured_and_not_judged(profile: Refer
     assert not found.drifted
     assert max(part.psi for part in found.features) > 0.25
     assert comparisons.compare(columns, window, calibration, Drift(), least_rows=300).drifted
+
+
+CLASSES = np.array(["a", "b", "c"], dtype=object)
+
+
+@pytest.mark.parametrize("blocks", [None, np.arange(20_000) // 400], ids=["redrawn", "blocks"])
+def test_classes_that_trade_places_are_drift_though_no_score_moves(blocks: np.ndarray | None) -> None:
+    generator = np.random.default_rng(5)
+    usual = generator.choice(CLASSES, 20_000, p=[0.6, 0.3, 0.1])
+    profile = profile_of(draw(20_000, generator), blocks).model_copy(
+        update={"prediction": profiles.profile_categories(usual)}
+    )
+    columns = columns_of(profile, classes=3)
+    setup = Setup(calibrations.size_class(800), 0.01, 2 if blocks is not None else 0, 7)
+    calibration = calibrations.calibrate(columns, setup)
+    assert calibration.mode is (Mode.REDRAWN if blocks is None else Mode.BLOCKS)
+    assert profile.prediction is not None
+    for shares, drifted in (([0.6, 0.3, 0.1], []), ([0.1, 0.3, 0.6], ["prediction"])):
+        predicted = generator.choice(CLASSES, 800, p=shares)
+        window = window_of(profile, draw(800, generator)).model_copy(
+            update={"prediction": tuple(profile.prediction.count(predicted).tolist())}
+        )
+        found = comparisons.compare(columns, window, calibration, Drift())
+        assert [part.feature for part in found.drifted] == drifted
+        assert found.prediction is not None
+        assert found.prediction.drifted == bool(drifted)
+        alarm = alarms.drift_alarm(window, found, calibration.threshold)
+        assert (alarm is not None) == bool(drifted)
+        assert alarm is None or "the predicted classes: other values are frequent" in alarm.message
+
+
+def test_of_two_classes_the_score_says_all(profile: ReferenceProfile) -> None:
+    two = profile.model_copy(update={"prediction": profiles.profile_categories(CLASSES[:2])})
+    assert [column.name for column in columns_of(two, classes=2)] == [*FEATURES, "score"]
+
+
+def test_a_feature_may_be_called_as_what_the_model_says_is() -> None:
+    generator = np.random.default_rng(6)
+    rows = draw(5000, generator)
+    part = profiles.profile_numbers(generator.normal(size=5000))
+    profile = profile_of(rows).model_copy(update={"features": {"score": part}})
+    columns = columns_of(profile)
+    counts = {"score": tuple(part.count(generator.normal(3, 1, 500)).tolist())}
+    window = window_of(profile_of(rows), draw(500, generator)).model_copy(update={"features": counts})
+    found = comparisons.compare(columns, window, calibrated(columns, 500), Drift())
+    alarm = alarms.drift_alarm(window, found, 0.01)
+    assert alarm is not None
+    assert alarm.message.count("`score`: other values") == 1
+    assert found.score is not None
+    assert not found.score.drifted

@@ -125,6 +125,14 @@ def test_the_index_links_each_window_and_draws_metric_and_differences() -> None:
     assert "var(--alarm)" in page[page.index("<circle") :]
 
 
+def test_the_index_shows_what_the_model_says_beside_a_feature_of_the_same_name() -> None:
+    said = report()
+    named = (*said.features, feature("score"), feature("prediction"))
+    both = said.model_copy(update={"features": named, "prediction": feature("prediction")})
+    page = pages.render_index("demo", [both])
+    assert page.count("<rect") == len(both.features) + 2
+
+
 @pytest.mark.parametrize("values", [[None], [0.5], [0.5, 0.5], [0.0, 0.0]])
 def test_the_index_bears_little_data(values: list[float | None]) -> None:
     read(pages.render_index("demo", [report(day, value=value) for day, value in enumerate(values)]))
