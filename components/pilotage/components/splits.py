@@ -2,8 +2,10 @@
 
 With a time the last fraction is held out, and no instant is on both sides. Else
 each row's side follows from a hash of its key or, without one, of its feature
-values, so that a row keeps its side while the table grows and equal rows stay
-together. Values are not looked at beyond that.
+values, so that a row keeps its side while the table grows and copies of a row
+stay together. Where the features have few combinations of values for so many
+rows, equal rows are no copies: they are bound to recur, and each recurrence has
+a side of its own. Values are not looked at beyond that.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from pilotage.core.metrics import Task
 
 Rows = npt.NDArray[np.int64]
 
+ROWS_PER_COMBINATION = 5
+"""From so many rows a combination of feature values on, equal rows are not taken for copies."""
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 FOLDS = 3
 """Folds of a search."""
 
@@ -103,13 +108,26 @@ def _hashed(dataset: Dataset, task: Task, test: float) -> npt.NDArray[np.bool_]:
 
 
 def places(dataset: Dataset) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for each row that depends on nothing but its key or feature values."""
+    """A number in [0, 1) for each row that depends on its key, or its feature values and their recurrence."""
     if dataset.keys is not None:
         hashes = np.asarray(pd.util.hash_array(dataset.keys), dtype=np.uint64)
     else:
         hashed = pd.util.hash_pandas_object(features.to_frame(dataset.columns), index=False)
         hashes = np.asarray(hashed, dtype=np.uint64)
+        if _bound_to_recur(dataset):
+            recurrence = pd.Series(hashes).groupby(hashes).cumcount().to_numpy(dtype=np.uint64)
+            hashes = hashes + _ODD * recurrence  # the first keeps its place if this begins as the table grows
     return (_mixed(hashes) >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def _bound_to_recur(dataset: Dataset) -> bool:
+    """Whether there are several rows for each combination of values that the features can have."""
+    combinations = 1
+    for values in dataset.columns.values():
+        combinations *= pd.Series(values).nunique(dropna=False)
+        if combinations * ROWS_PER_COMBINATION > dataset.rows:
+            return False
+    return True
 
 
 def _mixed(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -78,10 +78,25 @@ def test_a_row_keeps_its_side_when_its_features_change_but_not_its_key():
     assert first.test.tolist() == second.test.tolist()
 
 
-def test_equal_rows_are_on_the_same_side():
+def test_copies_of_a_row_are_on_the_same_side():
     values = np.repeat(np.arange(100), 3)
     parts = splits.split(table(values), Task.REGRESSION, 0.3)
     assert not set(values[parts.train]) & set(values[parts.test])
+
+
+def test_the_few_values_of_a_lone_feature_are_all_on_both_sides():
+    values = np.arange(300) % 4
+    parts = splits.split(table(values, values % 2), Task.CLASSIFICATION, 0.2)
+    assert set(values[parts.train]) == set(values[parts.test]) == {0, 1, 2, 3}
+    assert parts.test.size == pytest.approx(60, abs=20)
+
+
+def test_values_that_begin_to_recur_leave_the_first_rows_where_they_were():
+    values = np.arange(40)
+    before = splits.places(table(values))
+    after = splits.places(table(np.tile(values, 6)))
+    assert after[:40].tolist() == before.tolist()
+    assert len(set(after)) == 240
 
 
 def test_the_held_out_share_is_near_the_one_asked_for_in_every_class():
