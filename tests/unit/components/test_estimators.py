@@ -7,11 +7,11 @@ import pytest
 import skops.io
 
 from pilotage.components.datasets import Dataset
-from pilotage.components.training import estimators, own_estimators
+from pilotage.components.training import estimators, own_estimators, searches
 from pilotage.core import errors, features, models, settings
 from pilotage.core.artifacts import Feature
 from pilotage.core.metrics import Task
-from pilotage.core.specs import Estimator, FeatureKind
+from pilotage.core.specs import Estimator, FeatureKind, PilotSpec
 
 ROWS = 300
 FEATURES = (
@@ -205,6 +205,41 @@ def test_an_error_in_an_own_fit_names_it(folder):
     stubborn = own_estimators.build("own_models_for_test:Stubborn", {}, seed=1, folder=folder)
     with pytest.raises(errors.EstimatorError, match="KeyError: 'colour'"):
         estimators.fit(stubborn, hostile("text"), "own_models_for_test:Stubborn")
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "message"),
+    [
+        ({"predict": lambda rows: np.zeros(3)}, "number", r"\(3,\) predictions for 300 rows"),
+        ({"predict": lambda rows: np.full(rows, np.inf)}, "number", "300 of 300.*not finite"),
+        ({"predict": lambda rows: np.full(rows, "vielleicht")}, "text", "vielleicht"),
+        ({"predict_proba": lambda rows: np.full((rows, 2), np.nan)}, "text", "300 of 300.*not finite"),
+    ],
+)
+def test_an_answer_that_is_no_prediction_is_refused(answer, target, message):
+    data = hostile(target)
+    methods = {name: lambda self, frame, of=of: of(len(frame)) for name, of in answer.items()}
+    own = type("Own", (), {**methods, "classes_": np.array(["ja", "nein"])})()
+    task = Task.REGRESSION if target == "number" else Task.CLASSIFICATION
+    asked = estimators.predictor(own, data, task, None)
+    with pytest.raises(errors.EstimatorError, match=message):
+        estimators.predict(asked, data, "own:model")
+
+
+def test_a_value_of_the_search_that_the_estimator_refuses_names_the_search(tmp_path):
+    train = {"search": {"trials": 1, "space": {"learning_rate": {"low": -3, "high": -1}}}}
+    spec = PilotSpec.model_validate(
+        {
+            "version": 1,
+            "pilot": "trial",
+            "goal": {"metric": "accuracy"},
+            "data": {"source": "t.csv", "target": "y"},
+            "train": train,
+        }
+    )
+    assert spec.train.search is not None
+    with pytest.raises(errors.EstimatorError, match=r"learning_rate.*Correct `train\.search"):
+        searches.search(spec, spec.train.search, tmp_path, hostile("text"), "nein")
 
 
 def test_two_pilots_may_call_their_modules_the_same(tmp_path):

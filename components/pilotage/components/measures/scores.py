@@ -22,7 +22,7 @@ from sklearn.metrics import get_scorer
 
 from pilotage.core.artifacts import Scalar
 from pilotage.core.metrics import Task
-from pilotage.core.models import Predictor
+from pilotage.core.models import Prediction, Predictor
 
 Array = npt.NDArray[Any]
 
@@ -97,8 +97,14 @@ def outcomes(
         truth: classes or numbers, shape `(n,)`.
         order: the classes in the order of their numbers, more than it knows perhaps; its own when left out.
     """
+    return judge(predictor, predictor.predict_frame(frame), truth, order)
+
+
+def judge(
+    predictor: Predictor, found: Prediction, truth: Array, order: tuple[Scalar, ...] | None = None
+) -> Outcomes:
+    """As `outcomes`, of the predictions `found` that `predictor` has already made."""
     model = predictor.model
-    found = predictor.predict_frame(frame)
     if model.task is Task.REGRESSION:
         return Outcomes(Task.REGRESSION, np.asarray(truth, dtype=np.float64), found.predictions)
     order = order or class_order(model.classes, model.positive)

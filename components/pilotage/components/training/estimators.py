@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 MOST_THREADS = 2
 """Threads that fitting takes unless OMP_NUM_THREADS says otherwise; a model server may run beside it."""
 
+_MOST_REASON = 400
+
 
 @dataclass(frozen=True)
 class _Family:
@@ -162,8 +164,14 @@ def threads() -> int:
     return int(stated) if stated.isdigit() and int(stated) > 0 else min(MOST_THREADS, os.cpu_count() or 1)
 
 
-def fit(estimator: Any, dataset: Dataset, name: str) -> Any:
+def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params") -> Any:
     """`estimator` fitted on `dataset`; its warnings are logged, each once.
+
+    Args:
+        estimator: what has a method `fit`.
+        dataset: features and target.
+        name: the estimator's in messages.
+        where: the key of pilot.yaml that says its parameters.
 
     Raises:
         EstimatorError: it raised an error, or it is not one that Pilotage can use.
@@ -180,8 +188,8 @@ def fit(estimator: Any, dataset: Dataset, name: str) -> Any:
             ) from error
         except Exception as error:
             raise errors.EstimatorError(
-                f"Fitting {name} on {dataset.rows} rows failed: {type(error).__name__}: {error}.",
-                remedy="Correct `train.params`, or the estimator's own code.",
+                f"Fitting {name} on {dataset.rows} rows failed: {_reason(error)}.",
+                remedy=f"Correct `{where}`, or the estimator's own code.",
             ) from error
     for text in dict.fromkeys(f"{item.category.__name__}: {item.message}" for item in caught):
         logger.warning("%s says: %s", name, text)
@@ -215,14 +223,34 @@ def predict(asked: Predictor, dataset: Dataset, name: str) -> Prediction:
     """
     try:
         found = asked.predict_frame(dataset.frame())
-        if found.predictions.shape != (dataset.rows,):
-            raise ValueError(f"{found.predictions.shape} predictions for {dataset.rows} rows")
+        _check_answer(found, asked.model, dataset.rows)
     except Exception as error:
         raise errors.EstimatorError(
-            f"Asking {name} for {dataset.rows} predictions failed: {type(error).__name__}: {error}.",
+            f"Asking {name} for {dataset.rows} predictions failed: {_reason(error)}.",
             remedy="Correct the estimator's `predict` and `predict_proba`.",
         ) from error
     return found
+
+
+def _check_answer(found: Prediction, model: Model, rows: int) -> None:
+    """Raise ValueError unless there is one class or finite number a row, and probabilities are finite."""
+    if found.predictions.shape != (rows,):
+        raise ValueError(f"{found.predictions.shape} predictions for {rows} rows")
+    numbers = found.score if found.probabilities is None else found.probabilities
+    odd = int(np.count_nonzero(~np.isfinite(numbers).reshape(rows, -1).all(axis=1)))
+    if odd:
+        raise ValueError(f"{odd} of {rows} predictions are not finite numbers")
+    if model.task is Task.CLASSIFICATION:
+        strange = [value for value in np.unique(found.predictions).tolist() if value not in model.classes]
+        if strange:
+            raise ValueError(f"it predicts {strange[0]!r}, which is none of the classes")
+
+
+def _reason(error: Exception) -> str:
+    """What `error` says, on one line of bearable length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]} …"
+    return f"{type(error).__name__}: {text}".rstrip(" .:")
 
 
 def positive_class(stated: Scalar | None, classes: Sequence[Scalar]) -> Scalar | None:

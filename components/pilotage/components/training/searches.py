@@ -111,9 +111,10 @@ def _score_fold(
     estimator = estimators.build(
         name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder
     )
-    fitted = estimators.fit(estimator, part, name)
+    fitted = estimators.fit(estimator, part, name, "train.search.space` or `train.params")
     predictor = estimators.predictor(fitted, part, spec.task, positive)
-    value = scores.score(spec.goal.metric, scores.outcomes(predictor, rest.frame(), rest.target))
+    found = estimators.predict(predictor, rest, name)
+    value = scores.score(spec.goal.metric, scores.judge(predictor, found, rest.target))
     if value is None:
         raise errors.DataError(
             f"`{spec.goal.metric}` is not defined on a fold of {rest.rows} rows with {name}.",
