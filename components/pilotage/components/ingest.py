@@ -111,7 +111,7 @@ def _write(spec: PilotSpec, opened: Any, staging: Path) -> Written:
         raise errors.DataError(
             f"The source {opened.description} has no rows.", remedy="Give it data, or correct `data.source`."
         )
-    roles.check_names(data, list(spooled.types))
+    roles.check_names(spec, list(spooled.types))
     table = tables.write(spooled, staging, data.target, data.key)
     shutil.rmtree(rough)
     return table

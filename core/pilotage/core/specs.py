@@ -7,6 +7,7 @@ and says on which line something is wrong. No model looks at data.
 from __future__ import annotations
 
 import difflib
+import math
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -140,8 +141,7 @@ class Data(Model):
                 raise ValueError("`features` names no column; leave it out to infer the features")
             if self.target in self.features:
                 raise ValueError(f"`{self.target}` is the target and cannot also be a feature")
-            both = sorted(set(self.features) & set(self.exclude))
-            if both:
+            if both := sorted(set(self.features) & set(self.exclude)):
                 raise ValueError(f"`{both[0]}` is in `features` and in `exclude`")
         return self
 
@@ -172,6 +172,8 @@ class Range(Model):
             raise ValueError("a range needs `low` below `high`")
         elif self.log and self.low <= 0:
             raise ValueError("a logarithmic range needs `low` above 0")
+        elif self.integer and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError("a range of whole numbers needs one between `low` and `high`")
         return self
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.components.tabular import columns, ingested, write_csv
+from tests.unit.components.tabular import columns, ingested, make_settings, make_spec, write_csv
 
+from pilotage.components.ingest import ingest
 from pilotage.core import errors
+from pilotage.core.specs import PilotSpec
 
 
 def csv(path: Path, **changed):
@@ -43,6 +45,8 @@ def csv(path: Path, **changed):
         pytest.param(
             {"y": ["1.5", "-inf"] * 30}, {"metric": "r2"}, ["`y`", "infinite"], id="infinite target"
         ),
+        pytest.param({"size": [-1e308, 1, 2] * 20}, {}, ["`size`", "-1e+308", "1e+38"], id="huge numbers"),
+        pytest.param({"y": ["$12", "$5"] * 30}, {"metric": "r2"}, ["text such as '$", "number"], id="money"),
         pytest.param(
             {"count": [1] * 59 + ["oops"]}, {}, ["'oops' in row 60", "`t.csv`", "category"], id="mixed"
         ),
@@ -80,6 +84,14 @@ def test_a_csv_that_cannot_be_used_is_refused(tmp_path, changed, data, words):
     assert not (tmp_path / "home" / "snapshots").exists()
 
 
+def test_a_gate_by_a_column_that_is_not_there_is_refused_before_training(tmp_path):
+    csv(tmp_path)
+    gate = {"metric": "demographic_parity_difference", "by": "color", "max": 0.2}
+    spec = PilotSpec.model_validate({**make_spec("t.csv").model_dump(exclude_unset=True), "gates": [gate]})
+    with pytest.raises(errors.DataError, match=r"gates\.0\.by.*did you mean `colour`"):
+        ingest(spec, tmp_path, make_settings(tmp_path), tmp_path / "out")
+
+
 def test_too_few_rows_are_counted(tmp_path):
     write_csv(tmp_path / "t.csv", columns(19))
     with pytest.raises(errors.DataError, match="19 rows, at least 20"):
@@ -107,7 +119,7 @@ def test_too_many_classes_hint_at_regression(tmp_path):
         pytest.param("t.csv", b"a,y\n1,2\n1,2,3\n", ["t.csv", "Expected 2 columns"], id="ragged csv"),
         pytest.param("t.csv", b"a,y\n\xff\xfe,1\n", ["UTF-8"], id="not utf-8"),
         pytest.param("t.jsonl", b'{"a": 1}\n{"a": \n', ["line 2", "not JSON"], id="broken json"),
-        pytest.param("t.jsonl", b"[1, 2]\n", ["line 1", "no object"], id="json array"),
+        pytest.param("t.jsonl", b"[1, 2]\n", ["line 1", "no object of columns, such as"], id="json array"),
         pytest.param("t.xlsx", b"", ["no known format"], id="unknown format"),
     ],
 )

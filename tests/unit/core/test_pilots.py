@@ -48,6 +48,12 @@ def test_five_lines_are_enough() -> None:
         pytest.param(
             "train: {search: {space: {a: {low: 0, high: 1, log: true}}}}\n", 5, ["above 0"], id="log range"
         ),
+        pytest.param(
+            "train: {search: {space: {a: {low: 2.2, high: 2.8, integer: true}}}}\n",
+            5,
+            ["whole numbers"],
+            id="whole numbers",
+        ),
         pytest.param("train: {search: {space: {}}}\n", 5, ["train.search.space"], id="empty space"),
         pytest.param("monitor: {drift: {false_alarm_rate: 1}}\n", 5, ["less than 1"], id="rate"),
         pytest.param("owner: [1\n", 6, ["not YAML"], id="not yaml"),

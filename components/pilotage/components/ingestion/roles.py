@@ -22,7 +22,10 @@ from pilotage.core.specs import Data, FeatureKind, PilotSpec
 LEAST_ROWS = 20
 MOST_CLASSES = 1_000
 LEAST_ROWS_PER_CLASS = 2
+MOST_NUMBER = 1e38
+"""The largest magnitude of a number; several estimators compute with 32 bits, which end at 3.4e38."""
 _TYPING_ERROR = 0.85
+_EXCLUDE = "data.exclude"
 FEW_TEXTS = 50
 """Up to so many different texts are categories, whatever their share of the rows."""
 _KIND = {
@@ -54,23 +57,25 @@ def pins(data: Data) -> dict[str, FeatureKind]:
     return found
 
 
-def check_names(data: Data, names: Sequence[str]) -> None:
+def check_names(spec: PilotSpec, names: Sequence[str]) -> None:
     """Raise DataError unless every column that pilot.yaml names is among `names`.
 
     An excluded column may be gone, but not when a column is there whose name is nearly the same.
     """
-    declared = [("target", data.target), ("time", data.time), ("key", data.key)]
-    declared += [("features", name) for name in data.features or {}]
-    declared += [("exclude", name) for name in data.exclude]
+    data = spec.data
+    declared = [("data.target", data.target), ("data.time", data.time), ("data.key", data.key)]
+    declared += [("data.features", name) for name in data.features or {}]
+    declared += [(_EXCLUDE, name) for name in data.exclude]
+    declared += [(f"gates.{place}.by", gate.by) for place, gate in enumerate(spec.gates)]
     for role, name in declared:
         if name is not None and name not in names:
-            gone = role == "exclude"
+            gone = role == _EXCLUDE
             near = difflib.get_close_matches(name, names, n=1, cutoff=_TYPING_ERROR if gone else 0.5)
             if gone and not near:
                 continue
             shown = ", ".join(f"`{other}`" for other in names[:12]) + (" …" if len(names) > 12 else "")
             raise errors.DataError(
-                f"`data.{role}` names column `{name}`, which the source does not have"
+                f"`{role}` names column `{name}`, which the source does not have"
                 + (f"; did you mean `{near[0]}`?" if near else f"; it has {shown}."),
                 remedy="Restore the column in the source, or correct pilot.yaml.",
                 column=name,
@@ -129,7 +134,8 @@ def classes_of(spec: PilotSpec, table: Written) -> tuple[Scalar, ...]:
 
 def _check_regression(spec: PilotSpec, target: Facts) -> None:
     if target.type not in (ColumnType.INTEGER, ColumnType.NUMBER):
-        holds = "text" if target.type is ColumnType.TEXT else f"{target.type.value}s"
+        sample = f"text such as {target.values[0]!r:.40}" if target.values else "text"
+        holds = sample if target.type is ColumnType.TEXT else f"{target.type.value}s"
         raise errors.DataError(
             f"The target `{target.name}` holds {holds}, but `goal.metric` {spec.goal.metric} "
             "is for regression, which needs numbers.",
@@ -192,6 +198,14 @@ def _check_finite(facts: Facts) -> None:
             column=facts.name,
             infinite=facts.infinite,
         )
+    if facts.type is ColumnType.NUMBER and facts.low is not None:
+        far = max(facts.low, facts.high, key=abs)
+        if abs(far) > MOST_NUMBER:
+            raise errors.DataError(
+                f"Column `{facts.name}` holds {far:g}, estimators compute with at most {MOST_NUMBER:g}.",
+                remedy="Rescale it in the source, take its logarithm, or exclude the column.",
+                column=facts.name,
+            )
 
 
 def assign(spec: PilotSpec, table: Written) -> tuple[tuple[Feature, ...], tuple[Exclusion, ...]]:
@@ -259,7 +273,7 @@ def _reason(data: Data, facts: Facts, rows: int) -> str:
         if facts.distinct > MOST_DISTINCT:
             return f"looks like an identifier or free text (more than {MOST_DISTINCT:,} different values)"
         if facts.distinct > rows / 2:
-            share = f"{facts.distinct:,} different values in {rows:,} rows"
+            share = f"{facts.distinct:,} different values in {rows:,} rows, such as {facts.values[0]!r:.40}"
             return f"looks like an identifier or free text ({share})"
     return ""
 

@@ -168,7 +168,7 @@ def _object(line: bytes, number: int) -> dict[str, Any] | None:
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not JSON ({error.msg} at column {error.colno})") from error
     if not isinstance(row, dict):
-        raise ValueError(f"line {number} is no object of columns")
+        raise ValueError(f'line {number} is no object of columns, such as {{"column": 1}}')
     return row
 
 

@@ -28,8 +28,13 @@ def load(target: str, folder: Path) -> Callable[..., Any]:
     function = getattr(module, attribute, None)
     if not callable(function):
         public = sorted(key for key, value in vars(module).items() if callable(value) and key[0] != "_")
+        what = (
+            unknown(f"function of `{module.__file__}`", attribute, public)
+            if public
+            else f"`{module.__file__}` defines no function"
+        )
         raise errors.SourceError(
-            f"`{target}`: {unknown(f'function of `{module.__file__}`', attribute, public)}.",
+            f"`{target}`: {what}.",
             remedy=f"Correct `data.source` in {pilots.FILE_NAME}.",
         )
     result: Callable[..., Any] = function

@@ -59,7 +59,9 @@ def list_files(source: str, folder: Path) -> Listing:
         raise errors.SourceError(
             f"No file matches `data.source: {source}`"
             + (f" (looked for `{pattern}`)." if pattern != source else "."),
-            remedy="Correct the path; it is relative to the folder of pilot.yaml.",
+            remedy="Correct the path; it is relative to the folder of pilot.yaml."
+            if local
+            else "Correct the URL, and see that the store answers and holds the file.",
             source=source,
         )
     formats = {path: _format(path) for path in paths}
