@@ -36,7 +36,7 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, runs
 
 MOST_MONTHS = LAST_MONTH - FIRST_MONTH + 1
-_SLOW_REQUESTS_PER_SECOND = 12.0
+_SLOW_REQUESTS_PER_SECOND = 16.0
 _LOOK_SECONDS = 0.3
 _START_SECONDS = 90.0
 _JUDGE_SECONDS = 20.0

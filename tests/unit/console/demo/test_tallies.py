@@ -30,6 +30,7 @@ def retraining(version: int | None, *, promoted: bool = True) -> Retraining:
     trigger = Trigger(
         id="t1",
         pilot="flight-delay",
+        version=1,
         cause=Cause.DRIFT,
         alarm="a1",
         at=APRIL,
