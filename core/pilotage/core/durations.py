@@ -12,6 +12,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PATTERN = r"^[0-9]+(\.[0-9]+)?[smhdw]$"
 
 
+MOST_DAYS = 36_500
+
+
 def parse(value: object) -> timedelta:
     """The duration that `value` (`"90s"`, or a timedelta) stands for.
 
@@ -25,7 +28,10 @@ def parse(value: object) -> timedelta:
         raise ValueError(
             f"a duration is a number with a unit s, m, h, d or w, such as `90s` or `24h`, not `{text}`"
         )
-    duration = timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
+    seconds = float(text[:-1]) * _SECONDS[text[-1]]
+    if seconds > MOST_DAYS * _SECONDS["d"]:
+        raise ValueError(f"a duration is at most {MOST_DAYS}d, not `{text}`")
+    duration = timedelta(seconds=seconds)
     if not duration:
         raise ValueError("a duration is longer than nothing")
     return duration

@@ -49,6 +49,15 @@ class Problem:
     message: str
 
 
+_EXPECTED = {
+    "dict_type": "a mapping such as {key: value}",
+    "model_type": "a mapping of keys",
+    "string_type": "text",
+    "tuple_type": "a list such as [a, b]",
+}
+"""What pydantic's errors mean in terms of YAML."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's scalars: only true and false are booleans, `1e-3` is a number, dates are text."""
 
@@ -113,14 +122,7 @@ def parse(text: str, name: str = FILE_NAME) -> PilotSpec:
     Raises:
         SpecError: see `load`.
     """
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        content = loader.construct_document(node) if node is not None else None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _not_yaml(name, error) from error
-    finally:
-        loader.dispose()
+    node, content = _read(text, name)
     if not isinstance(node, yaml.MappingNode):
         raise _wrong(
             name,
@@ -133,6 +135,33 @@ def parse(text: str, name: str = FILE_NAME) -> PilotSpec:
         return PilotSpec.model_validate(content)
     except ValidationError as error:
         raise _wrong(name, [_problem(node, item) for item in error.errors(include_url=False)]) from error
+
+
+def _read(text: str, name: str) -> tuple[yaml.Node | None, Any]:
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None, None
+            _refuse_cycles(node, ())
+            return node, loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _not_yaml(name, error) from error
+
+
+def _refuse_cycles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
+    """Raise YAMLError where an alias stands within what it stands for."""
+    if any(node is outer for outer in above):
+        raise yaml.MarkedYAMLError(
+            problem="an alias refers to what it is part of", problem_mark=node.start_mark
+        )
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                _refuse_cycles(part, (*above, node))
 
 
 def from_json(text: str) -> PilotSpec:
@@ -216,6 +245,8 @@ def _phrase(kind: str, expected: str, context: dict[str, Any]) -> str:
     pattern = context.get("pattern", "")
     if kind == "string_pattern_mismatch" and pattern.startswith("^[a-z0-9]([-a-z0-9]"):
         return "expected a DNS-1123 label (lower-case letters, digits and dashes, at most 63)"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}"
     if kind == "string_pattern_mismatch":
         return f"expected text of the form {pattern}"
     return expected[:1].lower() + expected[1:]
@@ -244,6 +275,8 @@ def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:
 
 def _unknown_key(location: Sequence[str]) -> str:
     valid = _keys_at(location[:-1])
+    if location[-1] in valid:
+        return "does not go with the other keys here"
     near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else f"valid keys here are {', '.join(valid)}"
     return f"is not a key of pilot.yaml here; {hint}"

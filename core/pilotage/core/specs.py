@@ -133,9 +133,9 @@ class Data(Model):
 
     @model_validator(mode="after")
     def _roles(self) -> Data:
-        for role, column in (("time", self.time), ("key", self.key)):
-            if column is not None and column == self.target:
-                raise ValueError(f"`{column}` is the target and cannot also be `{role}`")
+        for role, columns in {"time": [self.time], "key": [self.key], "exclude": self.exclude}.items():
+            if self.target in columns:
+                raise ValueError(f"`{self.target}` is the target and cannot also be `{role}`")
         if self.features is not None:
             if not self.features:
                 raise ValueError("`features` names no column; leave it out to infer the features")

@@ -54,6 +54,11 @@ def test_five_lines_are_enough() -> None:
             ["whole numbers"],
             id="whole numbers",
         ),
+        pytest.param("monitor: {window: 99999999999d}\n", 5, ["at most 36500d"], id="endless window"),
+        pytest.param("owner: &me [*me]\n", 5, ["alias refers to what it is part of"], id="own alias"),
+        pytest.param('owner: "\0"\n', 1, ["not YAML", "#x0000"], id="unprintable"),
+        pytest.param("gates: {metric: accuracy}\n", 5, ["`gates`: expected a list"], id="no list"),
+        pytest.param("train: lightgbm\n", 5, ["`train`: expected a mapping of keys"], id="no mapping"),
         pytest.param("train: {search: {space: {}}}\n", 5, ["train.search.space"], id="empty space"),
         pytest.param("monitor: {drift: {false_alarm_rate: 1}}\n", 5, ["less than 1"], id="rate"),
         pytest.param("owner: [1\n", 6, ["not YAML"], id="not yaml"),
@@ -71,9 +76,7 @@ def test_a_mistake_is_named_with_its_line_and_remedy(text: str, line: int, said:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        pytest.param(
-            "{source: 3, target: y}", "`data.source`: input should be a valid string, got 3", id="number"
-        ),
+        pytest.param("{source: 3, target: y}", "`data.source`: expected text, got 3", id="number"),
         pytest.param("{source: {sql: a, urll: b}, target: y}", "did you mean `url`?", id="sql typo"),
         pytest.param(
             "{source: {foo: a}, target: y}",
