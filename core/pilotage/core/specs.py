@@ -304,7 +304,7 @@ class Performance(Model):
 
 
 class Monitor(Model):
-    window: Duration = timedelta(hours=1)
+    window: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(hours=1)
     drift: Drift = Drift()
     performance: Performance = Performance()
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pilotage.core import windows
+from pilotage.core.specs import Monitor
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 COUNTS = st.lists(st.integers(0, 1000), min_size=3, max_size=3).map(tuple)
@@ -82,3 +84,11 @@ def test_latencies_have_quantiles_within_a_quarter() -> None:
 def test_names_sort_by_time() -> None:
     names = [windows.window_name("a", 1, START + timedelta(hours=hour), "r") for hour in range(30)]
     assert names == sorted(names)
+
+
+def test_no_window_is_shorter_than_names_can_tell_apart() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal"):
+        Monitor.model_validate({"window": "0.5s"})
+    length = Monitor.model_validate({"window": "1s"}).window
+    names = [windows.window_name("a", 1, START + step * length, "r") for step in range(5)]
+    assert len(set(names)) == 5
