@@ -85,7 +85,8 @@ def _columns(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
     stored = [column.name for column in snapshot.columns]
     if columns is None:
         return stored
-    missing = [name for name in columns if name not in set(stored)]
+    known = set(stored)
+    missing = [name for name in columns if name not in known]
     if missing:
         raise errors.DataError(
             f"Snapshot {snapshot.digest[:12]} has no column `{missing[0]}`.",

@@ -196,14 +196,15 @@ def from_table(features: Sequence[Feature], table: pa.Table) -> Columns:
         DataError: a column is missing or cannot be read as its kind.
     """
     columns: Columns = {}
+    stored = dict(zip(table.column_names, table.columns, strict=True))
     for feature in features:
-        if feature.name not in table.column_names:
+        if feature.name not in stored:
             raise errors.DataError(
                 f"The table has no column `{feature.name}`.",
                 remedy="Restore it in the source, or take it out of `data.features`.",
                 column=feature.name,
             )
-        columns[feature.name] = _from_arrow(feature, table.column(feature.name))
+        columns[feature.name] = _from_arrow(feature, stored[feature.name])
     return columns
 
 
