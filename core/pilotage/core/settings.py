@@ -62,7 +62,9 @@ class Settings(BaseSettings):
 
     @field_validator("home")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _folder(cls, home: Path) -> Path:
+        if home.expanduser().exists() and not home.expanduser().is_dir():
+            raise ValueError("is a file, not a folder")
         return home.expanduser().absolute()
 
     @field_validator("trusted_types", mode="before")
@@ -108,7 +110,8 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = [
-            f"{_variable(item['loc'])}: {item['msg']}, got {item['input']!r}" for item in error.errors()
+            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}"
+            for item in error.errors()
         ]
         raise errors.SettingsError(
             f"Wrong setting: {'; '.join(problems)}.", remedy="Correct or unset it.", problems=problems

@@ -55,3 +55,9 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name:
     assert name in str(caught.value)
     assert value in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(errors.SettingsError, match=r"PILOTAGE_HOME: is a file, not a folder, got .*home"):
+        settings.load(home=tmp_path / "home")
