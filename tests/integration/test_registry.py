@@ -127,3 +127,12 @@ def test_processes_that_create_the_store_together_share_it(tmp_path: Path) -> No
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         runs = pool.map(_open, [str(tmp_path / "home")] * 3)
     assert len(set(runs)) == 3
+
+
+def test_a_registry_that_does_not_answer_is_named_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = Registry(settings.load(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
+    with pytest.raises(errors.Unavailable, match="did not answer"):
+        away.start_run("trial", "first", {})

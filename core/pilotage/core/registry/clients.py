@@ -141,10 +141,16 @@ class Registry:
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's client; the store is created and migrated when this is its first use."""
+        """MLflow's client; the store is created and migrated when this is its first use.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own default takes minutes
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         uri = self._settings.tracking
         if mlflow.get_tracking_uri() != uri or mlflow.get_registry_uri() != uri:
@@ -154,8 +160,14 @@ class Registry:
         if self._client is None:
             with self._creating():
                 client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-                client.search_experiments(max_results=1)
-                client.search_registered_models(max_results=1)
+                try:
+                    client.search_experiments(max_results=1)
+                    client.search_registered_models(max_results=1)
+                except MlflowException as error:
+                    raise errors.Unavailable(
+                        f"The model registry did not answer: {error}.",
+                        remedy="Start it, or correct MLFLOW_TRACKING_URI.",
+                    ) from error
             self._client = client
         return self._client
 
