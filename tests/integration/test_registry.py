@@ -136,3 +136,9 @@ def test_a_registry_that_does_not_answer_is_named_soon(
     away = Registry(settings.load(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
     with pytest.raises(errors.Unavailable, match="did not answer"):
         away.start_run("trial", "first", {})
+
+
+def test_a_registry_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
+    wrong = Registry(settings.load(home=tmp_path, mlflow_tracking_uri="nonsense://x"))
+    with pytest.raises(errors.SettingsError, match="nonsense"):
+        wrong.champion("trial")

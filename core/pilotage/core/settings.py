@@ -110,7 +110,8 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = [
-            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}"
+            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}, "
+            f"got {str(item['input'])!r}"
             for item in error.errors()
         ]
         raise errors.SettingsError(

@@ -109,14 +109,20 @@ class SqlReader:
 
     def _query(self, statement: str, **values: Any) -> list[Any]:
         from sqlalchemy import create_engine, text
-        from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+        from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
         from sqlalchemy.pool import NullPool
 
         file = sqlite_file(self._url)
         if file is not None and not file.exists():
             return []
         if self._engine is None:
-            self._engine = create_engine(self._url, poolclass=NullPool)
+            try:
+                self._engine = create_engine(self._url, poolclass=NullPool)
+            except (ArgumentError, ImportError) as error:
+                raise errors.SettingsError(
+                    f"The model registry cannot be opened: {error}.",
+                    remedy="Set MLFLOW_TRACKING_URI to a server's or database's URL, or unset it.",
+                ) from error
         try:
             with self._engine.connect() as connection:
                 return list(connection.execute(text(statement), values))
