@@ -48,18 +48,20 @@ def validate(
         out: folder for the files.
 
     Raises:
-        ValidationFailed: a critical expectation failed or the schema changed; the files are written.
+        DataError: the schema is not the champion's any more; the files are written.
+        ValidationFailed: a critical expectation failed; the files are written.
         SpecError: the pilot's suite is wrong.
         NotFound: the pilot's suite or the snapshot does not exist.
     """
-    champion = _comparable(champion, snapshot, settings)
-    suite = _suite(spec, folder, settings, snapshot, champion)
-    validation = validations.run(settings, snapshot, suite)
+    champion = champion if champion and champion.task is snapshot.task else None
+    readable = _readable(champion, settings)
     schema: tuple[Skew, ...] = ()
     values: tuple[Skew, ...] = ()
     if champion is not None and champion.digest != snapshot.digest:
         schema = skews.schema_skew(spec, champion, snapshot)
-        values = skews.value_skew(spec, champion, snapshot, settings)
+        values = skews.value_skew(spec, readable, snapshot, settings) if readable else ()
+    suite = _suite(spec, folder, settings, snapshot, readable)
+    validation = validations.run(settings, snapshot, suite)
     failed = [check for check in validation.checks if not check.success]
     report = Report(
         pilot=spec.pilot,
@@ -84,14 +86,12 @@ def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _comparable(champion: Snapshot | None, snapshot: Snapshot, settings: Settings) -> Snapshot | None:
-    """The champion's snapshot, unless it is of another task or its rows are gone."""
-    if champion is None or champion.task is not snapshot.task:
-        return None
-    if not skews.readable(champion, settings):
-        _log.warning("the champion's snapshot %s is gone; nothing to compare with", champion.digest[:12])
-        return None
-    return champion
+def _readable(champion: Snapshot | None, settings: Settings) -> Snapshot | None:
+    """The champion's snapshot, unless its rows are gone."""
+    if champion is None or skews.readable(champion, settings):
+        return champion
+    _log.warning("the champion's snapshot %s is gone; no values to compare with", champion.digest[:12])
+    return None
 
 
 def _suite(
@@ -118,12 +118,17 @@ def _conclude(report: Report, out: Path) -> None:
         if not check.success and check.severity is Severity.CRITICAL
     ]
     more = f"; and {len(stopped) - _SHOWN} more" if len(stopped) > _SHOWN else ""
-    remedy = f"Restore it in the source; all is in `{out / PAGE}`."
+    details = {"report": str(out / Report.FILE), "failed": len(stopped)}
     if report.schema_skew:
-        remedy += " If the change is meant, say so: list the features that remain under `data.features`."
+        raise errors.DataError(
+            f"The data of `{report.pilot}` is not what its champion was trained on:"
+            f" {'; '.join(stopped[:_SHOWN])}{more}.",
+            remedy=f"Restore it in the source; all is in `{out / PAGE}`. If the change is meant, say so:"
+            " list the features that remain under `data.features`.",
+            **details,
+        )
     raise errors.ValidationFailed(
         f"The data of `{report.pilot}` does not pass: {'; '.join(stopped[:_SHOWN])}{more}.",
-        remedy=remedy,
-        report=str(out / Report.FILE),
-        failed=len(stopped),
+        remedy=f"Mend it in the source; all is in `{out / PAGE}`.",
+        **details,
     )

@@ -41,6 +41,15 @@ GROUP_MEASURES = frozenset(
 )
 """Measures between the groups of a column; a gate on one says `by`."""
 
+CLASS_MEASURES = frozenset(
+    {
+        Measure.CALIBRATION_ERROR,
+        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
+        Measure.EQUALIZED_ODDS_DIFFERENCE,
+    }
+)
+"""Measures that only classification has."""
+
 _CLASS_PREDICTIONS = (
     "accuracy",
     "balanced_accuracy",

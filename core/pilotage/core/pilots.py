@@ -182,7 +182,7 @@ def from_json(text: str) -> PilotSpec:
 def schema() -> dict[str, Any]:
     """The JSON schema of pilot.yaml."""
     content = PilotSpec.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pilot.yaml", **content}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content, "title": "pilot.yaml"}
 
 
 def _not_yaml(name: str, error: Exception) -> errors.SpecError:

@@ -6,7 +6,6 @@ and says on which line something is wrong. No model looks at data.
 
 from __future__ import annotations
 
-import difflib
 import math
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,7 +15,8 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from pilotage.core.durations import Duration
-from pilotage.core.metrics import BINARY_ONLY, GROUP_MEASURES, METRICS, Measure, Task, task_of
+from pilotage.core.hints import unknown
+from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, GROUP_MEASURES, METRICS, Measure, Task, task_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """A DNS-1123 label."""
@@ -359,8 +359,11 @@ class PilotSpec(Model):
             message = f"{self.goal.metric} is for {self.task}, `data.task` is {self.data.task}"
             raise Misplaced(message, ("goal", "metric"))
         for index, gate in enumerate(self.gates):
-            if gate.metric in METRICS and task_of(gate.metric) != self.task:
+            elsewhere = gate.metric in METRICS and task_of(gate.metric) != self.task
+            if elsewhere or (gate.metric in CLASS_MEASURES and self.task is Task.REGRESSION):
                 raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
+            if gate.metric == Measure.BUSINESS_VALUE and self.goal.value is None:
+                raise Misplaced(f"{gate.metric} needs `goal.value`", ("gates", index, "metric"))
         metric = self.monitor.performance.metric
         if metric is not None and task_of(metric) != self.task:
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
@@ -389,11 +392,3 @@ class PilotSpec(Model):
     def performance_metric(self) -> str:
         """The metric that the monitor follows once labels are there."""
         return self.monitor.performance.metric or self.goal.metric
-
-
-def unknown(what: str, value: str, valid: list[str]) -> str:
-    """A sentence that says `value` is not known and names the nearest valid ones."""
-    near = difflib.get_close_matches(value, valid, n=1, cutoff=0.5)
-    near = near or [name for name in valid if value and value in name][:1]
-    hint = f"did you mean `{near[0]}`?" if near else f"valid are {', '.join(valid)}"
-    return f"`{value}` is not a known {what}; {hint}"

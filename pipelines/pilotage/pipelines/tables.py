@@ -31,7 +31,7 @@ from sqlalchemy import (
     inspect,
     make_url,
 )
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
@@ -193,6 +193,11 @@ def connect(settings: Settings) -> Engine:
         raise errors.Unavailable(
             f"The database {url.render_as_string(hide_password=True)} does not answer: {error.orig}.",
             remedy="Check that it runs and that its disk is writable.",
+        ) from error
+    except DatabaseError as error:
+        raise errors.SettingsError(
+            f"The database {url.render_as_string(hide_password=True)} is damaged or none: {error.orig}.",
+            remedy="Restore it from a backup; or move it away, and a new one is made.",
         ) from error
     return engine
 

@@ -76,9 +76,9 @@ def test_a_column_that_vanished_stops_the_run_after_the_report_is_written(run, t
     champion, _ = run(columns())
     table = columns()
     table.pop("colour")
-    with pytest.raises(errors.ValidationFailed, match="`colour`: the column is gone") as raised:
+    with pytest.raises(errors.DataError, match="`colour`: the column is gone") as raised:
         run(table, champion)
-    assert raised.value.exit_code == 3
+    assert raised.value.exit_code == 2
     report = Report.read(tmp_path / "out")
     assert not report.success
     assert [skew.column for skew in report.schema_skew] == ["colour"]
@@ -95,7 +95,7 @@ def test_a_column_that_vanished_stops_the_run_after_the_report_is_written(run, t
 )
 def test_a_column_of_another_kind_stops_the_run(run, changed, words):
     champion, _ = run(columns())
-    with pytest.raises(errors.ValidationFailed, match=words):
+    with pytest.raises(errors.DataError, match=words):
         run({**columns(), **changed}, champion)
 
 
@@ -134,6 +134,10 @@ def test_a_champion_whose_rows_are_gone_is_no_obstacle(run, tmp_path):
     gone = champion.model_copy(update={"digest": "0" * 64, "name": f"snapshots/{'0' * 64}"})
     _, report = run(columns(61), gone)
     assert report.success
+    table = columns(61)
+    table.pop("colour")
+    with pytest.raises(errors.DataError, match="`colour`: the column is gone"):
+        run(table, gone)
 
 
 SUITE: dict[str, Any] = {

@@ -107,6 +107,12 @@ def test_a_task_that_the_metric_does_not_fit_is_named_at_the_metric() -> None:
         pilots.parse(FIVE_LINES.replace("target: y", "target: y, task: regression"))
 
 
+@pytest.mark.parametrize("gate", ["{metric: calibration_error, max: 1}", "{metric: roc_auc, min: 0}"])
+def test_a_gate_of_another_task_is_named(gate: str) -> None:
+    with pytest.raises(errors.SpecError, match=r"`gates\.0\.metric`: .* is not for regression"):
+        pilots.parse(FIVE_LINES.replace("roc_auc", "r2") + f"gates: [{gate}]\n")
+
+
 def test_all_mistakes_are_reported_together_in_order() -> None:
     with pytest.raises(errors.SpecError) as caught:
         pilots.parse("version: 2\npilot: A_b\ngoal: {metric: auc}\ndata: {source: x.csv}\nfoo: 1\n")

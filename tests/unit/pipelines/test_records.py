@@ -174,3 +174,9 @@ with locks.run_lock(settings.load(home={str(installation.home)!r}), "small", "r1
 def test_a_database_that_cannot_be_used_is_named(url: str, tmp_path: Path):
     with pytest.raises(errors.SettingsError, match="PILOTAGE_DATABASE_URL"):
         tables.connect(settings.load(home=tmp_path, database_url=url))
+
+
+def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path):
+    (tmp_path / "pilotage.db").write_bytes(b"not a database, but as long as the header of one would be " * 20)
+    with pytest.raises(errors.SettingsError, match=r"pilotage\.db is damaged .* move it away"):
+        tables.connect(settings.load(home=tmp_path))

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from pilotage.core import errors, pilots
-from pilotage.core.specs import unknown
+from pilotage.core.hints import unknown
 
 
 def load(target: str, folder: Path) -> Callable[..., Any]:
