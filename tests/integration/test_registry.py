@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_promotion_that_died_half_way_is_finished_by_the_next(
     move = type(registry.client).set_registered_model_alias
     calls: list[str] = []
 
-    def dies_before_the_second(self: object, name: str, alias: str, version: str) -> None:
+    def dies_before_the_second(self: Any, name: str, alias: str, version: str) -> None:
         calls.append(alias)
         if len(calls) == 2:
             raise KeyboardInterrupt

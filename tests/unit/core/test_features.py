@@ -35,7 +35,7 @@ VALUES = {
 def test_rows_and_tables_give_the_same_column(feature: Feature, data: st.DataObject) -> None:
     values = data.draw(st.lists(VALUES[feature.kind], min_size=1, max_size=20))
     if feature.kind is FeatureKind.NUMBER:
-        values = [None if value is None else float(value) for value in values]
+        values = [None if value is None else float(value) for value in values]  # type: ignore[arg-type]
     types = {
         "number": pa.float64(),
         "boolean": pa.bool_(),
@@ -88,7 +88,7 @@ def test_categories_have_one_text(value: object, text: str | None) -> None:
 def test_a_mistyped_value_is_named_with_its_position(feature: Feature, value: object) -> None:
     rows = [{feature.name: None}, {feature.name: value}]
     with pytest.raises(errors.RequestError) as caught:
-        features.from_rows([feature], rows)
+        features.from_rows([feature], rows)  # type: ignore[arg-type]
     assert caught.value.details == {"row": 1, "feature": feature.name}
     assert f"`{feature.name}`" in caught.value.message
 

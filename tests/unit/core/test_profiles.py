@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,7 +18,7 @@ NUMBERS = st.lists(st.floats(allow_infinity=False, width=32), min_size=1, max_si
 CATEGORIES = st.lists(st.none() | st.text(max_size=3), min_size=1, max_size=300)
 
 
-def as_objects(values: list[str | None]) -> np.ndarray:
+def as_objects(values: Sequence[str | None]) -> np.ndarray:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

@@ -179,6 +179,7 @@ def _report_document(report: DriftReport, settings: Any) -> dict[str, Any]:
         "rows": report.rows,
         "drifted": [feature.feature for feature in report.features if feature.drifted],
         "score_drifted": bool(report.score and report.score.drifted),
+        "prediction_drifted": bool(report.prediction and report.prediction.drifted),
         "performance": performance.model_dump(mode="json") if performance else None,
         "alarms": [alarm.id for alarm in report.alarms],
         "page": views.page(report, settings),

@@ -36,7 +36,7 @@ def lines(found: Findings, settings: Settings) -> Iterator[str]:
     for retraining in found.retrainings:
         version = f"version {retraining.version}" if retraining.version else retraining.state
         fate = "[green]promoted[/]" if retraining.promoted else "[yellow]not promoted[/]"
-        yield f"[cyan]retraining[/] ended: {version}, {fate}. {escape(retraining.reason)}"
+        yield f"[cyan]retraining[/] ended: {version}, {fate}: {escape(retraining.reason)}"
 
 
 def show(console: Console, found: Findings) -> None:

@@ -132,7 +132,7 @@ def _decision(result: RunResult) -> str:
     colours = {"promoted": "green", "pending": "yellow"}
     decision = result.decision.value if result.decision else "registered"
     colour = colours.get(decision, "red")
-    text = f"Version {result.version} of {result.pilot}: [{colour}]{decision}[/]. {escape(result.reason)}"
+    text = f"Version {result.version} of {result.pilot}: [{colour}]{decision}[/]: {escape(result.reason)}"
     if decision == "pending":
         text += f"\n`pilotage approve {result.pilot}` or `pilotage reject {result.pilot}` decides."
     return text
