@@ -382,7 +382,7 @@ def test_gates_by_group_are_judged_also_by_a_column_that_is_no_feature(bench):
 
 def test_a_gate_by_a_column_that_is_not_there_is_an_error(bench):
     bench.spec(gates=[{"metric": "demographic_parity_difference", "by": "gender", "max": 0.2}])
-    with pytest.raises(errors.DataError, match="by: gender"):
+    with pytest.raises(errors.DataError, match=r"`gates\.0\.by` names column `gender`"):
         bench.evaluated()
 
 

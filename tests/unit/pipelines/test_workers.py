@@ -175,7 +175,7 @@ worker.run(job, Limits(60, 4 << 30), lambda line: None)
         assert _gone(int((tmp_path / name).read_text())), name
 
 
-def test_imports_are_lazy_or_first_as_the_group_says(tmp_path: Path, job: Build):
+def test_imports_are_lazy_or_first_as_the_group_says(tmp_path: Path, job: Build, uncovered: None):
     group = Group("made", (), lazy=("wave",), first=("colorsys",), extra=("wave",))
     worker = Worker(group, tmp_path / "zygote.log", {})
     lines: list[str] = []
