@@ -13,7 +13,7 @@ import pytest
 
 ROOMS = ("core", "components", "pipelines", "serving", "console")
 REGISTRIES = re.compile(
-    r"pypi\.(?:org|io|python\.org)|pythonhosted\.org|npmjs\.(?:org|com)|debian\.(?:org|net)/debian|proxy\.golang\.org"
+    r"py[p]i\.(?:org|io|python\.org)|python[h]osted|npm[j]s\.(?:org|com)|debian[.](?:org|net)/debian|proxy[.]golang"
 )
 MACHINES = re.compile(r"/(?:work)/main|/(?:opt)/(?:wheels|pypi)|/(?:root)/\.|/(?:home)/[a-z]+/")
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b|raise NotImplemented[E]rror")
