@@ -40,7 +40,7 @@ def hostile(target: str) -> Dataset:
     flags = (x > 0.3).astype(float)
     flags[::9] = np.nan
     times = np.datetime64("2026-01-01", "us") + rng.integers(0, 10**12, ROWS).astype("timedelta64[us]")
-    times[::13] = np.datetime64("NaT")
+    times[::13] = np.datetime64("NaT", "us")
     columns = {
         "length [m] <x>": missing,
         "empty": np.full(ROWS, np.nan),
