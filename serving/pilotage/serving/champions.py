@@ -72,7 +72,9 @@ def _typical(feature: Feature, profile: NumberProfile | CategoryProfile | None) 
         return column
     moments = profile.moments if isinstance(profile, NumberProfile) else None
     if feature.kind is FeatureKind.TIME:
-        value = np.datetime64("NaT", "us") if moments is None else np.datetime64(int(moments.mean * 1e6), "us")
+        value = (
+            np.datetime64("NaT", "us") if moments is None else np.datetime64(int(moments.mean * 1e6), "us")
+        )
         return np.array([value], dtype="datetime64[us]")
     mean = math.nan if moments is None else moments.mean
     return np.array([float(round(mean)) if feature.kind is FeatureKind.BOOLEAN and mean == mean else mean])
