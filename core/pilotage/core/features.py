@@ -239,8 +239,3 @@ def to_frame(columns: Mapping[str, Array]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series(column, dtype=column.dtype, copy=False) for name, column in columns.items()}
     )
-
-
-def columns_of(frame: pd.DataFrame) -> Columns:
-    """The columns of a frame made by `to_frame`."""
-    return {str(name): frame[name].to_numpy() for name in frame.columns}

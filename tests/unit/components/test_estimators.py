@@ -8,7 +8,7 @@ import skops.io
 
 from pilotage.components.datasets import Dataset
 from pilotage.components.training import estimators, own_estimators, searches
-from pilotage.core import errors, features, models, settings
+from pilotage.core import errors, models, settings
 from pilotage.core.artifacts import Feature
 from pilotage.core.metrics import Task
 from pilotage.core.specs import Estimator, FeatureKind, PilotSpec
@@ -276,4 +276,4 @@ def test_a_positive_class_that_does_not_occur_is_an_error():
 
 def test_a_frame_of_one_row_keeps_its_types():
     data = hostile("text").take(np.array([0]))
-    assert features.columns_of(data.frame())["never"].tolist() == [None]
+    assert data.frame()["never"].tolist() == [None]

@@ -125,4 +125,3 @@ def test_a_frame_keeps_missing_categories_as_none() -> None:
     frame = features.to_frame(columns)
     assert frame["c"].dtype == object
     assert frame["c"].tolist() == ["x", None]
-    assert features.columns_of(frame)["c"].tolist() == ["x", None]
