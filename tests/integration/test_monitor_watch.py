@@ -38,8 +38,8 @@ from pilotage.core.specs import Cause, FeatureKind, PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving import monitor
-from pilotage.serving.labels import store_labels
 from pilotage.serving.monitor import watches
+from pilotage.serving.records.labels import store_labels
 
 EPOCH = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -14,8 +14,8 @@ import uvicorn
 from pilotage.core import errors
 from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings
-from pilotage.serving.apps import create_app
 from pilotage.serving.limits import Limits
+from pilotage.serving.web.apps import create_app
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,15 @@ from pilotage.core.pilots import Pilot
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.serving import batches, labels
-from pilotage.serving.bodies import Intake
-from pilotage.serving.champions import Follower, Live
+from pilotage.serving.inference.planes import DataPlane, Request
+from pilotage.serving.inference.queues import Line
 from pilotage.serving.limits import Limits
-from pilotage.serving.meters import Meters
-from pilotage.serving.planes import DataPlane, Request
-from pilotage.serving.queues import Line
-from pilotage.serving.recorders import Recorder
+from pilotage.serving.protocols import batches
+from pilotage.serving.records import labels
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.telemetry.meters import Meters
+from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.web.bodies import Intake
 
 
 class Service:

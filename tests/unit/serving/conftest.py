@@ -14,10 +14,10 @@ from pilotage.core.metrics import Task
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.serving.champions import Follower, Live
+from pilotage.serving.inference.planes import DataPlane
 from pilotage.serving.limits import Limits
-from pilotage.serving.planes import DataPlane
-from pilotage.serving.recorders import Recorder
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.versions.champions import Follower, Live
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ def labels(
     """
     from pilotage.console import label_files
     from pilotage.core.storage import Storage
-    from pilotage.serving.labels import store_labels
+    from pilotage.serving.records.labels import store_labels
 
     name = name_of(pilot)
     data = load_pilot(pilot).spec.data if Path(pilot).exists() else None

@@ -10,9 +10,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from pilotage.serving import codecs, invocations, pages, planes, problems, schemas, tensors
-from pilotage.serving.batches import Codec
+from pilotage.serving import problems
+from pilotage.serving.inference import planes
+from pilotage.serving.protocols import codecs, invocations, tensors
+from pilotage.serving.protocols.batches import Codec
 from pilotage.serving.services import Service
+from pilotage.serving.web import pages, schemas
 
 PREDICTING = frozenset(
     {"/predict", "/invocations", "/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pilotage.core import errors
 from pilotage.core.storage import Storage
-from pilotage.serving.labels import store_labels
+from pilotage.serving.records.labels import store_labels
 
 
 def stored(storage: Storage) -> list[dict[str, str]]:

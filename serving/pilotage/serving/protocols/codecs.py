@@ -12,9 +12,9 @@ import orjson
 
 from pilotage.core.artifacts import Model
 from pilotage.core.models import Prediction
-from pilotage.serving import batches
-from pilotage.serving.batches import Answer, Decoded
 from pilotage.serving.limits import Limits
+from pilotage.serving.protocols import batches
+from pilotage.serving.protocols.batches import Answer, Decoded
 
 _DUMP = orjson.OPT_SERIALIZE_NUMPY
 

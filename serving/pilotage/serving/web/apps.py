@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pilotage.core import errors
 from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings
-from pilotage.serving import problems, routes, schemas
+from pilotage.serving import problems
 from pilotage.serving.limits import Limits
 from pilotage.serving.problems import Problem
 from pilotage.serving.services import Service
+from pilotage.serving.web import routes, schemas
 
 logger = logging.getLogger(__name__)
 

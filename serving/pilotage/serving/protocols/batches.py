@@ -20,8 +20,8 @@ from pilotage.core.features import Columns
 from pilotage.core.models import Prediction
 from pilotage.core.specs import FeatureKind
 from pilotage.serving import problems
-from pilotage.serving.labels import id_text
 from pilotage.serving.limits import Limits
+from pilotage.serving.records.labels import id_text
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
-from pilotage.serving import champions
-from pilotage.serving.champions import Follower, Live
+from pilotage.serving.versions import champions
+from pilotage.serving.versions.champions import Follower, Live
 
 
 class Shelf(Registry):

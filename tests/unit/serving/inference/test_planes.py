@@ -15,11 +15,12 @@ from tests.unit.serving import small_models
 
 from pilotage.core import errors, features
 from pilotage.core.models import Prediction
-from pilotage.serving import codecs, invocations, planes, tensors
-from pilotage.serving.batches import Codec
-from pilotage.serving.champions import Follower, Live
-from pilotage.serving.planes import DataPlane, Request
+from pilotage.serving.inference import planes
+from pilotage.serving.inference.planes import DataPlane, Request
 from pilotage.serving.problems import Problem
+from pilotage.serving.protocols import codecs, invocations, tensors
+from pilotage.serving.protocols.batches import Codec
+from pilotage.serving.versions.champions import Follower, Live
 
 JSON = "application/json"
 ROWS = small_models.rows(5)

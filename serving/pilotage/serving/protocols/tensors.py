@@ -16,9 +16,9 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.metrics import Task
 from pilotage.core.specs import FeatureKind
-from pilotage.serving import batches, codecs
-from pilotage.serving.batches import Answer, Decoded
 from pilotage.serving.limits import Limits
+from pilotage.serving.protocols import batches, codecs
+from pilotage.serving.protocols.batches import Answer, Decoded
 
 PREDICTION = "prediction"
 PROBABILITIES = "probabilities"

@@ -9,9 +9,9 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from pilotage.serving.bodies import Intake
 from pilotage.serving.limits import Limits
 from pilotage.serving.problems import Problem
+from pilotage.serving.web.bodies import Intake
 
 LIMITS = Limits(body_bytes=100, held_bytes=250)
 

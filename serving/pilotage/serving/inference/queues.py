@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from pilotage.serving import problems
-from pilotage.serving.planes import DataPlane, Reply, Request
+from pilotage.serving.inference.planes import DataPlane, Reply, Request
 
 MOST_TOGETHER = 64
 """Requests answered together."""

@@ -14,11 +14,11 @@ import pytest
 from tests.unit.serving import small_models
 
 from pilotage.core import errors
-from pilotage.serving import codecs
-from pilotage.serving.champions import Follower, Live
-from pilotage.serving.planes import DataPlane, Request
+from pilotage.serving.inference.planes import DataPlane, Request
+from pilotage.serving.inference.queues import Line
 from pilotage.serving.problems import Problem
-from pilotage.serving.queues import Line
+from pilotage.serving.protocols import codecs
+from pilotage.serving.versions.champions import Follower, Live
 
 
 def request(rows: list[dict[str, Any]], version: str | None = None) -> Request:

@@ -39,9 +39,9 @@ from pilotage.core.models import Prediction
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving import tallies
-from pilotage.serving.champions import Live
-from pilotage.serving.tallies import RowLog, Tally
+from pilotage.serving.records import tallies
+from pilotage.serving.records.tallies import RowLog, Tally
+from pilotage.serving.versions.champions import Live
 
 logger = logging.getLogger(__name__)
 

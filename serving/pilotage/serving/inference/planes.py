@@ -22,10 +22,10 @@ from pilotage.core import errors
 from pilotage.core.features import Columns
 from pilotage.core.models import Prediction
 from pilotage.serving import problems
-from pilotage.serving.batches import Answer, Batch, Codec, Decoded
-from pilotage.serving.champions import Follower, Live
 from pilotage.serving.limits import Limits
-from pilotage.serving.recorders import Recorder, Served
+from pilotage.serving.protocols.batches import Answer, Batch, Codec, Decoded
+from pilotage.serving.records.recorders import Recorder, Served
+from pilotage.serving.versions.champions import Follower, Live
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from tests.unit.serving import small_models
 from pilotage.core import errors, features, profiles, windows
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving import batches, recorders, tallies
-from pilotage.serving.champions import Live
-from pilotage.serving.recorders import Recorder, Served
+from pilotage.serving.protocols import batches
+from pilotage.serving.records import recorders, tallies
+from pilotage.serving.records.recorders import Recorder, Served
+from pilotage.serving.versions.champions import Live
 
 MakeRecorder = Callable[..., Recorder]
 ARRIVED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

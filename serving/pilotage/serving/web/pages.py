@@ -11,7 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-_STYLE = resources.files("pilotage.serving").joinpath("templates", "docs.css").read_text("utf-8")
+_FILES = resources.files("pilotage.serving.web") / "templates"
+_STYLE = _FILES.joinpath("docs.css").read_text("utf-8")
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; frame-ancestors 'none'"
 """What the page may load: nothing but its own style."""
@@ -19,7 +20,7 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; fr
 
 @cache
 def _template() -> Template:
-    source = resources.files("pilotage.serving").joinpath("templates", "docs.html.jinja").read_text("utf-8")
+    source = _FILES.joinpath("docs.html.jinja").read_text("utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
 
 

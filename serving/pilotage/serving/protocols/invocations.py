@@ -16,9 +16,10 @@ from typing import Any
 from pilotage.core import errors
 from pilotage.core.artifacts import Model
 from pilotage.core.specs import FeatureKind
-from pilotage.serving import batches, codecs, problems
-from pilotage.serving.batches import Answer, Batch, Decoded
+from pilotage.serving import problems
 from pilotage.serving.limits import Limits
+from pilotage.serving.protocols import batches, codecs
+from pilotage.serving.protocols.batches import Answer, Batch, Decoded
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

@@ -1,0 +1,3 @@
+"""What the server tells of itself to those who operate it."""
+
+from __future__ import annotations
