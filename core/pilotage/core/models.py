@@ -16,7 +16,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,8 @@ TRUSTED_TYPES = (
 FILES = {ModelFormat.SKOPS: "model.skops", ModelFormat.PICKLE: "model.pkl"}
 CODE = "code"
 """Folder, inside a model folder, of the modules that a pilot's own estimator needs."""
+FORM = "pilotage/form"
+"""Folder, inside a model folder, of its inference form."""
 SIGNATURE = "signature"
 _KEY = "installation.key"
 _INSIDE = "pilotage"
@@ -68,18 +70,18 @@ def foreign_types(estimator: Any, settings: Settings) -> tuple[str, ...]:
 
 
 def sign(folder: Path, settings: Settings) -> None:
-    """Sign the estimator and the code of a model folder with the installation's key."""
+    """Sign the estimator, its code and its inference form in a model folder with the installation's key."""
     storage.write_file(folder / _INSIDE / SIGNATURE, _signature(folder, _key(settings, create=True)).encode())
 
 
-def is_own(folder: Path, settings: Settings) -> bool:
-    """Whether this installation signed the model folder as it is now."""
+def is_own(folder: Path, settings: Settings, *, form: bool = True) -> bool:
+    """Whether this installation signed the model folder as it is now, `form` or not its inference form."""
     try:
         stored = (folder / _INSIDE / SIGNATURE).read_text().strip()
         key = _key(settings, create=False)
     except FileNotFoundError:
         return False
-    return hmac.compare_digest(stored, _signature(folder, key))
+    return hmac.compare_digest(stored, _signature(folder, key, form=form))
 
 
 def load(folder: Path, model: Model, settings: Settings) -> Any:
@@ -137,9 +139,11 @@ def _load_skops(file: Path, settings: Settings) -> Any:
         ) from error
 
 
-def _signature(folder: Path, key: bytes) -> str:
+def _signature(folder: Path, key: bytes, *, form: bool = True) -> str:
     files = [folder / name for name in FILES.values() if (folder / name).is_file()]
     files += sorted(path for path in (folder / CODE).rglob("*.py") if path.is_file())
+    if form:
+        files += sorted(path for path in (folder / FORM).glob("*") if path.is_file())
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(folder).as_posix()}\0{storage.file_digest(file)}\0".encode())
@@ -176,6 +180,32 @@ class Prediction:
     """Probability of the positive class, highest class probability, or predicted number; shape `(n,)`."""
     probabilities: npt.NDArray[np.float64] | None = None
     """Shape `(n, classes)` in the order of `Model.classes`; None where the estimator has none."""
+
+
+class Answering(Protocol):
+    """What a server asks of a version: the trained model, or a faster form of it that says the same."""
+
+    @property
+    def model(self) -> Model:
+        """What is known of the model."""
+        ...
+
+    def predict(self, columns: Columns) -> Prediction:
+        """Predictions for columns made by `pilotage.core.features`; may be called by several threads."""
+        ...
+
+
+class Answering(Protocol):
+    """What a server asks, be it the trained estimator or the form that it was compiled to."""
+
+    @property
+    def model(self) -> Model:
+        """What is known of the model."""
+        ...
+
+    def predict(self, columns: Columns) -> Prediction:
+        """Predictions for columns made by `pilotage.core.features`; for any number of threads at once."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,48 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from pilotage.core import errors, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
-from pilotage.core.models import Predictor
+from pilotage.core.models import Answering, Predictor
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
 from pilotage.core.registry import Alias, Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind
+from pilotage.serving import problems
+
+if TYPE_CHECKING:
+    from pilotage.core.artifacts import Artifact
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 60.0
+_WARM_ROWS = (1, 8, 64)
+"""Rows of the batches that a version predicts before it serves."""
+
+
+class Trained:
+    """The trained estimator of a version, loaded when it is first asked for and kept."""
+
+    def __init__(self, open_predictor: Callable[[], Predictor]) -> None:
+        self._open = open_predictor
+        self._lock = threading.Lock()
+        self._found: Predictor | None = None
+
+    def predictor(self) -> Predictor:
+        """The predictor; several threads that ask at once wait for one load."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._open()
+            return self._found
 
 
 @dataclass(frozen=True)
@@ -37,8 +61,11 @@ class Live:
     """A version that is loaded and has proved that it can predict."""
 
     registered: Registered
-    predictor: Predictor
+    predictor: Answering
+    """The inference form where there is one, else the trained model."""
     profile: ReferenceProfile
+    source: Trained | None = field(default=None, repr=False, compare=False)
+    """Where the trained estimator comes from when `predictor` is a form."""
 
     @property
     def version(self) -> int:
@@ -47,6 +74,24 @@ class Live:
     @property
     def model(self) -> Model:
         return self.predictor.model
+
+    @property
+    def form(self) -> Artifact | None:
+        """The inference form that answers; None when the trained estimator does."""
+        return getattr(self.predictor, "form", None)
+
+    def trained(self) -> Predictor:
+        """The trained estimator, which may take seconds to load; safe to call from any thread.
+
+        Raises:
+            NotFound: its files are gone.
+            UntrustedModel: the settings do not allow to load it.
+        """
+        if isinstance(self.predictor, Predictor):
+            return self.predictor
+        if self.source is None:
+            raise errors.NotFound(f"Version {self.version} was loaded without its trained estimator.")
+        return self.source.predictor()
 
     @cached_property
     def features(self) -> dict[str, Feature]:
@@ -88,26 +133,37 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
         UntrustedModel: the settings do not allow to load it.
         Failure: it loads but cannot predict.
     """
+    folder = registry.folder(registered)
     live = Live(
         registered=registered,
-        predictor=models.open_predictor(registry.folder(registered), settings),
+        predictor=models.open_predictor(folder, settings),
         profile=registry.profile(registered),
+        source=Trained(lambda: models.open_predictor(folder, settings)),
     )
+    for rows in _WARM_ROWS:
+        _warm(live, rows)
+    return live
+
+
+def _warm(live: Live, rows: int) -> None:
+    """Have ordinary rows predicted, so that no request pays for what the first call makes."""
+    registered = live.registered
     try:
-        prediction = live.predictor.predict(live.typical)
+        prediction = live.predictor.predict(
+            {name: np.repeat(one, rows) for name, one in live.typical.items()}
+        )
     except Exception as error:
         raise errors.Failure(
             f"Version {registered.version} of `{registered.name}` loads but cannot predict an ordinary row:"
             f" {type(error).__name__}: {error}.",
             remedy="Train it again, or roll back.",
         ) from error
-    if len(prediction.predictions) != 1:
+    if len(prediction.predictions) != rows:
         raise errors.Failure(
             f"Version {registered.version} of `{registered.name}` gives {len(prediction.predictions)}"
-            " predictions for one row.",
+            f" predictions for {rows} rows.",
             remedy="Correct the estimator and train again.",
         )
-    return live
 
 
 @dataclass(frozen=True)
@@ -162,6 +218,52 @@ class Follower:
             polled = self._polled.is_set()
             return f"Pilot `{self.name}` has no champion yet." if polled else "The champion is being loaded."
         return ""
+
+    @property
+    def versions(self) -> tuple[Live, ...]:
+        """Every version that is loaded, the champion first."""
+        return () if self.live is None else (self.live,)
+
+    def at(self, version: str) -> Live | None:
+        """The loaded version of that number; None when it is not loaded here."""
+        return next((live for live in self.versions if str(live.version) == version), None)
+
+    def choose(self, ids: Sequence[str | None] | None = None) -> Live:
+        """The version that answers a request with these ids.
+
+        Raises:
+            Problem: nothing is live.
+        """
+        live = self.live
+        if live is None:
+            raise problems.not_ready(self.reason)
+        return live
+
+    @property
+    def shadow(self) -> Live | None:
+        """The version that sees a copy of what the champion answers; mostly None."""
+        return None
+
+    def observed(
+        self,
+        live: Live,
+        rows: int,
+        seconds: float,
+        failed: bool,
+        *,
+        requests: int = 1,
+        scores: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take note of one call of a version's model, which costs nothing while no rollout runs.
+
+        Args:
+            live: the version that was called.
+            rows: of the call.
+            seconds: that the model took.
+            failed: whether the version failed on rows that the champion can take.
+            requests: that were answered together.
+            scores: of the rows, `Prediction.score`, where the call did not fail.
+        """
 
     def start(self, wait_seconds: float) -> None:
         """Begin to follow; returns when the first look at the registry is done, or after `wait_seconds`."""
