@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, Tra
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import check_is_fitted
 
+from pilotage.core.features import time_parts
+
 _PARTS = ("day", "month", "weekday", "hour")
 
 
@@ -30,7 +32,7 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Parts of the times in `X`, shape `(n, 4 * columns)`."""
         check_is_fitted(self)
         return np.column_stack(
-            [_parts(X[name].to_numpy().astype("datetime64[s]")) for name in self.feature_names_in_]
+            [time_parts(X[name].to_numpy()) for name in self.feature_names_in_]
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
@@ -38,16 +40,6 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(
             [f"{name}.{part}" for name in self.feature_names_in_ for part in _PARTS], dtype=object
         )
-
-
-def _parts(times: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    missing = np.isnat(times)
-    days = times.astype("datetime64[D]").astype(np.int64)
-    months = times.astype("datetime64[M]").astype(np.int64) % 12 + 1
-    hours = times.astype("datetime64[h]").astype(np.int64) % 24
-    parts = np.column_stack([days, months, (days + 3) % 7, hours]).astype(np.float64)
-    parts[missing] = np.nan
-    return parts
 
 
 class LabelEncoded(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]

@@ -232,6 +232,22 @@ def _from_arrow(feature: Feature, values: pa.ChunkedArray) -> Array:
         ) from error
 
 
+def time_parts(times: Array) -> npt.NDArray[np.float64]:
+    """Days since 1970, month, weekday (Monday is 0) and hour of times, shape `(n, 4)`; NaN where missing."""
+    parts = np.empty((times.shape[0], 4), dtype=np.float64)
+    seconds = times.astype("datetime64[s]")
+    days = seconds.astype("datetime64[D]")
+    numbers = days.view(np.int64)
+    parts[:, 0] = numbers
+    parts[:, 1] = days.astype("datetime64[M]").view(np.int64) % 12 + 1
+    parts[:, 2] = (numbers + 3) % 7
+    parts[:, 3] = seconds.view(np.int64) // 3600 % 24
+    missing = np.isnat(seconds)
+    if missing.any():
+        parts[missing] = np.nan
+    return parts
+
+
 def to_frame(columns: Mapping[str, Array]) -> pd.DataFrame:
     """The pandas frame that an estimator is fitted on and asked with; categories stay of dtype object."""
     import pandas as pd
