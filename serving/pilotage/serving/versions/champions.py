@@ -1,4 +1,4 @@
-"""The version that serves: loading it, and following the registry's `champion` alias.
+"""Following the registry: the pilot's `champion`, and what serves beside it.
 
 A new champion is loaded and warmed up in a thread of its own and then takes the
 place of the old one by one assignment; requests in progress finish on the
@@ -9,161 +9,24 @@ later, while the old version stays. Requests and HTTP are not known here.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core import errors, models
-from pilotage.core.artifacts import Feature, Model
-from pilotage.core.features import Columns
-from pilotage.core.models import Answering, Predictor
-from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
-from pilotage.core.registry import Alias, Registered, Registry
+from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import FeatureKind
 from pilotage.serving import problems
+from pilotage.serving.versions.lives import Live, load, typical_row
 
-if TYPE_CHECKING:
-    from pilotage.core.artifacts import Artifact
+__all__ = ["FailedLoad", "Follower", "Live", "load", "typical_row"]
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 60.0
-_WARM_ROWS = (1, 8, 64)
-"""Rows of the batches that a version predicts before it serves."""
-
-
-class Trained:
-    """The trained estimator of a version, loaded when it is first asked for and kept."""
-
-    def __init__(self, open_predictor: Callable[[], Predictor]) -> None:
-        self._open = open_predictor
-        self._lock = threading.Lock()
-        self._found: Predictor | None = None
-
-    def predictor(self) -> Predictor:
-        """The predictor; several threads that ask at once wait for one load."""
-        with self._lock:
-            if self._found is None:
-                self._found = self._open()
-            return self._found
-
-
-@dataclass(frozen=True)
-class Live:
-    """A version that is loaded and has proved that it can predict."""
-
-    registered: Registered
-    predictor: Answering
-    """The inference form where there is one, else the trained model."""
-    profile: ReferenceProfile
-    source: Trained | None = field(default=None, repr=False, compare=False)
-    """Where the trained estimator comes from when `predictor` is a form."""
-
-    @property
-    def version(self) -> int:
-        return self.registered.version
-
-    @property
-    def model(self) -> Model:
-        return self.predictor.model
-
-    @property
-    def form(self) -> Artifact | None:
-        """The inference form that answers; None when the trained estimator does."""
-        return getattr(self.predictor, "form", None)
-
-    def trained(self) -> Predictor:
-        """The trained estimator, which may take seconds to load; safe to call from any thread.
-
-        Raises:
-            NotFound: its files are gone.
-            UntrustedModel: the settings do not allow to load it.
-        """
-        if isinstance(self.predictor, Predictor):
-            return self.predictor
-        if self.source is None:
-            raise errors.NotFound(f"Version {self.version} was loaded without its trained estimator.")
-        return self.source.predictor()
-
-    @cached_property
-    def features(self) -> dict[str, Feature]:
-        """Features by name."""
-        return {feature.name: feature for feature in self.model.features}
-
-    @cached_property
-    def typical(self) -> Columns:
-        """One row of ordinary values: what warms the model up, and tells a bad model from a bad row."""
-        return typical_row(self.model, self.profile)
-
-
-def typical_row(model: Model, profile: ReferenceProfile) -> Columns:
-    """One row with each feature's mean or most frequent value, missing where the profile has none."""
-    return {feature.name: _typical(feature, profile.features.get(feature.name)) for feature in model.features}
-
-
-def _typical(feature: Feature, profile: NumberProfile | CategoryProfile | None) -> np.ndarray:
-    if feature.kind is FeatureKind.CATEGORY:
-        known = profile.categories if isinstance(profile, CategoryProfile) else ()
-        column = np.empty(1, dtype=object)
-        column[0] = known[0] if known else None
-        return column
-    moments = profile.moments if isinstance(profile, NumberProfile) else None
-    if feature.kind is FeatureKind.TIME:
-        value = (
-            np.datetime64("NaT", "us") if moments is None else np.datetime64(int(moments.mean * 1e6), "us")
-        )
-        return np.array([value], dtype="datetime64[us]")
-    mean = math.nan if moments is None else moments.mean
-    return np.array([float(round(mean)) if feature.kind is FeatureKind.BOOLEAN and mean == mean else mean])
-
-
-def load(registry: Registry, settings: Settings, registered: Registered) -> Live:
-    """The version, loaded and warmed up.
-
-    Raises:
-        NotFound: its files are gone.
-        UntrustedModel: the settings do not allow to load it.
-        Failure: it loads but cannot predict.
-    """
-    folder = registry.folder(registered)
-    live = Live(
-        registered=registered,
-        predictor=models.open_predictor(folder, settings),
-        profile=registry.profile(registered),
-        source=Trained(lambda: models.open_predictor(folder, settings)),
-    )
-    for rows in _WARM_ROWS:
-        _warm(live, rows)
-    return live
-
-
-def _warm(live: Live, rows: int) -> None:
-    """Have ordinary rows predicted, so that no request pays for what the first call makes."""
-    registered = live.registered
-    try:
-        prediction = live.predictor.predict(
-            {name: np.repeat(one, rows) for name, one in live.typical.items()}
-        )
-    except Exception as error:
-        raise errors.Failure(
-            f"Version {registered.version} of `{registered.name}` loads but cannot predict an ordinary row:"
-            f" {type(error).__name__}: {error}.",
-            remedy="Train it again, or roll back.",
-        ) from error
-    if len(prediction.predictions) != rows:
-        raise errors.Failure(
-            f"Version {registered.version} of `{registered.name}` gives {len(prediction.predictions)}"
-            f" predictions for {rows} rows.",
-            remedy="Correct the estimator and train again.",
-        )
 
 
 @dataclass(frozen=True)
