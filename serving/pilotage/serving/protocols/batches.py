@@ -46,7 +46,16 @@ class Answer:
     prediction: Prediction
 
 
-Encoder = Callable[[Answer], bytes]
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A written answer that is not plain JSON."""
+
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Encoder = Callable[[Answer], bytes | Encoded]
 
 
 class Decoded(NamedTuple):
