@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     """How often a step that failed with exit code 1 is tried again."""
     step_backoff_seconds: float = Field(default=1.0, ge=0)
     """Wait before the first retry; doubles with each."""
+    drain_delay_seconds: float = Field(default=0.0, ge=0)
+    """How long a model server that was told to stop takes requests still while it reports itself not
+    ready, so that load balancers notice first."""
     flush_seconds: float = Field(default=5.0, gt=0)
     """How often a model server writes its windows and row log."""
     row_sample: float = Field(default=1.0, ge=0, le=1)

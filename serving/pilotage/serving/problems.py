@@ -88,10 +88,26 @@ def not_ready(reason: str) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", reason)
 
 
+def draining() -> Problem:
+    """The server is about to stop."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "draining", "The server is draining: it stops soon. Ask another one."
+    )
+
+
 def overloaded(pending: int) -> Problem:
     """More requests wait than the server lets wait."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", f"{pending} requests are waiting already; try again."
+    )
+
+
+def too_late() -> Problem:
+    """The time that the client gave for the answer is over."""
+    return Problem(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "deadline-exceeded",
+        "The deadline passed before the request's turn came; allow more time or send fewer requests.",
     )
 
 

@@ -12,6 +12,7 @@ from pilotage.core.pilots import Pilot
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
+from pilotage.serving import problems
 from pilotage.serving.inference.planes import DataPlane, Request
 from pilotage.serving.inference.queues import Line
 from pilotage.serving.limits import Limits
@@ -29,6 +30,8 @@ class Service:
     def __init__(self, pilot: Pilot, settings: Settings, limits: Limits) -> None:
         self.name = pilot.name
         self.limits = limits
+        self.draining = False
+        """Whether the server is about to stop: it answers, but asks balancers for no more requests."""
         self.intake = Intake(limits)
         self.meters = Meters(pilot.name)
         self._task = pilot.spec.task
@@ -64,6 +67,16 @@ class Service:
         self._line.close()
         self._storing.shutdown()
         self.recorder.close()
+
+    def ready(self) -> Live:
+        """What answers now, for health checks.
+
+        Raises:
+            Problem: the server is about to stop, or nothing is live.
+        """
+        if self.draining:
+            raise problems.draining()
+        return self.plane.live()
 
     async def predict(self, request: Request) -> bytes:
         """The answer's body to a prediction request, computed off the event loop.

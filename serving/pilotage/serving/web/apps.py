@@ -67,6 +67,7 @@ def create_app(pilot: Pilot, settings: Settings, *, limits: Limits | None = None
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.service = service
     app.include_router(routes.build(service))
     app.add_exception_handler(Problem, _answer_error)
     app.add_exception_handler(errors.PilotageError, _answer_error)

@@ -73,7 +73,7 @@ def _add_health(router: APIRouter, service: Service) -> None:
 
     @router.get("/health/ready", tags=["health"], summary="Whether a model can answer", responses=not_ready)
     async def ready() -> Response:
-        found = service.plane.live()
+        found = service.ready()
         document = {"status": "ready", "model": service.name, "version": found.version}
         if service.follower.reason:
             document["warning"] = service.follower.reason
@@ -82,7 +82,7 @@ def _add_health(router: APIRouter, service: Service) -> None:
     @router.get("/health", tags=["mlflow"], summary="The same as /ping", responses=not_ready)
     @router.get("/ping", tags=["mlflow"], summary="Whether a model can answer", responses=not_ready)
     async def ping() -> Response:
-        service.plane.live()
+        service.ready()
         return Response("\n", media_type="application/json")
 
     @router.get("/version", tags=["mlflow"], summary="The version of MLflow whose protocol is spoken")
@@ -162,7 +162,7 @@ def _add_protocol(router: APIRouter, service: Service) -> None:
 
     @get("/v2/health/ready", summary="Whether a model can answer", responses={503: _REFUSALS[503]})
     async def ready() -> Response:
-        service.plane.live()
+        service.ready()
         return _json({"ready": True})
 
     _add_model(router, service, "/v2/models/{name}")
