@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,8 @@ class Live:
     profile: ReferenceProfile
     source: Trained | None = field(default=None, repr=False, compare=False)
     """Where the trained estimator comes from when `predictor` is a form."""
+    folder: Path | None = field(default=None, repr=False, compare=False)
+    """The local folder of its files; None when it was not loaded from one."""
 
     @property
     def version(self) -> int:
@@ -131,6 +134,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
         predictor=models.open_predictor(folder, settings),
         profile=registry.profile(registered),
         source=Trained(lambda: models.open_predictor(folder, settings)),
+        folder=folder,
     )
     for rows in _WARM_ROWS:
         _warm(live, rows)
