@@ -46,6 +46,32 @@ class Settings(BaseSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
+    signing_key_file: Path | None = None
+    """Private elliptic-curve key (PEM) that signs each model that is registered."""
+    verify_key_file: Path | None = None
+    """Public key (PEM); when set, a model loads only where its signature is right."""
+    auth_tokens_file: Path | None = None
+    """Bearer tokens that model servers take, `name:sha256[:rate[:roles]]` a line; `pilotage tokens new`."""
+    auth_jwks: str = ""
+    """Keys of the issuer of JSON Web Tokens: a file, an https URL, or an http URL on loopback."""
+    auth_jwt_issuer: str = ""
+    """The `iss` that a JSON Web Token must have."""
+    auth_jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
+    """The `aud` that a JSON Web Token must have, one of these, comma-separated."""
+    auth_jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = ("RS256", "PS256", "ES256", "EdDSA")
+    """Signature algorithms of JSON Web Tokens, comma-separated; symmetric ones are not taken."""
+    auth_jwt_leeway_seconds: float = Field(default=30.0, ge=0, le=600)
+    """How far clocks of the issuer and of this machine may be apart."""
+    auth_jwt_scope: str = ""
+    """Scope that a JSON Web Token needs to ask the model; none when empty."""
+    auth_rate: float = Field(default=0.0, ge=0)
+    """Requests a second of each caller that has no rate of its own; 0 stands for no limit."""
+    tls_cert_file: Path | None = None
+    """Certificate (PEM, with its chain) of model servers; they speak TLS when set."""
+    tls_key_file: Path | None = None
+    """Private key (PEM) of the certificate."""
+    tls_client_ca_file: Path | None = None
+    """Authorities (PEM) whose certificates clients must present; any client may connect when unset."""
     step_timeout_seconds: float = Field(default=3600.0, gt=0)
     step_memory_mb: int = Field(default=0, ge=0)
     """Resident memory a step may use; 0 stands for 90 % of the machine's."""
@@ -70,7 +96,19 @@ class Settings(BaseSettings):
             raise ValueError("is a file, not a folder")
         return home.expanduser().absolute()
 
-    @field_validator("trusted_types", mode="before")
+    @field_validator(
+        "signing_key_file",
+        "verify_key_file",
+        "auth_tokens_file",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_client_ca_file",
+    )
+    @classmethod
+    def _absolute(cls, file: Path | None) -> Path | None:
+        return None if file is None else file.expanduser().absolute()
+
+    @field_validator("trusted_types", "auth_jwt_audience", "auth_jwt_algorithms", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -6,6 +6,7 @@ carries the error's message, remedy and details, never a traceback.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +22,15 @@ _STANDARD = ("type", "title", "status", "detail")
 class Problem(Exception):
     """A request that ends in a problem document with `status`."""
 
-    def __init__(self, status: HTTPStatus, kind: str, detail: str, **members: Any) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
@@ -29,11 +38,9 @@ class Problem(Exception):
         self.detail = detail
         self.members = members
         """Further members, such as the position of a row."""
-
-    @property
-    def headers(self) -> dict[str, str]:
+        retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        self.headers: dict[str, str] = {**retry, **(headers or {})}
         """Headers that go with the document."""
-        return {"Retry-After": "1"} if self.status is HTTPStatus.SERVICE_UNAVAILABLE else {}
 
     def document(self) -> dict[str, Any]:
         """The document; `error` repeats the detail, where inference protocol clients look for it."""
@@ -145,4 +152,35 @@ def unsupported(content_type: str, expected: str) -> Problem:
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
         f"The content type is {given}, expected {expected} in UTF-8.",
+    )
+
+
+def unauthorized(detail: str, error: str = "") -> Problem:
+    """The request says not, or not believably, who sends it; `error` is RFC 6750's code."""
+    reason = f', error="{error}", error_description="{detail}"' if error else ""
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        detail,
+        headers={"WWW-Authenticate": f'Bearer realm="pilotage"{reason}'},
+    )
+
+
+def forbidden(detail: str) -> Problem:
+    """It is known who sends the request, and that they may not."""
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        "forbidden",
+        detail,
+        headers={"WWW-Authenticate": 'Bearer realm="pilotage", error="insufficient_scope"'},
+    )
+
+
+def too_often(seconds: float) -> Problem:
+    """The caller is over its rate; one more is taken in `seconds`."""
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too-many-requests",
+        f"More requests came than this token may send; the next is taken in {max(seconds, 0.001):.3f} s.",
+        headers={"Retry-After": str(max(1, math.ceil(seconds)))},
     )
