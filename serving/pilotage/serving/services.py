@@ -33,7 +33,7 @@ class Service:
         self.draining = False
         """Whether the server is about to stop: it answers, but asks balancers for no more requests."""
         self.intake = Intake(limits)
-        self.meters = Meters(pilot.name)
+        self.meters = Meters([pilot.name])
         self._task = pilot.spec.task
         self._storage = Storage(settings.storage)
         self.recorder = Recorder(
@@ -115,7 +115,7 @@ class Service:
         return labels.store_labels(self._storage, self.name, ids, given)
 
     def _swapped(self, live: Live) -> None:
-        self.meters.swapped(live.version)
+        self.meters.swaps.inc()
 
     def _swap_failed(self, version: int) -> None:
         self.meters.swap_failures.inc()

@@ -27,12 +27,11 @@ from pilotage.serving import problems
 from pilotage.serving.limits import Limits
 from pilotage.serving.problems import Problem
 from pilotage.serving.services import Service
+from pilotage.serving.telemetry import meters
 from pilotage.serving.web import routes, schemas
 
 logger = logging.getLogger(__name__)
 
-_UNMATCHED = "unmatched"
-_METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 _DESCRIBED = (
     schemas.PredictRequest,
     schemas.InvocationsRequest,
@@ -137,8 +136,8 @@ class _Watch:
                 message["headers"].append((b"x-content-type-options", b"nosniff"))
             await send(message)
 
-        meters = self._service.meters
-        meters.in_flight.inc()
+        in_flight = self._service.meters.in_flight
+        in_flight.inc()
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
@@ -146,13 +145,11 @@ class _Watch:
             if not status:
                 await _response(problems.of(error))(scope, receive, watched)
         finally:
-            meters.in_flight.dec()
+            in_flight.dec()
             self._count(scope, status, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", _UNMATCHED)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._service.meters.requests.labels(route, method, str(status)).inc()
-        self._service.meters.seconds.labels(route).observe(seconds)
+        route = getattr(scope.get("route"), "path", meters.UNMATCHED)
+        self._service.meters.route(route, scope["method"]).observe(status, seconds)
         if route in routes.PREDICTING and not 200 <= status < 300:
             self._service.refused()

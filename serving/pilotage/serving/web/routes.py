@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from importlib import metadata
@@ -91,7 +92,8 @@ def _add_health(router: APIRouter, service: Service) -> None:
 
     @router.get("/metrics", tags=["health"], summary="Metrics in Prometheus' text format")
     async def metrics() -> Response:
-        return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await asyncio.to_thread(service.meters.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
