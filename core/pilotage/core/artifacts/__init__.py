@@ -35,6 +35,14 @@ from pilotage.core.artifacts.forms import (
     Scaling,
     TimeInput,
 )
+from pilotage.core.artifacts.rollouts import (
+    Comparison,
+    Measured,
+    Rollout,
+    RolloutState,
+    Side,
+    Stage,
+)
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -74,6 +82,8 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     DriftReport,
     Trigger,
     Release,
+    Rollout,
+    Comparison,
 )
 """Every arrow whose schema is committed."""
 
@@ -86,6 +96,7 @@ __all__ = [
     "CodeInput",
     "Column",
     "ColumnType",
+    "Comparison",
     "DataFile",
     "Decision",
     "Digest",
@@ -100,6 +111,7 @@ __all__ = [
     "Input",
     "Latency",
     "Link",
+    "Measured",
     "Model",
     "ModelFormat",
     "NumberInput",
@@ -109,13 +121,17 @@ __all__ = [
     "Release",
     "Report",
     "Rival",
+    "Rollout",
+    "RolloutState",
     "Scalar",
     "Scaling",
     "Scorecard",
     "Severity",
+    "Side",
     "Skew",
     "Slice",
     "Snapshot",
+    "Stage",
     "TimeInput",
     "TrainedModel",
     "Trigger",

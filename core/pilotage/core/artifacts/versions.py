@@ -179,6 +179,8 @@ class Decision(StrEnum):
     """What was decided about a version."""
 
     PROMOTED = "promoted"
+    ROLLING_OUT = "rolling_out"
+    """Becomes champion step by step, while it is no worse."""
     PENDING = "pending"
     """Waits for an approval."""
     REFUSED = "refused"
