@@ -195,19 +195,6 @@ class Answering(Protocol):
         ...
 
 
-class Answering(Protocol):
-    """What a server asks, be it the trained estimator or the form that it was compiled to."""
-
-    @property
-    def model(self) -> Model:
-        """What is known of the model."""
-        ...
-
-    def predict(self, columns: Columns) -> Prediction:
-        """Predictions for columns made by `pilotage.core.features`; for any number of threads at once."""
-        ...
-
-
 @dataclass(frozen=True)
 class Predictor:
     """A loaded estimator and what is known of it."""

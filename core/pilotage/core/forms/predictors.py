@@ -1,0 +1,168 @@
+"""Opens a version's inference form and predicts with it.
+
+One onnxruntime session a form, on the calling thread: concurrency is the
+server's business, and a second thread made small batches slower. The session
+keeps no memory between calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pilotage.core import errors, models
+from pilotage.core.artifacts import InferenceForm, Link, Model
+from pilotage.core.features import Columns
+from pilotage.core.forms.encodings import Encoder
+from pilotage.core.metrics import Task
+from pilotage.core.models import Prediction
+
+logger = logging.getLogger(__name__)
+
+FOLDER = models.FORM
+"""Inside a model folder."""
+GRAPH = "model.onnx"
+
+_ERROR = 3
+"""onnxruntime's level for messages; what it warns of when it loads a graph is not about the graph."""
+_Numbers = npt.NDArray[np.float64]
+
+
+class FormPredictor:
+    """A model's inference form, ready to answer any number of threads."""
+
+    def __init__(self, form: InferenceForm, graph: bytes, model: Model) -> None:
+        """Load `graph`, the content of `model.onnx`.
+
+        Raises:
+            DataError: onnxruntime cannot run it, or it does not fit the form.
+        """
+        self.form = form
+        self.model = model
+        self._encoder = Encoder(form.inputs)
+        self._first = form.inputs[0].feature
+        self._session = _session(graph)
+        entry = self._session.get_inputs()[0]
+        self._feed = entry.name
+        self._run = self._session.run
+        self._double = entry.type == "tensor(double)"
+        if entry.shape[-1] != self._encoder.width:
+            raise errors.DataError(
+                f"The graph takes {entry.shape[-1]} columns, the form fills {self._encoder.width}.",
+                remedy="Train the model again.",
+            )
+        self._base = np.array(form.base) if any(form.base) else None
+        self._classes = _class_array(model)
+        self._positive = None if model.positive is None else model.classes.index(model.positive)
+
+    def predict(self, columns: Columns) -> Prediction:
+        """Predictions for columns made by `pilotage.core.features`."""
+        found = self._outputs(columns)
+        link = self.form.link
+        if self.model.task is Task.REGRESSION:
+            numbers = found[:, 0] if link is Link.IDENTITY else np.exp(found[:, 0])
+            return Prediction(predictions=numbers, score=numbers)
+        if link is Link.LOGISTIC or link is Link.SECOND:
+            return self._of_two(_logistic(found[:, 0]) if link is Link.LOGISTIC else found[:, 0])
+        probabilities = _softmax(found) if link is Link.SOFTMAX else found
+        predictions = self._classes[probabilities.argmax(axis=1)]
+        return Prediction(predictions, self._score(probabilities), probabilities)
+
+    def _outputs(self, columns: Columns) -> _Numbers:
+        """What the graph says, with the base added; shape `(n, outputs)`, float64."""
+        matrix: Any = self._encoder.matrix(columns, len(columns[self._first]))
+        if self.form.single:
+            with np.errstate(over="ignore"):
+                matrix = matrix.astype(np.float32)
+        if self._double:
+            matrix = matrix.astype(np.float64, copy=False)
+        else:
+            matrix = matrix.astype(np.float32, copy=False)
+        found: _Numbers = self._run(None, {self._feed: matrix})[0].astype(np.float64, copy=False)
+        if self._base is not None:
+            found += self._base
+        return found
+
+    def _of_two(self, second: _Numbers) -> Prediction:
+        probabilities = np.empty((second.shape[0], 2))
+        first = np.subtract(1.0, second, out=probabilities[:, 0])
+        probabilities[:, 1] = second
+        predictions = self._classes[(second > first).view(np.int8)]
+        return Prediction(predictions, self._score(probabilities), probabilities)
+
+    def _score(self, probabilities: _Numbers) -> _Numbers:
+        if self._positive is not None:
+            return probabilities[:, self._positive]
+        highest: _Numbers = probabilities.max(axis=1)
+        return highest
+
+
+def open_form(folder: Path, model: Model) -> FormPredictor | None:
+    """The inference form in a model folder; None when there is none or it does not belong to `model`.
+
+    Why a form that is there is not used is logged; the trained model then answers.
+    """
+    place = folder / FOLDER
+    try:
+        form = InferenceForm.read(place)
+    except errors.NotFound:
+        return None
+    except errors.DataError as error:
+        logger.warning("the inference form in `%s` is not used: %s", place, error)
+        return None
+    try:
+        return FormPredictor(form, _checked_graph(place, form, model), model)
+    except (errors.InputError, OSError, ImportError) as error:
+        logger.warning("the inference form in `%s` is not used: %s", place, error)
+        return None
+
+
+def _checked_graph(place: Path, form: InferenceForm, model: Model) -> bytes:
+    """The graph's bytes, which are those that the form names; so they are read once.
+
+    Raises:
+        DataError: the form is another model's, or the graph is another one.
+    """
+    if form.model != model.digest:
+        raise errors.DataError(f"It is of model {form.model[:12]}, not of {model.digest[:12]}.")
+    graph = (place / GRAPH).read_bytes()
+    if hashlib.sha256(graph).hexdigest() != form.graph:
+        raise errors.DataError(f"`{GRAPH}` is not the graph that `{InferenceForm.FILE}` names.")
+    return graph
+
+
+def _session(graph: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = _ERROR
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise errors.DataError(f"onnxruntime cannot load `{GRAPH}`: {error}.") from error
+
+
+def _class_array(model: Model) -> npt.NDArray[Any]:
+    """The classes as the estimator gives them; text keeps its own length."""
+    text = any(isinstance(value, str) for value in model.classes)
+    return np.array(model.classes, dtype=object if text else None)
+
+
+def _logistic(odds: _Numbers) -> _Numbers:
+    """Probability for log odds, without overflow."""
+    small = np.exp(-np.abs(odds))
+    probability: _Numbers = np.where(odds >= 0, 1.0, small) / (1.0 + small)
+    return probability
+
+
+def _softmax(outputs: _Numbers) -> _Numbers:
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    probabilities: _Numbers = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
