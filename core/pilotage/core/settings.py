@@ -26,6 +26,15 @@ class PicklePolicy(StrEnum):
     ANY = "any"
 
 
+class AccessLogPolicy(StrEnum):
+    """Which requests a model server's access log has a line for."""
+
+    OFF = "off"
+    ERRORS = "errors"
+    """Those that were not answered well: status 400 and above."""
+    ALL = "all"
+
+
 class Settings(BaseSettings):
     """One installation; every default works on a laptop without a cluster."""
 
@@ -88,6 +97,16 @@ class Settings(BaseSettings):
     """Share of served rows with an id that the row log keeps."""
     poll_seconds: float = Field(default=1.0, gt=0)
     """How often a model server looks for a new champion."""
+    access_log: AccessLogPolicy = AccessLogPolicy.ERRORS
+    """Which requests a model server's access log has a line for."""
+    access_log_file: Path | None = None
+    """Where the access log is appended; stderr when unset."""
+    traces: str = Field(
+        default="", validation_alias=AliasChoices("PILOTAGE_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    """URL of the collector that takes a model server's traces over OTLP/HTTP; none are made when empty."""
+    traces_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of requests that are traced, where their callers have not decided it."""
 
     @field_validator("home")
     @classmethod
@@ -103,6 +122,7 @@ class Settings(BaseSettings):
         "tls_cert_file",
         "tls_key_file",
         "tls_client_ca_file",
+        "access_log_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -114,6 +134,13 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("traces")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("is no http:// or https:// URL")
+        return url.rstrip("/")
 
     @property
     def database(self) -> str:
@@ -162,4 +189,4 @@ def load(**overrides: object) -> Settings:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     name = str(location[0]).upper()
-    return name if name.startswith(("PILOTAGE_", "MLFLOW_")) else f"PILOTAGE_{name}"
+    return name if name.startswith(("PILOTAGE_", "MLFLOW_", "OTEL_")) else f"PILOTAGE_{name}"
