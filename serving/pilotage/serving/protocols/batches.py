@@ -150,7 +150,7 @@ def of_rows(model: Model, rows: Sequence[Any], ids: Sequence[Any] | None) -> Bat
     if ids is None and model.key is not None:
         ids = [row.get(model.key) for row in rows]
     times = [row.get(model.time) for row in rows] if model.time is not None else None
-    return Batch(len(rows), columns, texts(ids, len(rows)), _instants(model.time, times))
+    return Batch(len(rows), columns, texts(ids, len(rows)), instants(model.time, times))
 
 
 def of_columns(model: Model, given: Mapping[str, Sequence[Any]], rows: int, ids: Any = None) -> Batch:
@@ -169,7 +169,7 @@ def of_columns(model: Model, given: Mapping[str, Sequence[Any]], rows: int, ids:
     if ids is None and model.key is not None:
         ids = given.get(model.key)
     times = given.get(model.time) if model.time is not None else None
-    return Batch(rows, columns, texts(ids, rows), _instants(model.time, times))
+    return Batch(rows, columns, texts(ids, rows), instants(model.time, times))
 
 
 def texts(ids: Any, rows: int) -> list[str | None] | None:
@@ -188,7 +188,12 @@ def texts(ids: Any, rows: int) -> list[str | None] | None:
     return found if any(value is not None for value in found) else None
 
 
-def _instants(name: str | None, values: Sequence[Any] | None) -> npt.NDArray[np.datetime64] | None:
+def instants(name: str | None, values: Sequence[Any] | None) -> npt.NDArray[np.datetime64] | None:
+    """When each row's event happened, by the column `name`; None when no row says it.
+
+    Raises:
+        RequestError: a value is no time.
+    """
     if name is None or values is None or all(value is None for value in values):
         return None
     return features.from_values(Feature(name=name, kind=FeatureKind.TIME), values)

@@ -1,36 +1,43 @@
-"""The Open Inference Protocol, version 2, in JSON: one named input tensor for each feature.
+"""The Open Inference Protocol, version 2, over HTTP: one named input tensor for each feature.
 
-Follows https://github.com/open-inference/open-inference-protocol (REST). A
-tensor has the shape [n] or [n, 1]; `null` among its data stands for a missing
-value. The ids of rows may come as `parameters.ids` or as a tensor named as the
-pilot's key. The binary extension is not spoken.
+Follows https://github.com/kserve/open-inference-protocol (REST) and the binary
+tensor data extension: a JSON document, after which the data of tensors may stand
+in the binary layout when the header `Inference-Header-Content-Length` says where
+the document ends. A tensor has the shape [n] or [n, 1]. A missing value is `null`
+in JSON; in the binary layout it is NaN, or an empty element of BYTES. The ids of
+rows may come as `parameters.ids` or as a tensor named as the pilot's key.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pilotage.core import errors
-from pilotage.core.artifacts import Feature, Model
-from pilotage.core.metrics import Task
+from pilotage.core.artifacts import Model
 from pilotage.core.specs import FeatureKind
+from pilotage.serving import problems
 from pilotage.serving.limits import Limits
-from pilotage.serving.protocols import batches, codecs
-from pilotage.serving.protocols.batches import Answer, Decoded
+from pilotage.serving.protocols import batches, binaries, codecs, inputs, outputs
+from pilotage.serving.protocols.batches import Answer, Codec, Decoded, Encoded
+from pilotage.serving.protocols.binaries import BYTES
+from pilotage.serving.protocols.inputs import Tensor
+from pilotage.serving.protocols.outputs import Output, Wanted
 
-PREDICTION = "prediction"
-PROBABILITIES = "probabilities"
 PLATFORM = "pilotage"
+EXTENSIONS = ("binary_tensor_data",)
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""The header, in requests and answers, that says how many bytes of the body are JSON."""
+BINARY_TYPE = "application/octet-stream"
 
-_INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
-_FLOATS = {"FP16", "FP32", "FP64"}
+_SIZE = "binary_data_size"
 _DATATYPES = {
     FeatureKind.NUMBER: "FP64",
     FeatureKind.BOOLEAN: "BOOL",
-    FeatureKind.CATEGORY: "BYTES",
-    FeatureKind.TIME: "BYTES",
+    FeatureKind.CATEGORY: BYTES,
+    FeatureKind.TIME: BYTES,
 }
 
 
@@ -41,106 +48,153 @@ def metadata(model: Model, version: int) -> dict[str, Any]:
         "versions": [str(version)],
         "platform": PLATFORM,
         "inputs": [
-            {"name": feature.name, "datatype": _DATATYPES[feature.kind], "shape": [-1]}
+            {
+                "name": feature.name,
+                "datatype": _DATATYPES[feature.kind],
+                "shape": [-1],
+                "parameters": {"kind": str(feature.kind)},
+            }
             for feature in model.features
         ],
-        "outputs": _outputs(model),
+        "outputs": outputs.described(model),
     }
 
 
-def _outputs(model: Model) -> list[dict[str, Any]]:
-    outputs: list[dict[str, Any]] = [{"name": PREDICTION, "datatype": _output_type(model), "shape": [-1]}]
-    if model.task is Task.CLASSIFICATION:
-        outputs.append({"name": PROBABILITIES, "datatype": "FP64", "shape": [-1, len(model.classes)]})
-    return outputs
+def codec(header_length: str | None) -> Codec:
+    """The codec of a request with the header `HEADER_LENGTH`, or without when None."""
+    return decode if header_length is None else partial(decode, header_length=header_length)
 
 
-def _output_type(model: Model) -> str:
-    if model.task is Task.REGRESSION:
-        return "FP64"
-    kinds = {type(value) for value in model.classes}
-    return (
-        {bool: "BOOL", int: "INT64", float: "FP64"}.get(kinds.pop(), "BYTES") if len(kinds) == 1 else "BYTES"
-    )
-
-
-def decode(body: bytes, content_type: str, model: Model, limits: Limits) -> Decoded:
+def decode(
+    body: bytes, content_type: str, model: Model, limits: Limits, *, header_length: str | None = None
+) -> Decoded:
     """The batch of an inference request.
 
     Raises:
-        Problem: the body is not JSON, or has too many rows.
+        Problem: the body is not what its headers say, or has too many rows.
         RequestError: it is of another shape, or a tensor or a value cannot be taken.
     """
+    head, tail = _parts(body, header_length)
     document = batches.check_keys(
-        batches.parse_json(body, content_type), ("inputs",), ("id", "parameters", "outputs")
+        batches.parse_json(head, _json_type(content_type)), ("inputs",), ("id", "parameters", "outputs")
     )
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise errors.RequestError(f"`id` is {batches.kind_of(identity)}, expected text.", key="id")
-    wanted = _wanted(document.get("outputs"), model, limits)
-    kinds = {feature.name: feature for feature in model.features}
-    columns: dict[str, list[Any]] = {}
-    for position, tensor in enumerate(batches.check_list(document["inputs"], "inputs", limits.rows)):
-        name, values = _tensor(tensor, position, kinds, limits)
-        if name in columns:
-            raise errors.RequestError(f"Input `{name}` comes twice.", tensor=name)
-        columns[name] = values
-    rows = _rows(columns)
-    batch = batches.of_columns(model, columns, rows, _ids(document.get("parameters")))
-    return Decoded(batch, _encoder(identity, wanted))
+    parameters = _parameters(document, "The body")
+    wanted = outputs.wanted(_asked(document.get("outputs"), limits), parameters, model)
+    source = _Tail(tail)
+    tensors = [
+        _tensor(given, position, source, limits)
+        for position, given in enumerate(batches.check_list(document["inputs"], "inputs", limits.rows))
+    ]
+    source.check_end()
+    batch = inputs.batch_of(tensors, model, parameters.get("ids"))
+    return Decoded(batch, partial(_encode, identity=identity, wanted=wanted))
 
 
-def _ids(parameters: Any) -> Any:
-    if parameters is None:
-        return None
-    if not isinstance(parameters, dict):
-        raise errors.RequestError(f"`parameters` is {batches.kind_of(parameters)}, expected an object.")
-    return parameters.get("ids")
-
-
-def _wanted(outputs: Any, model: Model, limits: Limits) -> tuple[str, ...]:
-    """Names of the outputs that the request asks for; all when it names none."""
-    known = tuple(output["name"] for output in _outputs(model))
-    if outputs is None:
-        return known
-    names: list[str] = []
-    for item in batches.check_list(outputs, "outputs", limits.rows):
-        name = item.get("name") if isinstance(item, dict) else None
-        if name not in known:
-            raise errors.RequestError(
-                f"`outputs` names {str(name)[:60]}, expected {' or '.join(known)}.", key="outputs"
-            )
-        names.append(str(name))
-    return tuple(names) or known
-
-
-def _rows(columns: dict[str, list[Any]]) -> int:
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        (one, short), (two, long) = (pick(lengths.items(), key=lambda item: item[1]) for pick in (min, max))
-        raise errors.RequestError(
-            f"Input `{one}` has {short} rows and `{two}` has {long}, expected as many in each."
+def _parts(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
+    """The JSON document and what stands behind it."""
+    if header_length is None:
+        return body, memoryview(b"")
+    digits = header_length.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) <= len(body)):
+        raise problems.malformed(
+            f"`{HEADER_LENGTH}` is `{digits[:40]}`, expected a number up to {len(body)}, the body's length."
         )
-    return next(iter(lengths.values()), 0)
+    length = int(digits)
+    return (body if length == len(body) else body[:length]), memoryview(body)[length:]
 
 
-def _tensor(tensor: Any, position: int, kinds: dict[str, Feature], limits: Limits) -> tuple[str, list[Any]]:
-    """Name and values of one input tensor."""
-    if not isinstance(tensor, dict):
-        raise errors.RequestError(f"Input {position} is {batches.kind_of(tensor)}, expected an object.")
-    for key in ("name", "shape", "datatype", "data"):
-        if key not in tensor:
+def _json_type(content_type: str) -> str:
+    """The type of the JSON document: the protocol's clients name the whole body's type, or none."""
+    kind, _ = batches.media_type(content_type)
+    return "application/json" if kind in ("", BINARY_TYPE) else content_type
+
+
+def _parameters(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = holder.get("parameters")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise errors.RequestError(
+            f"{name} has `parameters` that are {batches.kind_of(found)}, expected an object."
+        )
+    return found
+
+
+def _asked(given: Any, limits: Limits) -> list[tuple[Any, Mapping[str, Any]]]:
+    """Names and parameters of the outputs that a request names."""
+    found: list[tuple[Any, Mapping[str, Any]]] = []
+    for item in [] if given is None else batches.check_list(given, "outputs", limits.rows):
+        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str):
+            raise errors.RequestError(
+                "`outputs` holds something else than objects with a `name`.", key="outputs"
+            )
+        found.append((name, _parameters(item, f"Output `{name[:60]}`")))
+    return found
+
+
+class _Tail:
+    """The bytes behind the JSON document, taken from the front."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, name: str, size: Any) -> memoryview:
+        """The next `size` bytes, which are those of input `name`."""
+        left = len(self._data) - self._at
+        if type(size) is not int or not 0 <= size <= left:
+            raise errors.RequestError(
+                f"Input `{name}` has the {_SIZE} {repr(size)[:40]}, expected a number up to {left},"
+                " the bytes that are left behind the JSON document.",
+                tensor=name,
+            )
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def check_end(self) -> None:
+        left = len(self._data) - self._at
+        if left:
+            raise problems.malformed(f"{left} bytes are left behind the data of the last input.")
+
+
+def _tensor(given: Any, position: int, source: _Tail, limits: Limits) -> Tensor:
+    """One input tensor, its data from the document or from behind it."""
+    if not isinstance(given, dict):
+        raise errors.RequestError(f"Input {position} is {batches.kind_of(given)}, expected an object.")
+    for key in ("name", "shape", "datatype"):
+        if key not in given:
             raise errors.RequestError(f"Input {position} lacks `{key}`.", tensor=position)
-    name, datatype = tensor["name"], tensor["datatype"]
+    name, datatype = given["name"], given["datatype"]
     if not isinstance(name, str) or not isinstance(datatype, str):
         raise errors.RequestError(f"Input {position}: `name` and `datatype` must be text.", tensor=position)
-    rows = _shape(tensor["shape"], name)
-    values = _flat(tensor["data"], name, limits)
+    inputs.check_datatype(name, datatype)
+    rows = inputs.rows_of(name, given["shape"], limits)
+    parameters = _parameters(given, f"Input `{name}`")
+    if (_SIZE in parameters) == ("data" in given):
+        problem = "both" if "data" in given else "neither"
+        raise errors.RequestError(
+            f"Input {position} has {problem} of `data` and the parameter `{_SIZE}`, expected one.",
+            tensor=position,
+        )
+    if _SIZE in parameters:
+        raw = source.take(name, parameters[_SIZE])
+        return Tensor(name, datatype, binaries.read(name, datatype, rows, raw))
+    return Tensor(name, datatype, _listed(name, datatype, rows, given["data"], limits))
+
+
+def _listed(name: str, datatype: str, rows: int, data: Any, limits: Limits) -> list[Any]:
+    """The values of a tensor whose data is in the document."""
+    given = batches.check_list(data, name, limits.rows)
+    values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in given]
     if len(values) != rows:
         raise errors.RequestError(
             f"Input `{name}` has {len(values)} values, expected {rows} by its shape.", tensor=name
         )
-    matches = _check_of(datatype, name)
+    matches = _check_of(datatype)
     for row, value in enumerate(values):
         if value is not None and not matches(value):
             raise errors.RequestError(
@@ -148,78 +202,49 @@ def _tensor(tensor: Any, position: int, kinds: dict[str, Feature], limits: Limit
                 row=row,
                 feature=name,
             )
-    feature = kinds.get(name)
-    if feature is not None and feature.kind is FeatureKind.TIME and datatype != "BYTES":
-        raise errors.RequestError(
-            f"Input `{name}` is {datatype}, expected BYTES with ISO 8601 times.", tensor=name
-        )
-    return name, values
+    return values
 
 
-def _shape(shape: Any, name: str) -> int:
-    sizes = shape if isinstance(shape, list) else []
-    whole = all(type(size) is int and size >= 0 for size in sizes)
-    if not whole or len(sizes) not in (1, 2) or (len(sizes) == 2 and sizes[1] != 1):
-        raise errors.RequestError(
-            f"Input `{name}` has the shape {repr(shape)[:60]}, expected [n] or [n, 1].", tensor=name
-        )
-    return int(sizes[0])
-
-
-def _flat(data: Any, name: str, limits: Limits) -> list[Any]:
-    values = batches.check_list(data, name, limits.rows)
-    return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
-
-
-def _check_of(datatype: str, name: str) -> Callable[[Any], bool]:
-    if datatype == "BYTES":
+def _check_of(datatype: str) -> Callable[[Any], bool]:
+    if datatype == BYTES:
         return lambda value: isinstance(value, str)
     if datatype == "BOOL":
         return lambda value: isinstance(value, bool)
-    if datatype in _INTEGERS:
-        return lambda value: type(value) is int
-    if datatype in _FLOATS:
+    if datatype.startswith("FP"):
         return lambda value: type(value) in (int, float) and math.isfinite(value)
-    raise errors.RequestError(
-        f"Input `{name}` has the datatype `{datatype[:20]}`, expected BYTES, BOOL, INT*, UINT* or FP*.",
-        tensor=name,
-    )
+    return lambda value: type(value) is int
 
 
-def _encoder(identity: str | None, wanted: tuple[str, ...]) -> Callable[[Answer], bytes]:
-    def encode(answer: Answer) -> bytes:
-        document: dict[str, Any] = {
-            "model_name": answer.model.pilot,
-            "model_version": str(answer.version),
-            "outputs": [tensor for tensor in _answer(answer) if tensor["name"] in wanted],
-        }
-        if identity is not None:
-            document["id"] = identity
-        return codecs.dump(document)
+def _encode(answer: Answer, identity: str | None, wanted: tuple[Wanted, ...]) -> bytes | Encoded:
+    binary = {name for name, is_binary in wanted if is_binary}
+    made = outputs.of_answer(answer, [name for name, _ in wanted])
+    raw = [binaries.write(output.datatype, output.values) for output in made if output.name in binary]
+    sizes = iter(raw)
+    document: dict[str, Any] = {
+        "model_name": answer.model.pilot,
+        "model_version": str(answer.version),
+        "outputs": [_written(output, len(next(sizes)) if output.name in binary else None) for output in made],
+    }
+    if identity is not None:
+        document["id"] = identity
+    head = codecs.dump(document)
+    if not raw:
+        return head
+    return Encoded(b"".join((head, *raw)), BINARY_TYPE, ((HEADER_LENGTH, str(len(head))),))
 
-    return encode
 
-
-def _answer(answer: Answer) -> list[dict[str, Any]]:
-    datatype = _output_type(answer.model)
-    values = codecs.values_of(answer.prediction)
-    tensors: list[dict[str, Any]] = [
-        {
-            "name": PREDICTION,
-            "shape": [len(values)],
-            "datatype": datatype,
-            "data": [str(value) for value in values] if datatype == "BYTES" else values,
-        }
-    ]
-    probabilities = answer.prediction.probabilities
-    if probabilities is not None:
-        tensors.append(
-            {
-                "name": PROBABILITIES,
-                "shape": list(probabilities.shape),
-                "datatype": "FP64",
-                "data": probabilities.ravel().tolist(),
-                "parameters": {"classes": [str(value) for value in answer.model.classes]},
-            }
-        )
-    return tensors
+def _written(output: Output, size: int | None) -> dict[str, Any]:
+    """An output in the document: with its data, or with the `size` of the data behind it."""
+    document: dict[str, Any] = {
+        "name": output.name,
+        "shape": list(output.values.shape),
+        "datatype": output.datatype,
+    }
+    parameters: dict[str, Any] = {"classes": output.classes} if output.classes else {}
+    if size is None:
+        document["data"] = output.values.ravel().tolist()
+    else:
+        parameters[_SIZE] = size
+    if parameters:
+        document["parameters"] = parameters
+    return document
