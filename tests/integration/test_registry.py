@@ -10,7 +10,8 @@ import pytest
 
 from pilotage.core import errors, settings
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG, _ClientReader
+from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.remotes import ClientReader
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_reads_without_mlflow_agree_with_its_client(registry: Registry, tmp_path
     registry.challenge("a", 3)
     registry.promote("a", 2)
     registry.client.delete_model_version("a", "1")
-    by_client = _ClientReader(registry)
+    by_client = ClientReader(registry)
     assert registry.versions("a") == by_client.versions("a")
     assert registry.aliases("a") == by_client.aliases("a") == {"challenger": 3, "champion": 2}
     assert registry.names() == by_client.names() == ["a"]

@@ -9,6 +9,6 @@ IMPORTS: Mapping[str, tuple[str, ...]] = {
     "validate": ("great_expectations", "pilotage.components.validate"),
     "train": ("skops.io", "mlflow", "pilotage.components.train"),
     "evaluate": ("skops.io", "pilotage.components.evaluate"),
-    "register": ("mlflow", "pilotage.components.register"),
+    "register": ("skops.io", "mlflow", "onnxruntime", "pilotage.components.register"),
 }
 """By step, its own module last: libraries that a step imports on use are named too."""

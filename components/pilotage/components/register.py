@@ -1,7 +1,8 @@
 """The step that makes a version of a judged model, and champion of it when gates and approval allow.
 
 Safe to repeat at any point: the same MLflow run is the same version, and what
-was done already is left as it is. Gates are not judged again.
+was done already is left as it is. Gates are not judged again. The version says
+whether the model also has an inference form, and if not, why.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
+
 from pilotage.components import provenance
+from pilotage.components.compilation import forms
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.clients import FORM_TAG, RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
 
@@ -44,7 +48,8 @@ def register(
     if decision is Decision.PROMOTED:
         _require_same_champion(registry, spec.pilot, trained, scorecard)
     registry.log_file(trained.mlflow_run, scorecard.write(out))
-    tags = _tags(folder, snapshot, report, trained, scorecard, run)
+    form = forms.add(spec, settings, registry, snapshot, trained)
+    tags = {**_tags(folder, snapshot, report, trained, scorecard, run), FORM_TAG: form}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
     if decision is Decision.PENDING:
         decision, reason = _decided_before(registry, spec.pilot, version) or (decision, reason)

@@ -51,9 +51,10 @@ CODE = "code"
 """Folder, inside a model folder, of the modules that a pilot's own estimator needs."""
 FORM = "pilotage/form"
 """Folder, inside a model folder, of its inference form."""
-SIGNATURE = "signature"
 _KEY = "installation.key"
 _INSIDE = "pilotage"
+SIGNATURE = f"{_INSIDE}/signature"
+"""File, inside a model folder, with what `sign` found."""
 
 
 def trusted_types(settings: Settings) -> tuple[str, ...]:
@@ -71,13 +72,13 @@ def foreign_types(estimator: Any, settings: Settings) -> tuple[str, ...]:
 
 def sign(folder: Path, settings: Settings) -> None:
     """Sign the estimator, its code and its inference form in a model folder with the installation's key."""
-    storage.write_file(folder / _INSIDE / SIGNATURE, _signature(folder, _key(settings, create=True)).encode())
+    storage.write_file(folder / SIGNATURE, _signature(folder, _key(settings, create=True)).encode())
 
 
 def is_own(folder: Path, settings: Settings, *, form: bool = True) -> bool:
     """Whether this installation signed the model folder as it is now, `form` or not its inference form."""
     try:
-        stored = (folder / _INSIDE / SIGNATURE).read_text().strip()
+        stored = (folder / SIGNATURE).read_text().strip()
         key = _key(settings, create=False)
     except FileNotFoundError:
         return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pilotage.core import errors
 from pilotage.core.artifacts import Model, Scorecard
 from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.registry.remotes import ClientReader
 from pilotage.core.registry.versions import Alias, Reader, Registered, SqlReader, local_path
 from pilotage.core.settings import Settings
 
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 INSIDE = "pilotage"
 """Folder, inside a model folder and inside a run's artifacts, of what Pilotage adds."""
 RUN_TAG = "pilotage.run"
+FORM_TAG = "pilotage.form"
+"""Of a version: `ready`, or `refused: ` and why it has no inference form."""
 _MOST = 1000
 
 
@@ -35,7 +40,7 @@ class Registry:
         self._settings = settings
         self._client: MlflowClient | None = None
         sql = not settings.tracking.startswith(("http://", "https://", "databricks", "file:"))
-        self._reader: Reader = SqlReader(settings.tracking) if sql else _ClientReader(self)
+        self._reader: Reader = SqlReader(settings.tracking) if sql else ClientReader(self)
 
     # -- reading ---------------------------------------------------------------
 
@@ -220,6 +225,23 @@ class Registry:
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         return str(model.model_uri)
 
+    def add_to_model(self, uri: str, folder: Path, names: Iterable[str]) -> None:
+        """Store files and folders `names` of the local model folder `folder` with the model at `uri`.
+
+        Where that is the folder itself there is nothing to do.
+        """
+        if local_path(self.model_location(uri)) is not None:
+            return
+        with tempfile.TemporaryDirectory(prefix="pilotage-model-") as scratch:
+            for source in (folder / name for name in names):
+                copy = Path(scratch) / source.relative_to(folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, copy)
+                elif source.is_file():
+                    shutil.copyfile(source, copy)
+            self.client.log_model_artifacts(uri.removeprefix("models:/"), scratch)
+
     def model_location(self, uri: str) -> str:
         """Where the files of the model at MLflow URI `uri` are."""
         return str(self.client.get_logged_model(uri.removeprefix("models:/")).artifact_location)
@@ -332,56 +354,3 @@ def _unchanged_environment(*names: str) -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-class _ClientReader:
-    """Reads through MLflow's client, for stores that are not SQL."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-
-    def aliases(self, name: str) -> dict[str, int]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            model = self._registry.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise errors.Unavailable(
-                f"The model registry did not answer: {error}.", remedy="Try again."
-            ) from error
-        return {str(alias): int(version) for alias, version in model.aliases.items()}
-
-    def versions(self, name: str) -> list[Registered]:
-        client = self._registry.client
-        aliases = self.aliases(name)
-        found = client.search_model_versions(f"name = '{name}'", max_results=_MOST)
-        registered = [
-            Registered(
-                name=name,
-                version=int(item.version),
-                run=item.run_id or "",
-                location=client.get_model_version_download_uri(name, item.version),
-                created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
-                tags=dict(item.tags),
-                aliases=tuple(
-                    sorted(alias for alias, version in aliases.items() if version == int(item.version))
-                ),
-            )
-            for item in found
-        ]
-        return sorted(registered, key=lambda item: -item.version)
-
-    def run_location(self, run: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return str(self._registry.client.get_run(run).info.artifact_uri)
-        except MlflowException:
-            return None
-
-    def names(self) -> list[str]:
-        return sorted(
-            model.name for model in self._registry.client.search_registered_models(max_results=_MOST)
-        )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilotage.core import errors, models
+from pilotage.core import errors, forms, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.models import Answering, Predictor
@@ -131,7 +131,8 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     folder = registry.folder(registered)
     live = Live(
         registered=registered,
-        predictor=models.open_predictor(folder, settings),
+        predictor=forms.open_form(folder, registry.model(registered))
+        or models.open_predictor(folder, settings),
         profile=registry.profile(registered),
         source=Trained(lambda: models.open_predictor(folder, settings)),
         folder=folder,

@@ -1,0 +1,70 @@
+"""Versions and aliases as the registry's readers see them, read through MLflow's client.
+
+For stores that are not SQL, such as an MLflow server. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pilotage.core import errors
+from pilotage.core.registry.versions import Registered
+
+if TYPE_CHECKING:
+    from pilotage.core.registry.clients import Registry
+
+_MOST = 1000
+
+
+class ClientReader:
+    """Reads through MLflow's client, for stores that are not SQL."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def aliases(self, name: str) -> dict[str, int]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self._registry.client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise errors.Unavailable(
+                f"The model registry did not answer: {error}.", remedy="Try again."
+            ) from error
+        return {str(alias): int(version) for alias, version in model.aliases.items()}
+
+    def versions(self, name: str) -> list[Registered]:
+        client = self._registry.client
+        aliases = self.aliases(name)
+        found = client.search_model_versions(f"name = '{name}'", max_results=_MOST)
+        registered = [
+            Registered(
+                name=name,
+                version=int(item.version),
+                run=item.run_id or "",
+                location=client.get_model_version_download_uri(name, item.version),
+                created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
+                tags=dict(item.tags),
+                aliases=tuple(
+                    sorted(alias for alias, version in aliases.items() if version == int(item.version))
+                ),
+            )
+            for item in found
+        ]
+        return sorted(registered, key=lambda item: -item.version)
+
+    def run_location(self, run: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._registry.client.get_run(run).info.artifact_uri)
+        except MlflowException:
+            return None
+
+    def names(self) -> list[str]:
+        return sorted(
+            model.name for model in self._registry.client.search_registered_models(max_results=_MOST)
+        )
