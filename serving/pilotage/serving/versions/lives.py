@@ -23,6 +23,7 @@ from pilotage.core.features import Columns
 from pilotage.core.models import Answering, Predictor
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
 from pilotage.core.registry import Registered, Registry
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind
 
@@ -131,7 +132,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     folder = registry.folder(registered)
     live = Live(
         registered=registered,
-        predictor=forms.open_form(folder, registry.model(registered))
+        predictor=forms.open_form(folder, Model.read(folder / INSIDE))
         or models.open_predictor(folder, settings),
         profile=registry.profile(registered),
         source=Trained(lambda: models.open_predictor(folder, settings)),
