@@ -1,135 +1,100 @@
-"""Running a model server as a process: its socket, its threads' environment, its orderly end."""
+"""Running a model server: its addresses, and one process or several that serve there."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import uvicorn
+from collections.abc import Callable, Mapping, Sequence
 
 from pilotage.core import errors
 from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings
+from pilotage.serving import listeners
 from pilotage.serving.limits import Limits
-from pilotage.serving.web.apps import create_app
+from pilotage.serving.plans import Plan
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 2048
+MOST_WORKERS = 256
 
 
 def run(
-    pilot: Pilot,
+    pilots: Pilot | Sequence[Pilot],
     settings: Settings,
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
+    workers: int = 1,
+    grpc_port: int | None = None,
+    versions: Mapping[str, tuple[int, ...]] | None = None,
+    on_grpc: Callable[[str], None] | None = None,
     on_ready: Callable[[str], None] | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """Serve `pilot` until SIGTERM or SIGINT; then finish what is in progress, write all counts and return.
+    """Serve `pilots` until SIGTERM or SIGINT; then finish what is in progress, write all counts and return.
 
     Args:
-        pilot: what to serve; its champion may come later.
+        pilots: what to serve; champions may come later.
         settings: of the installation.
         host: address to listen on.
         port: 0 stands for any that is free.
-        on_ready: called with the URL once connections are accepted and the champion, if there is
-            one, is loaded or took longer than `Limits.first_load_seconds`.
-        limits: what the server takes on.
+        workers: processes that share the port; 1 serves in this process.
+        grpc_port: where gRPC is spoken; 0 stands for any that is free, None for nowhere.
+        versions: served besides the champions, by pilot.
+        on_grpc: called with host and port of gRPC before `on_ready`.
+        on_ready: called with the URL once connections are accepted and the champions, where there
+            are any, are loaded or took longer than `Limits.first_load_seconds`; in every worker.
+        limits: what each process takes on.
 
     Raises:
-        SettingsError: the address cannot be listened on, or the storage cannot be opened.
+        SettingsError: an address cannot be listened on, the storage cannot be opened, or
+            a pilot is named twice.
+        Failure: a worker died again and again.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    limits = limits or Limits()
-    with _listening(host, port) as listener:
-        url = _url(listener)
-        config = uvicorn.Config(
-            create_app(pilot, settings, limits=limits),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=_BACKLOG,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=limits.drain_seconds,
-        )
-        with _orderly_end():
-            _Server(config, lambda: _announce(pilot.name, url, on_ready)).run(sockets=[listener])
-        logger.info("stopped serving %s", pilot.name)
-
-
-class _Server(uvicorn.Server):
-    """Tells when it listens."""
-
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_listening = on_listening
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_listening()
-
-
-def _announce(name: str, url: str, on_ready: Callable[[str], None] | None) -> None:
-    logger.info("serving %s at %s", name, url)
-    if on_ready is not None:
-        on_ready(url)
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise _unusable(host, port, error) from error
-    with listener:
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(_BACKLOG)
-        except (OSError, OverflowError) as error:
-            raise _unusable(host, port, error) from error
-        yield listener
-
-
-def _unusable(host: str, port: int, error: Exception) -> errors.SettingsError:
-    return errors.SettingsError(
-        f"Cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}.",
-        remedy="Choose another port (0 for any that is free) or address.",
+    given = [pilots] if isinstance(pilots, Pilot) else list(pilots)
+    _check(given, workers)
+    plan = Plan.of(
+        given,
+        settings,
+        limits or Limits(),
         host=host,
-        port=port,
+        versions=dict(versions or {}),
+        grpc_port=grpc_port,
     )
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listeners.listening(host, port))
+        url = listeners.url(listener)
+        if grpc_port is not None:
+            grpc_port = stack.enter_context(listeners.reserved(host, grpc_port))
+            plan = plan.model_copy(update={"grpc_port": grpc_port})
+
+        def ready(grpc: int | None) -> None:
+            logger.info("serving %s at %s", ", ".join(pilot.name for pilot in given), url)
+            if grpc is not None and on_grpc is not None:
+                on_grpc(listeners.address(host, grpc))
+            if on_ready is not None:
+                on_ready(url)
+
+        if workers > 1:
+            from pilotage.serving.workers import Supervisor
+
+            Supervisor(plan, listener, workers, ready).run()
+        else:
+            from pilotage.serving import processes
+
+            processes.serve(plan, listener, ready)
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def _orderly_end() -> Iterator[None]:
-    """Return after SIGTERM or SIGINT: uvicorn raises the signal again when it is done, which would kill."""
-    try:
-        before = {
-            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-    except ValueError:  # not the main thread, where signals do not arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _check(given: Sequence[Pilot], workers: int) -> None:
+    names = [pilot.name for pilot in given]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        raise errors.SettingsError(
+            f"Pilot `{twice[0]}` is named twice." if twice else "No pilot is named.",
+            remedy="Name each pilot to serve once.",
+        )
+    if not 1 <= workers <= MOST_WORKERS:
+        raise errors.SettingsError(
+            f"{workers} workers are asked for, expected 1 to {MOST_WORKERS}.",
+            remedy="One a core is a good start.",
+        )
