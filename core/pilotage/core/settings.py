@@ -93,8 +93,12 @@ class Settings(BaseSettings):
     ready, so that load balancers notice first."""
     flush_seconds: float = Field(default=5.0, gt=0)
     """How often a model server writes its windows and row log."""
+    record: bool = True
+    """Whether a model server counts windows and logs rows; without them nothing can be monitored."""
     row_sample: float = Field(default=1.0, ge=0, le=1)
     """Share of served rows with an id that the row log keeps."""
+    model_memory_mb: int = Field(default=0, ge=0)
+    """Memory that one version may take in a model server; 0 stands for 90 % of what is left."""
     poll_seconds: float = Field(default=1.0, gt=0)
     """How often a model server looks for a new champion."""
     access_log: AccessLogPolicy = AccessLogPolicy.ERRORS
@@ -139,7 +143,7 @@ class Settings(BaseSettings):
     @classmethod
     def _url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
-            raise ValueError("is no http:// or https:// URL")
+            raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
         return url.rstrip("/")
 
     @property

@@ -232,5 +232,3 @@ def access_log(settings: Settings) -> AccessLog | None:
     if settings.access_log is AccessLogPolicy.OFF:
         return None
     return AccessLog(settings.access_log, settings.access_log_file)
-
-
