@@ -23,7 +23,13 @@ from fastapi import FastAPI
 from pilotage.serving import listeners
 from pilotage.serving.listeners import Acceptor, Board
 from pilotage.serving.plans import BOARD, Plan
+from pilotage.serving.security import tls
+from pilotage.serving.security import guards
+from pilotage.serving.services import Service
+from pilotage.serving.telemetry.sharing import Share
+from pilotage.serving.web import connections
 from pilotage.serving.web.apps import create_app
+from pilotage.serving.web.lanes import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +47,21 @@ def serve(plan: Plan, listener: socket.socket, on_ready: Callable[[int | None], 
         SettingsError: the storage cannot be opened, or the port of gRPC cannot be listened on.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    app = create_app(plan.pilots[0], plan.settings, limits=plan.limits)
+    service = Service(plan.pilots, plan.settings, plan.limits, _share(plan))
+    guard = guards.open_guard(plan.settings, workers=plan.place.workers if plan.place else 1)
+    lane = Lane(service, guard)
     with _orderly_end():
-        _Server(plan, app, on_ready).run(sockets=[listener])
+        _Server(plan, create_app(service, lane, guard), lane, on_ready).run(sockets=[listener])
     logger.info("stopped serving %s", ", ".join(pilot.name for pilot in plan.pilots))
 
 
 class _Server(uvicorn.Server):
     """Accepts by itself, tells when it listens, and drains in the order that balancers need."""
 
-    def __init__(self, plan: Plan, app: FastAPI, on_ready: Callable[[int | None], None]) -> None:
-        super().__init__(_config(plan, app))
+    def __init__(
+        self, plan: Plan, app: FastAPI, lane: Lane, on_ready: Callable[[int | None], None]
+    ) -> None:
+        super().__init__(_config(plan, app, lane))
         self._plan = plan
         self._service = app.state.service
         self._on_ready = on_ready
@@ -102,11 +112,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _config(plan: Plan, app: FastAPI) -> uvicorn.Config:
+def _config(plan: Plan, app: FastAPI, lane: Lane) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=connections.connections(lane),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -115,7 +125,12 @@ def _config(plan: Plan, app: FastAPI) -> uvicorn.Config:
         backlog=listeners.BACKLOG,
         timeout_keep_alive=int(plan.limits.idle_seconds),
         timeout_graceful_shutdown=plan.limits.drain_seconds,
+        **tls.uvicorn_options(plan.settings),
     )
+
+
+def _share(plan: Plan) -> Share | None:
+    return None if plan.place is None else Share(plan.place.folder, plan.place.name)
 
 
 def _board(plan: Plan) -> Board | None:

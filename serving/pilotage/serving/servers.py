@@ -12,6 +12,7 @@ from pilotage.core.settings import Settings
 from pilotage.serving import listeners
 from pilotage.serving.limits import Limits
 from pilotage.serving.plans import Plan
+from pilotage.serving.security import guards, tls
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,14 @@ def run(
         limits: what each process takes on.
 
     Raises:
-        SettingsError: an address cannot be listened on, the storage cannot be opened, or
-            a pilot is named twice.
+        SettingsError: an address cannot be listened on, the storage cannot be opened, a file of
+            tokens, keys or certificates cannot be used, or a pilot is named twice.
         Failure: a worker died again and again.
     """
     given = [pilots] if isinstance(pilots, Pilot) else list(pilots)
     _check(given, workers)
+    guards.open_guard(settings)
+    tls.check(settings)
     plan = Plan.of(
         given,
         settings,
@@ -63,7 +66,7 @@ def run(
     )
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listeners.listening(host, port))
-        url = listeners.url(listener)
+        url = listeners.url(listener, tls.scheme(settings))
         if grpc_port is not None:
             grpc_port = stack.enter_context(listeners.reserved(host, grpc_port))
             plan = plan.model_copy(update={"grpc_port": grpc_port})
