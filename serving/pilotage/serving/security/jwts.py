@@ -1,8 +1,8 @@
 """JSON Web Tokens: whether one was signed by the issuer of the settings, for us, and is in force.
 
 Only signatures with a public key are taken, never `none` or a shared secret,
-and the key comes from the issuer's set, never from the token. PyJWT is loaded
-when this is configured.
+and the key comes from the issuer's set, never from the token. PyJWT and what
+fetches keys are loaded when this is configured.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.serving import problems
 from pilotage.serving.problems import Problem
-from pilotage.serving.security.keysets import KeySet
 from pilotage.serving.security.tokens import Role
 
 if TYPE_CHECKING:
     import jwt
+
+    from pilotage.serving.security.keysets import KeySet
 
 ALGORITHMS = (
     "RS256",
@@ -140,6 +141,8 @@ def open_verifier(settings: Settings) -> Verifier | None:
             f" with a public key: {', '.join(ALGORITHMS)}.",
             remedy="Correct or unset it.",
         )
+    from pilotage.serving.security.keysets import KeySet
+
     return Verifier(settings, KeySet(settings.auth_jwks, settings.auth_jwt_algorithms))
 
 
