@@ -9,6 +9,7 @@ are gone are added when somebody asks. Prometheus and HTTP are not known here.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
@@ -41,12 +42,6 @@ def _sizes() -> list[int]:
 
 def _totals() -> list[float]:
     return [0.0] * SIZES
-
-
-def size_bucket(count: int) -> int:
-    """Position of `count` in a histogram of sizes."""
-    power = (count - 1).bit_length() if count > 1 else 0
-    return power if power < SIZES else SIZES - 1
 
 
 class RouteMeter(msgspec.Struct):
@@ -133,6 +128,8 @@ class VersionMeter(msgspec.Struct):
     sizes: list[int] = msgspec.field(default_factory=_sizes)
     """Calls by number of rows."""
     sizes_seconds: list[float] = msgspec.field(default_factory=_totals)
+    last: float = 0.0
+    """When the last call ended, in seconds since the epoch; 0 when there was none."""
 
     def answered(self, requests: int, rows: int, seconds_model: float, seconds_waited: float = 0.0) -> None:
         """Note one call of the model that answered `requests` with `rows` together.
@@ -153,6 +150,7 @@ class VersionMeter(msgspec.Struct):
         power = power if power < SIZES else SIZES - 1
         self.sizes[power] += 1
         self.sizes_seconds[power] += seconds_model
+        self.last = time.time()
 
     def failed(self, requests: int, seconds: float = 0.0) -> None:
         """Note requests that the version could not answer, and the time spent on them."""
@@ -171,6 +169,7 @@ class VersionMeter(msgspec.Struct):
         _add_to_list(self.took, other.took)
         _add_to_list(self.sizes, other.sizes)
         _add_to_list(self.sizes_seconds, other.sizes_seconds)
+        self.last = max(self.last, other.last)
 
 
 class Loaded(msgspec.Struct, frozen=True):

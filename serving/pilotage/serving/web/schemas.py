@@ -114,6 +114,49 @@ class ServerMetadata(_Document):
     extensions: list[str]
 
 
+class Duration(_Document):
+    count: int
+    ns: int
+    """Nanoseconds of all together."""
+
+
+class InferenceStatistics(_Document):
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    """Not measured: reading a body is in neither the queue nor the model."""
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class BatchStatistics(_Document):
+    batch_size: int
+    """Rows, rounded up to a power of two."""
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
+class VersionStatistics(_Document):
+    name: str
+    version: str
+    last_inference: int
+    """Milliseconds since the epoch; 0 when there was none."""
+    inference_count: int
+    """Rows."""
+    execution_count: int
+    """Calls of the model."""
+    inference_stats: InferenceStatistics
+    batch_stats: list[BatchStatistics]
+
+
+class Statistics(_Document):
+    model_stats: list[VersionStatistics]
+
+
 class ProblemDocument(BaseModel):
     """RFC 9457; further members say which row, feature or key is wrong."""
 
