@@ -4,6 +4,7 @@
     ├── Failure                 exit 1: it did not work this time; a retry may help
     │   ├── StepFailed          a step crashed, hung or ran out of memory
     │   ├── RunActive           the pilot already has a run in progress
+    │   ├── ModelTooLarge       a version takes more memory than it may
     │   └── Unavailable         a registry, a store or a database did not answer
     ├── InputError              exit 2: the input is wrong; a retry never helps
     │   ├── SpecError           pilot.yaml
@@ -70,6 +71,10 @@ class StepFailed(Failure):
 
 class RunActive(Failure):
     """The pilot already has a run in progress."""
+
+
+class ModelTooLarge(Failure):
+    """A version that takes more memory than one may in a model server."""
 
 
 class Unavailable(Failure):

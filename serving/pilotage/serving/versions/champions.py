@@ -3,12 +3,14 @@
 A new champion is loaded and warmed up in a thread of its own and then takes the
 place of the old one by one assignment; requests in progress finish on the
 version they began with. What cannot be loaded is reported and tried again
-later, while the old version stays. Requests and HTTP are not known here.
+later, while the old version stays. Beside it may be the challenger of a rollout
+and versions that were asked for by number. Requests and HTTP are not known here.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +22,10 @@ import numpy.typing as npt
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.serving import problems
+from pilotage.serving.versions import memory
 from pilotage.serving.versions.lives import Live, load, typical_row
+from pilotage.serving.versions.rollouts import Rollouts
+from pilotage.serving.versions.trials import Trial
 
 __all__ = ["FailedLoad", "Follower", "Live", "load", "typical_row"]
 
@@ -31,7 +36,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class FailedLoad:
-    """A champion that could not be loaded."""
+    """A version that could not be loaded."""
 
     version: int
     kind: str
@@ -50,6 +55,8 @@ class Follower:
         settings: Settings,
         registry: Registry,
         *,
+        pins: Sequence[int] = (),
+        replica: str = "",
         on_swap: Callable[[Live], None] = lambda live: None,
         on_failure: Callable[[int], None] = lambda version: None,
     ) -> None:
@@ -62,7 +69,16 @@ class Follower:
         self._registry = registry
         self._on_swap = on_swap
         self._on_failure = on_failure
+        self._pins = tuple(dict.fromkeys(pins))
+        self._pinned: tuple[Live, ...] = ()
+        self._failed_pins: dict[int, FailedLoad] = {}
+        self._rollouts = Rollouts(
+            name, settings, replica or secrets.token_hex(8), self._load, on_halt=self._hurry
+        )
+        self._let_go = False
+        """Whether a version was unloaded whose memory was not given back yet."""
         self._stopped = threading.Event()
+        self._woken = threading.Event()
         self._polled = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
@@ -80,12 +96,21 @@ class Follower:
         if self.live is None:
             polled = self._polled.is_set()
             return f"Pilot `{self.name}` has no champion yet." if polled else "The champion is being loaded."
+        for failed in self._failed_pins.values():
+            return f"Version {failed.version} could not be loaded ({failed.kind}); the server's log says why."
         return ""
+
+    @property
+    def trial(self) -> Trial | None:
+        """The step of the rollout that goes on here; mostly None."""
+        return self._rollouts.trial
 
     @property
     def versions(self) -> tuple[Live, ...]:
         """Every version that is loaded, the champion first."""
-        return () if self.live is None else (self.live,)
+        trial = self.trial
+        found = (self.live, None if trial is None else trial.challenger, *self._pinned)
+        return tuple({live.version: live for live in found if live is not None}.values())
 
     def at(self, version: str) -> Live | None:
         """The loaded version of that number; None when it is not loaded here."""
@@ -100,12 +125,16 @@ class Follower:
         live = self.live
         if live is None:
             raise problems.not_ready(self.reason)
+        trial = self._rollouts.trial
+        if trial is not None and trial.champion is live and trial.takes(ids):
+            return trial.challenger
         return live
 
     @property
     def shadow(self) -> Live | None:
         """The version that sees a copy of what the champion answers; mostly None."""
-        return None
+        trial = self._rollouts.trial
+        return trial.challenger if trial is not None and trial.copying else None
 
     def observed(
         self,
@@ -127,6 +156,9 @@ class Follower:
             requests: that were answered together.
             scores: of the rows, `Prediction.score`, where the call did not fail.
         """
+        trial = self._rollouts.trial
+        if trial is not None:
+            trial.observe(live, rows, seconds, failed, requests, scores)
 
     def start(self, wait_seconds: float) -> None:
         """Begin to follow; returns when the first look at the registry is done, or after `wait_seconds`."""
@@ -136,26 +168,41 @@ class Follower:
     def stop(self) -> None:
         """End following; what is live stays."""
         self._stopped.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+
+    def _hurry(self) -> None:
+        """Look again at once."""
+        self._woken.set()
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
             self.poll()
-            self._stopped.wait(self._settings.poll_seconds)
+            self._woken.wait(self._settings.poll_seconds)
+            self._woken.clear()
+        self._rollouts.close()
 
     def poll(self) -> None:
-        """Look at the registry once and load its champion if that is not live; never raises."""
+        """Look at the registry once and load what should serve and does not; never raises."""
+        if self._let_go:
+            self._let_go = False
+            memory.release()
+        before = {live.version for live in self.versions}
         try:
-            champion = self._registry.aliases(self.name).get(Alias.CHAMPION)
+            aliases = self._registry.aliases(self.name)
         except Exception as error:
             if not self.outage:
                 logger.warning("the registry cannot be read, keeping what is live: %s", error)
             self.outage = True
-        else:
-            self.outage = False
-            self._take(champion)
+            self._polled.set()
+            return
+        self.outage = False
+        self._take(aliases.get(Alias.CHAMPION))
+        self._pin()
         self._polled.set()
+        self._rollouts.look(self.live, aliases.get(Alias.CHALLENGER))
+        self._let_go = bool(before - {live.version for live in self.versions})
 
     def _take(self, champion: int | None) -> None:
         if champion is None or (self.live is not None and self.live.version == champion):
@@ -165,18 +212,36 @@ class Follower:
         if failed is not None and failed.version == champion and time.monotonic() < failed.retry_at:
             return
         try:
-            live = load(self._registry, self._settings, self._registry.version(self.name, champion))
+            live = self._load(champion)
         except Exception as error:
-            self._fail(champion, error)
+            before = failed if failed is not None and failed.version == champion else None
+            self.failed = self._fail(champion, error, before)
             return
         self._on_swap(live)
         self.live, self.failed = live, None
         logger.info("version %d of %s is live", champion, self.name)
 
-    def _fail(self, version: int, error: Exception) -> None:
-        before = self.failed.attempts if self.failed and self.failed.version == version else 0
-        wait = min(self._settings.poll_seconds * 2.0**before, _LONGEST_WAIT_SECONDS)
-        self.failed = FailedLoad(version, type(error).__name__, before + 1, time.monotonic() + wait)
+    def _pin(self) -> None:
+        """Load the versions that were asked for by number."""
+        for version in self._pins:
+            failed = self._failed_pins.get(version)
+            waits = failed is not None and time.monotonic() < failed.retry_at
+            if waits or any(live.version == version for live in self._pinned):
+                continue
+            try:
+                self._pinned = (*self._pinned, self._load(version))
+                self._failed_pins.pop(version, None)
+            except Exception as error:
+                self._failed_pins[version] = self._fail(version, error, failed)
+
+    def _load(self, version: int) -> Live:
+        """The version, from its files unless it is loaded already."""
+        known = self.at(str(version))
+        return known or load(self._registry, self._settings, self._registry.version(self.name, version))
+
+    def _fail(self, version: int, error: Exception, before: FailedLoad | None) -> FailedLoad:
+        attempts = before.attempts if before is not None else 0
+        wait = min(self._settings.poll_seconds * 2.0**attempts, _LONGEST_WAIT_SECONDS)
         self._on_failure(version)
         logger.error(
             "version %d of %s could not be loaded, trying again in %.0f s: %s",
@@ -185,3 +250,4 @@ class Follower:
             wait,
             error,
         )
+        return FailedLoad(version, type(error).__name__, attempts + 1, time.monotonic() + wait)

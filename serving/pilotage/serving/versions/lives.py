@@ -26,6 +26,7 @@ from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind
+from pilotage.serving.versions import memory
 
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Artifact
@@ -127,14 +128,20 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     Raises:
         NotFound: its files are gone.
         UntrustedModel: the settings do not allow to load it.
+        ModelTooLarge: it takes more memory than one may.
         Failure: it loads but cannot predict.
     """
     folder = registry.folder(registered)
+    what = f"Version {registered.version} of `{registered.name}`"
+    return memory.load_within(settings, what, folder, lambda: _open(folder, settings, registered))
+
+
+def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
     live = Live(
         registered=registered,
         predictor=forms.open_form(folder, Model.read(folder / INSIDE))
         or models.open_predictor(folder, settings),
-        profile=registry.profile(registered),
+        profile=ReferenceProfile.read(folder / INSIDE),
         source=Trained(lambda: models.open_predictor(folder, settings)),
         folder=folder,
     )
