@@ -27,7 +27,8 @@ def warn_if_open(host: str) -> None:
         )
 
 
-def announce(ready_file: Path | None, url: str) -> None:
-    """Write address and process id to `ready_file`, all or nothing."""
+def announce(ready_file: Path | None, url: str, grpc: str | None = None) -> None:
+    """Write addresses and process id to `ready_file`, all or nothing."""
     if ready_file is not None:
-        storage.write_file(ready_file, json.dumps({"url": url, "pid": os.getpid()}).encode() + b"\n")
+        document = {"url": url, "grpc": grpc, "pid": os.getpid()}
+        storage.write_file(ready_file, json.dumps(document).encode() + b"\n")

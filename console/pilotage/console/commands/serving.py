@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from pilotage.core.artifacts import DriftReport
 
 
+class AccessLog(StrEnum):
+    """Which requests the access log has: those of `pilotage.core.settings.AccessLogPolicy`."""
+
+    OFF = "off"
+    ERRORS = "errors"
+    ALL = "all"
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "serve")(serve)
@@ -25,34 +34,74 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     session: Session,
-    pilot: PilotArgument,
+    pilots: Annotated[
+        list[str], typer.Argument(metavar="PILOT...", help="Folders with a pilot.yaml, or the files.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8080,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Speak gRPC there too; 0 takes a free port. Off when left out."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that share the port; SIGHUP replaces them in turn.")
+    ] = 1,
+    versions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--version",
+            metavar="[PILOT=]N",
+            help="Serve this version too, for requests that name it; may be given several times.",
+        ),
+    ] = None,
+    access_log: Annotated[
+        AccessLog | None,
+        typer.Option(help="Requests to log, one JSON object a line; PILOTAGE_ACCESS_LOG when left out."),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(help="Write address and process id there, as JSON, once requests are taken."),
     ] = None,
 ) -> None:
-    """Serve the champion over HTTP until stopped.
+    """Serve champions over HTTP until stopped.
 
     Follows promotions without dropping a request. What is served is summarised for `pilotage monitor`.
+    Several pilots share one server; each is reached by its name.
     """
-    found = load_pilot(pilot)
+    found = [load_pilot(pilot) for pilot in pilots]
     settings = session.settings
+    names = [pilot.name for pilot in found]
+    pins = _pins(versions or [], names)
+    if access_log is not None:
+        from pilotage.core.settings import AccessLogPolicy
+
+        settings = settings.model_copy(update={"access_log": AccessLogPolicy(access_log)})
     from pilotage.console import addresses
     from pilotage.serving import servers
 
     addresses.warn_if_open(host)
-    served: dict[str, Any] = {"pilot": found.name, "url": None}
+    served: dict[str, Any] = {"pilot": names[0], "pilots": names, "url": None, "grpc": None}
 
     def ready(url: str) -> None:
         served["url"] = url
-        addresses.announce(ready_file, url)
-        session.output.say(f"Serving [bold]{found.name}[/] on {url} (API at {url}/docs). Ctrl-C stops.")
+        addresses.announce(ready_file, url, served["grpc"])
+        spoken = f" and gRPC on {served['grpc']}" if served["grpc"] else ""
+        what = ", ".join(f"[bold]{name}[/]" for name in names)
+        session.output.say(f"Serving {what} on {url}{spoken} (API at {url}/docs). Ctrl-C stops.")
 
-    servers.run(found, settings, host, port, on_ready=ready)
+    servers.run(
+        found,
+        settings,
+        host,
+        port,
+        workers=workers,
+        grpc_port=grpc_port,
+        versions=pins,
+        on_grpc=lambda address: served.update(grpc=address),
+        on_ready=ready,
+    )
     session.output.answer(served, lambda console: None)
 
 
@@ -136,6 +185,23 @@ def labels(
     session.output.answer(
         document, lambda console: console.print(f"Stored {stored} labels of {name}{left_out}.")
     )
+
+
+def _pins(given: list[str], names: list[str]) -> dict[str, tuple[int, ...]]:
+    """Versions by pilot, of `N` where one pilot is served and `PILOT=N`."""
+    from pilotage.core import errors
+
+    found: dict[str, tuple[int, ...]] = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        name = name or (names[0] if len(names) == 1 else "")
+        if name not in names or not number.isdecimal() or not int(number):
+            raise errors.SettingsError(
+                f"`--version {text}` names no version of what is served ({', '.join(names)}).",
+                remedy=f"Write `--version {names[0]}=3`; with one pilot `--version 3` does.",
+            )
+        found[name] = (*found.get(name, ()), int(number))
+    return found
 
 
 def _seconds(text: str) -> float:
