@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     session: Session,
     pilots: Annotated[
-        list[str], typer.Argument(metavar="PILOT...", help="Folders with a pilot.yaml, or the files.")
+        list[str], typer.Argument(metavar="PILOT", help="Folders with a pilot.yaml, or the files.")
     ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
