@@ -54,7 +54,7 @@ class Rollouts:
         self._told: tuple[int, str] | None = None
 
     def look(self, champion: Live | None, challenger: int | None) -> None:
-        """Follow the record of `challenger`, never raising; without one, or when it ended, nothing is tried."""
+        """Follow the record of `challenger`, never raising; nothing is tried without one that goes on."""
         try:
             self._look(champion, challenger)
         except Exception as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import operator
 import random
 import threading
 from collections import defaultdict
@@ -141,28 +142,32 @@ class Trial:
         self,
         answered: Prediction,
         copy: Prediction | None,
+        requests: int,
         seconds: float,
         champion_seconds: float | None,
     ) -> None:
-        """Count what the challenger said of a copy.
+        """Count what the challenger said of a copy of `requests` that were answered together.
 
         Args:
             answered: what the champion said, which the client got.
             copy: what the challenger said; None when it failed.
+            requests: that were answered together.
             seconds: that the challenger's model took.
             champion_seconds: that the champion's took for the same rows in the same thread, if that
                 was tried.
         """
         rows = len(answered.score)
+        if copy is not None and len(copy.score) != rows:
+            copy = None
         champion, challenger = (self._sides[live.version] for live in (self.champion, self.challenger))
         with self._lock:
             self._changed = True
-            self._copied += 1
-            champion.answered(1, rows, answered.score)
+            self._copied += requests
+            champion.answered(requests, rows, answered.score)
             if copy is None:
-                challenger.failed(1)
+                challenger.failed(requests)
             else:
-                challenger.answered(1, rows, copy.score)
+                challenger.answered(requests, rows, copy.score)
                 if champion_seconds is not None:
                     champion.took(rows, champion_seconds)
                     challenger.took(rows, seconds)
@@ -174,17 +179,17 @@ class Trial:
         self._compared += len(answered.score)
         if answered.predictions.dtype.kind == "f" and copy.predictions.dtype.kind == "f":
             same = np.isclose(answered.predictions, copy.predictions, rtol=1e-6, atol=0.0)
+            self._agreed += int(np.count_nonzero(same))
         else:
-            same = np.equal(answered.predictions, copy.predictions)
-        self._agreed += int(np.count_nonzero(same))
+            self._agreed += sum(map(operator.eq, answered.predictions.tolist(), copy.predictions.tolist()))
         distance = float(np.abs(answered.score - copy.score).sum())
         self._distance += distance if math.isfinite(distance) else 0.0
 
-    def missed(self) -> None:
-        """Count a copy that the challenger was too busy for."""
+    def missed(self, requests: int) -> None:
+        """Count copies that the challenger was too busy for."""
         with self._lock:
             self._changed = True
-            self._dropped += 1
+            self._dropped += requests
 
     def halt(self, reason: str) -> None:
         """Send nothing more to the challenger; the first reason stays."""
