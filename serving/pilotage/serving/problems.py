@@ -125,6 +125,24 @@ def full() -> Problem:
     )
 
 
+def head_too_large(limit: int) -> Problem:
+    """Request line and headers are longer than the server reads."""
+    return Problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "head-too-large",
+        f"Request line and headers take more than {limit:,} bytes, or there are too many of them.",
+    )
+
+
+def too_slow(what: str, seconds: float) -> Problem:
+    """The client does not send on."""
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "too-slow",
+        f"The request's {what} did not come within {seconds:g} seconds.",
+    )
+
+
 def too_large(limit: int) -> Problem:
     """The body is larger than the server reads."""
     return Problem(

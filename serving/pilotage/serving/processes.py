@@ -23,8 +23,7 @@ from fastapi import FastAPI
 from pilotage.serving import listeners
 from pilotage.serving.listeners import Acceptor, Board
 from pilotage.serving.plans import BOARD, Plan
-from pilotage.serving.security import tls
-from pilotage.serving.security import guards
+from pilotage.serving.security import guards, tls
 from pilotage.serving.services import Service
 from pilotage.serving.telemetry.sharing import Share
 from pilotage.serving.web import connections
@@ -51,16 +50,14 @@ def serve(plan: Plan, listener: socket.socket, on_ready: Callable[[int | None], 
     guard = guards.open_guard(plan.settings, workers=plan.place.workers if plan.place else 1)
     lane = Lane(service, guard)
     with _orderly_end():
-        _Server(plan, create_app(service, lane, guard), lane, on_ready).run(sockets=[listener])
+        _Server(plan, create_app(service, guard), lane, on_ready).run(sockets=[listener])
     logger.info("stopped serving %s", ", ".join(pilot.name for pilot in plan.pilots))
 
 
 class _Server(uvicorn.Server):
     """Accepts by itself, tells when it listens, and drains in the order that balancers need."""
 
-    def __init__(
-        self, plan: Plan, app: FastAPI, lane: Lane, on_ready: Callable[[int | None], None]
-    ) -> None:
+    def __init__(self, plan: Plan, app: FastAPI, lane: Lane, on_ready: Callable[[int | None], None]) -> None:
         super().__init__(_config(plan, app, lane))
         self._plan = plan
         self._service = app.state.service

@@ -1,133 +1,110 @@
-"""Everything one server is made of, wired together and started and stopped in order."""
+"""Everything one server process is made of, wired together and started and stopped in order."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pilotage.core import errors
-from pilotage.core.artifacts import Scalar
-from pilotage.core.metrics import Task
 from pilotage.core.pilots import Pilot
-from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.serving import problems
-from pilotage.serving.inference.planes import DataPlane, Request
-from pilotage.serving.inference.queues import Line
+from pilotage.serving.endpoints import Endpoint
+from pilotage.serving.inference.explanations.lanes import Lane
 from pilotage.serving.limits import Limits
-from pilotage.serving.protocols import batches
-from pilotage.serving.records import labels
-from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.telemetry import accesses
 from pilotage.serving.telemetry.meters import Meters
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.telemetry.readings import Loaded
+from pilotage.serving.telemetry.sharing import Share
+from pilotage.serving.versions.lives import Live
 from pilotage.serving.web.bodies import Intake
 
 
 class Service:
-    """The model server of one pilot, without its HTTP shell."""
+    """A model server of one or several pilots, without its HTTP shell."""
 
-    def __init__(self, pilot: Pilot, settings: Settings, limits: Limits) -> None:
-        self.name = pilot.name
+    def __init__(
+        self, pilots: Sequence[Pilot], settings: Settings, limits: Limits, share: Share | None = None
+    ) -> None:
+        self.settings = settings
         self.limits = limits
         self.draining = False
-        """Whether the server is about to stop: it answers, but asks balancers for no more requests."""
+        """Whether the server is about to stop: it still answers, but is not ready for more."""
         self.intake = Intake(limits)
-        self.meters = Meters([pilot.name])
-        self._task = pilot.spec.task
-        self._storage = Storage(settings.storage)
-        self.recorder = Recorder(
-            pilot.name,
-            pilot.spec.monitor.window,
-            settings,
-            self._storage,
-            limits.recorder_rows,
-            on_drop=self.meters.dropped.inc,
-            on_flush=self._flushed,
+        self.meters = Meters([pilot.name for pilot in pilots], share)
+        self.accesses = accesses.access_log(settings)
+        storage = Storage(settings.storage)
+        self.endpoints = {
+            pilot.name: Endpoint(pilot, settings, limits, storage, self.meters) for pilot in pilots
+        }
+        self.meters.watch(self._loaded)
+        self.meters.gauge(
+            "pilotage_queue_depth",
+            "Prediction requests that wait or are being answered",
+            lambda: sum(endpoint.batcher.depth for endpoint in self.endpoints.values()),
         )
-        self.follower = Follower(
-            pilot.name,
-            settings,
-            Registry(settings),
-            on_swap=self._swapped,
-            on_failure=self._swap_failed,
-        )
-        self.plane = DataPlane(self.follower, self.recorder, limits)
-        self._line = Line(self.plane, limits.pending)
+        self.explaining = Lane(settings, limits)
         self._storing = ThreadPoolExecutor(1, "labels")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pilots that are served."""
+        return tuple(self.endpoints)
+
+    def endpoint(self, name: str | None = None) -> Endpoint:
+        """The pilot of that name; the only one when none is named.
+
+        Raises:
+            Problem: it is not served here, or none is named and there are several.
+        """
+        if name is None:
+            if len(self.endpoints) > 1:
+                have = ", ".join(f"`/models/{name}/…`" for name in self.endpoints)
+                raise problems.not_found(f"Several models are served here, so say which: {have}.")
+            (endpoint,) = self.endpoints.values()
+            return endpoint
+        found = self.endpoints.get(name)
+        if found is None:
+            have = ", ".join(f"`{name}`" for name in self.endpoints)
+            raise problems.not_found(f"Model `{name[:63]}` is not served here; {have} is.")
+        return found
+
     def start(self) -> None:
-        """Begin to count and to follow the champion; returns once that is loaded, if there is one."""
-        self.recorder.start()
-        self.follower.start(self.limits.first_load_seconds)
+        """Begin to count and to follow the champions; returns once those are loaded that there are."""
+        with ThreadPoolExecutor(len(self.endpoints), "start") as starting:
+            wait = self.limits.first_load_seconds
+            list(starting.map(lambda endpoint: endpoint.start(wait), self.endpoints.values()))
 
     def stop(self) -> None:
         """Finish what is in progress and write all counts."""
-        self.follower.stop()
-        self._line.close()
+        self.explaining.close()
+        for endpoint in self.endpoints.values():
+            endpoint.stop()
         self._storing.shutdown()
-        self.recorder.close()
+        if self.accesses is not None:
+            self.accesses.close()
+        self.meters.close()
 
-    def ready(self) -> Live:
+    def ready(self) -> list[Live]:
         """What answers now, for health checks.
 
         Raises:
-            Problem: the server is about to stop, or nothing is live.
+            Problem: the server is about to stop, or a pilot has nothing that is live.
         """
         if self.draining:
             raise problems.draining()
-        return self.plane.live()
+        return [endpoint.plane.live() for endpoint in self.endpoints.values()]
 
-    async def predict(self, request: Request) -> bytes:
-        """The answer's body to a prediction request, computed off the event loop.
-
-        Raises:
-            Problem: too many requests wait, or see `DataPlane.infer`.
-            RequestError: a row cannot be taken.
-        """
-        reply = await self._line.answer(request)
-        self.meters.rows.inc(reply.rows)
-        return reply.body
-
-    def refused(self) -> None:
-        """Count a prediction request that ended in an error."""
-        self.meters.refused.inc()
-        self.plane.refused()
-
-    async def keep_labels(self, body: bytes, content_type: str) -> int:
-        """Store a body of labels durably; returns how many.
-
-        Raises:
-            Problem: the body is not JSON or has too many labels.
-            RequestError: an id or a label cannot be taken.
-        """
+    async def keep_labels(self, endpoint: Endpoint, body: bytes, content_type: str) -> int:
+        """Store a body of labels durably, off the event loop; see `Endpoint.keep_labels`."""
         loop = asyncio.get_running_loop()
-        stored = await loop.run_in_executor(self._storing, self._keep_labels, body, content_type)
-        self.meters.labels.inc(stored)
-        return stored
+        return await loop.run_in_executor(self._storing, endpoint.keep_labels, body, content_type)
 
-    def _keep_labels(self, body: bytes, content_type: str) -> int:
-        document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"))
-        ids = batches.check_list(document["ids"], "ids", self.limits.labels)
-        given = batches.check_list(document["labels"], "labels", self.limits.labels)
-        if self._task is Task.REGRESSION:
-            _check_numbers(given)
-        return labels.store_labels(self._storage, self.name, ids, given)
-
-    def _swapped(self, live: Live) -> None:
-        self.meters.swaps.inc()
-
-    def _swap_failed(self, version: int) -> None:
-        self.meters.swap_failures.inc()
-
-    def _flushed(self, ok: bool) -> None:
-        if not ok:
-            self.meters.flush_failures.inc()
-
-
-def _check_numbers(values: list[Scalar]) -> None:
-    for position, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise errors.RequestError(
-                f"Row {position}: label is {repr(value)[:60]}, expected a number.", row=position
-            )
+    def _loaded(self) -> Iterable[Loaded]:
+        for endpoint in self.endpoints.values():
+            champion = endpoint.follower.live
+            for live in endpoint.follower.versions:
+                yield Loaded(
+                    endpoint.name, live.version, "trained" if live.form is None else "onnx", live is champion
+                )

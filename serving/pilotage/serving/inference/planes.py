@@ -1,64 +1,66 @@
 """The data plane: from a request's body to the answer's, without any web framework.
 
-Requests that wait together are read, predicted and written by one call, on the
-version that was live when it began. What was served or refused is handed to the recorder, which
-never makes a request wait.
+A request is read when it comes and waits as work; works that wait together are
+answered by one call of the model, each on the version that was chosen for it.
+What was served or refused is handed to the recorder, which never makes a request
+wait. When works are answered, and in which thread, is the batcher's business.
 """
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from pilotage.core import errors
-from pilotage.core.features import Columns
 from pilotage.core.models import Prediction
 from pilotage.serving import problems
+from pilotage.serving.inference import merges, refusals
+from pilotage.serving.inference.works import Request, Work
 from pilotage.serving.limits import Limits
-from pilotage.serving.protocols.batches import Answer, Batch, Codec, Decoded
+from pilotage.serving.protocols import codecs, invocations
+from pilotage.serving.protocols.batches import Answer, Codec
+from pilotage.serving.protocols.readers import Reader
 from pilotage.serving.records.recorders import Recorder, Served
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One prediction request, as it came."""
-
-    body: bytes
-    content_type: str
-    """The header, or empty text."""
-    codec: Codec
-    """Of the request's protocol."""
-    started: float
-    """`time.perf_counter()` when the request came."""
-    version: str | None = None
-    """The version that must answer; any when None."""
+_QUICK: dict[Codec, tuple[str, bool]] = {
+    codecs.rows: ("rows", True),
+    invocations.decode: ("dataframe_records", False),
+}
+"""Codecs whose usual bodies a reader takes: the key that holds the rows, and whether ids may be beside it."""
+_WRITERS: dict[Codec, codecs.Writer] = {
+    codecs.rows: codecs.write_predictions,
+    invocations.decode: invocations.write_predictions,
+}
+_MOST_READERS = 16
 
 
 class Reply(NamedTuple):
-    """The answer's body and how many rows it is about."""
+    """The answer's body, how many rows it is about and which version gave it."""
 
-    body: bytes
+    body: Any
+    """Bytes, `Encoded`, or a message of another protocol."""
     rows: int
+    version: int
+
+
+Outcome = Reply | Exception
 
 
 class DataPlane:
-    """Answers prediction requests with the live version."""
+    """Answers prediction requests with the versions that serve."""
 
-    def __init__(self, follower: Follower, recorder: Recorder, limits: Limits) -> None:
+    def __init__(self, follower: Follower, recorder: Recorder | None, limits: Limits) -> None:
         self._follower = follower
         self._recorder = recorder
         self._limits = limits
+        self._readers: dict[tuple[Codec, int], tuple[Live, Reader | None]] = {}
 
     @property
     def name(self) -> str:
@@ -66,22 +68,70 @@ class DataPlane:
         return self._follower.name
 
     def live(self, version: str | None = None) -> Live:
-        """The version that answers now.
+        """The version that answers now, or the one that is asked for.
 
         Raises:
-            Problem: nothing is live, or `version` is asked for and another one is.
+            Problem: nothing is live, or `version` is asked for and not served here.
         """
-        live = self._follower.live
-        if live is None:
+        champion = self._follower.live
+        if champion is None:
             raise problems.not_ready(self._follower.reason)
-        self._check(live, version)
-        return live
-
-    def _check(self, live: Live, version: str | None) -> None:
-        if version is not None and version != str(live.version):
+        if version is None:
+            return champion
+        found = self._follower.at(version)
+        if found is None:
+            have = ", ".join(str(live.version) for live in self._follower.versions)
             raise problems.not_found(
-                f"Version `{version[:40]}` of `{self.name}` is not served here; {live.version} is."
+                f"Version `{version[:40]}` of `{self.name}` is not served here; {have} is."
             )
+        return found
+
+    # -- reading ------------------------------------------------------------
+
+    def read(self, request: Request) -> Work:
+        """The work that `request` asks for, on the version chosen for it.
+
+        Raises:
+            Problem: nothing is live, or the body is not what its protocol says.
+            RequestError: a row cannot be taken.
+        """
+        live = self.live(request.version)
+        work = self._read(request, live)
+        if request.version is None:
+            chosen = self._follower.choose(work.ids)
+            if chosen is not live:
+                return self._read(request, chosen)
+        return work
+
+    def _read(self, request: Request, live: Live) -> Work:
+        reader = self._reader(request.codec, live)
+        if reader is not None and request.content_type == "application/json":
+            rows = reader.read(request.body)
+            if rows is not None:
+                return Work(request, live, len(rows.values), rows.ids, reader=reader, values=rows.values)
+        decoded = request.codec(request.body, request.content_type, live.model, self._limits)
+        batch = decoded.batch
+        if not batch.rows:
+            raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
+        return Work(request, live, batch.rows, batch.ids, decoded=decoded)
+
+    def _reader(self, codec: Codec, live: Live) -> Reader | None:
+        """The reader of `codec`'s usual bodies for a version; None where it has none."""
+        key = codec, live.version
+        known = self._readers.get(key)
+        if known is not None and known[0] is live:
+            return known[1]
+        quick = _QUICK.get(codec)
+        reader = None
+        if quick is not None and Reader.fits(live.model):
+            envelope, takes_ids = quick
+            reader = Reader(live.model, self._limits, envelope, takes_ids=takes_ids)
+        if len(self._readers) >= _MOST_READERS:
+            self._readers.clear()
+        self._readers[key] = live, reader
+        return reader
+
+    # -- answering ----------------------------------------------------------
 
     def infer(self, request: Request) -> Reply:
         """The answer to one request.
@@ -90,141 +140,115 @@ class DataPlane:
             Problem: nothing is live, or the body is not what its protocol says.
             RequestError: a row cannot be taken.
         """
-        (outcome,) = self.infer_together([request])
+        (outcome,) = self.answer([self.read(request)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def infer_together(self, requests: Sequence[Request]) -> list[Reply | Exception]:
-        """The answer or the error of each request, all on the same version, with one call of the model.
+    def answer(self, works: Sequence[Work], rows_at_once: int | None = None) -> list[Outcome]:
+        """The answer or the error of each work, with one call of the model for each version.
 
-        A call costs an estimator much more than a row does, so requests that wait
+        A call costs an estimator much more than a row does, so works that wait
         anyway are answered together; a row that the model refuses fails its own
-        request only.
+        request only. `rows_at_once` bounds the rows of one call.
         """
-        outcomes: list[Reply | Exception] = [problems.not_ready(self._follower.reason)] * len(requests)
-        live = self._follower.live
-        if live is None:
-            return outcomes
-        taken: dict[int, Decoded] = {}
-        for position, request in enumerate(requests):
-            try:
-                taken[position] = self._decode(request, live)
-            except Exception as error:
-                outcomes[position] = error
-        found = _predict_together(live, [decoded.batch for decoded in taken.values()])
-        for (position, decoded), prediction in zip(taken.items(), found, strict=True):
-            outcomes[position] = self._reply(live, requests[position], decoded, prediction)
+        first = works[0].live
+        if all(work.live is first for work in works):
+            return self._answer(first, works, rows_at_once)
+        outcomes: dict[int, Outcome] = {}
+        for live in {id(work.live): work.live for work in works}.values():
+            places = [place for place, work in enumerate(works) if work.live is live]
+            found = self._answer(live, [works[place] for place in places], rows_at_once)
+            outcomes.update(zip(places, found, strict=True))
+        return [
+            outcomes.get(place, problems.not_ready("The version was replaced."))
+            for place in range(len(works))
+        ]
+
+    def _answer(self, live: Live, works: Sequence[Work], rows_at_once: int | None) -> list[Outcome]:
+        merged = merges.merge(works)
+        started = time.perf_counter()
+        try:
+            prediction = merges.predict(live, merged, rows_at_once)
+        except Exception as error:
+            return self._answer_alone(live, works, rows_at_once, error)
+        seconds = time.perf_counter() - started
+        self._follower.observed(live, merged.rows, seconds, failed=False)
+        outcomes = self._write(live, works, prediction)
+        if any(isinstance(outcome, Exception) for outcome in outcomes):
+            if len(works) > 1:
+                return [self._answer(live, [work], rows_at_once)[0] for work in works]
+        elif self._recorder is not None:
+            self._recorder.record(_served(live, works, merged, prediction))
         return outcomes
 
-    def _decode(self, request: Request, live: Live) -> Decoded:
-        self._check(live, request.version)
-        decoded = request.codec(request.body, request.content_type, live.model, self._limits)
-        if not decoded.batch.rows:
-            raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
-        return decoded
-
-    def _reply(
-        self, live: Live, request: Request, decoded: Decoded, prediction: Prediction | Exception
-    ) -> Reply | Exception:
-        if isinstance(prediction, Exception):
-            return prediction
-        batch = decoded.batch
+    def _answer_alone(
+        self, live: Live, works: Sequence[Work], rows_at_once: int | None, error: Exception
+    ) -> list[Outcome]:
+        if len(works) > 1:
+            logger.info("%d requests together failed (%s), trying each alone", len(works), error)
+            return [self._answer(live, [work], rows_at_once)[0] for work in works]
+        (work,) = works
+        failure = refusals.explain(live, merges.merge(works), error)
+        champion = self._follower.live
+        if isinstance(failure, errors.RequestError):
+            return [failure]
+        self._follower.observed(live, work.rows, 0.0, failed=True)
+        if champion is None or live is champion or work.request.version is not None:
+            return [failure]
+        logger.warning("version %d failed (%s), the champion answers", live.version, error)
         try:
-            body = decoded.encode(Answer(live.model, live.version, batch, prediction))
-        except Exception as error:
-            return error
-        self._recorder.record(_served(live, batch, prediction, request.started))
-        return Reply(body, batch.rows)
+            return self._answer(champion, [self._read(work.request, champion)], rows_at_once)
+        except Exception as other:
+            return [other]
+
+    def _write(self, live: Live, works: Sequence[Work], prediction: Prediction) -> list[Outcome]:
+        """Each work's answer, cut from the prediction for all."""
+        values: list[Any] | None = None
+        shares: list[list[float]] | None = None
+        outcomes: list[Outcome] = []
+        start = 0
+        for work in works:
+            end = start + work.rows
+            try:
+                if work.decoded is None:
+                    if values is None:
+                        values = prediction.predictions.tolist()
+                        if prediction.probabilities is not None:
+                            shares = prediction.probabilities.tolist()
+                    body: Any = _WRITERS[work.request.codec](
+                        live.model,
+                        live.version,
+                        work.ids,
+                        values[start:end],
+                        None if shares is None else shares[start:end],
+                    )
+                else:
+                    part = merges.part(prediction, start, end)
+                    body = work.decoded.encode(Answer(live.model, live.version, work.decoded.batch, part))
+                outcomes.append(Reply(body, work.rows, live.version))
+            except Exception as error:
+                outcomes.append(error)
+            start = end
+        return outcomes
 
     def refused(self) -> None:
-        """Count a prediction request that ended in an error."""
+        """Count a request that failed or was refused."""
         live = self._follower.live
-        if live is not None:
+        if live is not None and self._recorder is not None:
             self._recorder.refuse(live)
 
 
-def _served(live: Live, batch: Batch, prediction: Prediction, started: float) -> Served:
+def _served(live: Live, works: Sequence[Work], merged: merges.Merged, prediction: Prediction) -> Served:
+    now = time.perf_counter()
     return Served(
         live=live,
-        rows=batch.rows,
-        columns=batch.columns,
-        ids=batch.ids,
-        times=batch.times,
+        rows=merged.rows,
+        columns=merged.columns,
+        ids=merged.ids,
+        times=merged.times,
         prediction=prediction,
-        latency_ms=(time.perf_counter() - started) * 1000,
+        sizes=[work.rows for work in works],
+        latencies_ms=[(now - work.request.started) * 1000 for work in works],
         arrived=datetime.now(UTC),
     )
-
-
-def _predict_together(live: Live, batches: Sequence[Batch]) -> list[Prediction | Exception]:
-    """Each batch's prediction or error, by one call of the model unless that fails."""
-    if len(batches) > 1:
-        columns = {
-            name: np.concatenate([batch.columns[name] for batch in batches]) for name in batches[0].columns
-        }
-        try:
-            return list(_parts(live.predictor.predict(columns), [batch.rows for batch in batches]))
-        except Exception as error:
-            logger.info("%d requests together failed (%s), trying each alone", len(batches), error)
-    outcomes: list[Prediction | Exception] = []
-    for batch in batches:
-        try:
-            outcomes.append(predict(live, batch.columns, batch.rows))
-        except Exception as error:
-            outcomes.append(error)
-    return outcomes
-
-
-def _parts(whole: Prediction, sizes: Sequence[int]) -> Iterator[Prediction]:
-    """The prediction cut into parts of the given numbers of rows."""
-    for start, end in itertools.pairwise([0, *itertools.accumulate(sizes)]):
-        shares = whole.probabilities
-        yield Prediction(
-            whole.predictions[start:end],
-            whole.score[start:end],
-            None if shares is None else shares[start:end],
-        )
-
-
-def predict(live: Live, columns: Columns, rows: int) -> Prediction:
-    """The live version's prediction for `rows` rows.
-
-    Raises:
-        RequestError: the model refuses a row though it takes an ordinary one; names the position.
-    """
-    try:
-        return live.predictor.predict(columns)
-    except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
-        if not _accepts(live, live.typical):
-            raise
-        row = _first_refused(live, columns, rows)
-        raise errors.RequestError(
-            f"Row {row}: the model cannot take these values: {_brief(error)}.",
-            remedy="Send values in the range that the model was trained on.",
-            row=row,
-        ) from error
-
-
-def _first_refused(live: Live, columns: Columns, rows: int) -> int:
-    """Position of the first row that the model refuses."""
-    return bisect.bisect_left(
-        range(rows - 1), 1, key=lambda row: int(not _accepts(live, _head(columns, row + 1)))
-    )
-
-
-def _accepts(live: Live, columns: Columns) -> bool:
-    try:
-        live.predictor.predict(columns)
-    except Exception:
-        return False
-    return True
-
-
-def _head(columns: Columns, rows: int) -> Columns:
-    return {name: column[:rows] for name, column in columns.items()}
-
-
-def _brief(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200].rstrip(".")

@@ -6,6 +6,7 @@ not known here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,6 +16,9 @@ from pilotage.core.models import Prediction
 from pilotage.serving.limits import Limits
 from pilotage.serving.protocols import batches
 from pilotage.serving.protocols.batches import Answer, Decoded
+
+Writer = Callable[[Model, int, list[str | None] | None, list[Any], list[list[float]] | None], bytes]
+"""Writes an answer from model, version, ids, predictions and probabilities, the last two as plain lists."""
 
 _DUMP = orjson.OPT_SERIALIZE_NUMPY
 
@@ -43,13 +47,31 @@ def rows(body: bytes, content_type: str, model: Model, limits: Limits) -> Decode
 
 
 def _predictions(answer: Answer) -> bytes:
+    shares = answer.prediction.probabilities
+    return write_predictions(
+        answer.model,
+        answer.version,
+        answer.batch.ids,
+        values_of(answer.prediction),
+        None if shares is None else shares.tolist(),
+    )
+
+
+def write_predictions(
+    model: Model,
+    version: int,
+    ids: list[str | None] | None,
+    predictions: list[Any],
+    probabilities: list[list[float]] | None,
+) -> bytes:
+    """The answer of `/predict`."""
     document: dict[str, Any] = {
-        "model": answer.model.pilot,
-        "version": answer.version,
-        "ids": answer.batch.ids,
-        "predictions": values_of(answer.prediction),
+        "model": model.pilot,
+        "version": version,
+        "ids": ids,
+        "predictions": predictions,
     }
-    if answer.prediction.probabilities is not None:
-        document["probabilities"] = answer.prediction.probabilities.tolist()
-        document["classes"] = list(answer.model.classes)
-    return dump(document)
+    if probabilities is not None:
+        document["probabilities"] = probabilities
+        document["classes"] = model.classes
+    return orjson.dumps(document)

@@ -55,6 +55,17 @@ def _encode(answer: Answer) -> bytes:
     return codecs.dump({"predictions": codecs.values_of(answer.prediction)})
 
 
+def write_predictions(
+    model: Model,
+    version: int,
+    ids: list[str | None] | None,
+    predictions: list[Any],
+    probabilities: list[list[float]] | None,
+) -> bytes:
+    """The answer of `/invocations`, which has predictions only."""
+    return codecs.dump({"predictions": predictions})
+
+
 def _of_items(items: list[Any], model: Model) -> Batch:
     """Rows as objects, or as lists of values in the order of the model's features."""
     if not items or not isinstance(items[0], list):

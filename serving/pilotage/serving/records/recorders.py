@@ -56,7 +56,7 @@ _MOST_UNWRITTEN = 10 * tallies.SEGMENT_ROWS
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A request that was answered."""
+    """Requests that were answered together."""
 
     live: Live
     rows: int
@@ -64,7 +64,10 @@ class Served:
     ids: list[str | None] | None
     times: npt.NDArray[np.datetime64] | None
     prediction: Prediction
-    latency_ms: float
+    sizes: list[int]
+    """Rows of each request; `rows` in all."""
+    latencies_ms: list[float]
+    """Of each request."""
     arrived: datetime
 
 
@@ -225,9 +228,15 @@ class Recorder:
         latencies: dict[datetime, list[float]] = {}
         row = 0
         for item in items:
-            latest = _aware(starts[row : row + item.rows].max())
-            latencies.setdefault(latest, []).append(item.latency_ms)
+            rows = starts[row : row + item.rows]
             row += item.rows
+            if item.times is None:
+                latencies.setdefault(_aware(rows[0]), []).extend(item.latencies_ms)
+                continue
+            ends = np.cumsum(np.array(item.sizes, dtype=np.intp))
+            latest = np.maximum.reduceat(rows, ends - item.sizes)
+            for start, latency in zip(latest, item.latencies_ms, strict=True):
+                latencies.setdefault(_aware(start), []).append(latency)
         for start, milliseconds in latencies.items():
             self._window(live, start).tally.add_requests(milliseconds)
         newest = max(latencies)

@@ -6,6 +6,8 @@ asks the guard itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pilotage.serving import problems
@@ -28,7 +30,7 @@ class Guarded:
         if scope["type"] == "http" and scope["path"] not in guards.PUBLIC:
             role = guards.role_for(scope["path"])
             try:
-                header = _authorization(scope)
+                header = authorization(scope["headers"])
                 name = self._guard.known(header, role) or await self._guard.resolve(header, role)
             except Problem as problem:
                 await _refuse(problem, send)
@@ -37,9 +39,13 @@ class Guarded:
         await self._app(scope, receive, send)
 
 
-def _authorization(scope: Scope) -> bytes | None:
-    """The header, if there is exactly one."""
-    found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The header `Authorization`, if there is one.
+
+    Raises:
+        Problem: there are several.
+    """
+    found = [value for name, value in headers if name == b"authorization"]
     if len(found) > 1:
         raise problems.unauthorized("There is more than one `Authorization` header.", "invalid_request")
     return found[0] if found else None

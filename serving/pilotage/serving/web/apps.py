@@ -21,13 +21,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.core import errors
-from pilotage.core.pilots import Pilot
-from pilotage.core.settings import Settings
 from pilotage.serving import problems
-from pilotage.serving.limits import Limits
 from pilotage.serving.problems import Problem
+from pilotage.serving.security.guards import Guard
+from pilotage.serving.security.middlewares import PRINCIPAL, Guarded
 from pilotage.serving.services import Service
-from pilotage.serving.telemetry import meters
+from pilotage.serving.telemetry import accesses, meters
 from pilotage.serving.web import routes, schemas
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,8 @@ _DESCRIBED = (
 )
 
 
-def create_app(pilot: Pilot, settings: Settings, *, limits: Limits | None = None) -> FastAPI:
-    """The model server of `pilot` as an ASGI application; its lifespan loads the champion and follows it.
-
-    Raises:
-        SettingsError: the storage cannot be opened.
-    """
-    service = Service(pilot, settings, limits or Limits())
+def create_app(service: Service, guard: Guard | None = None) -> FastAPI:
+    """The model server as an ASGI application; its lifespan loads the champions and follows them."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,8 +52,8 @@ def create_app(pilot: Pilot, settings: Settings, *, limits: Limits | None = None
             await asyncio.to_thread(service.stop)
 
     app = FastAPI(
-        title=f"Pilotage: {pilot.name}",
-        description=pilot.spec.description,
+        title=f"Pilotage: {', '.join(service.names)}",
+        description=" ".join(endpoint.spec.description for endpoint in service.endpoints.values()).strip(),
         version=metadata.version("pilotage"),
         lifespan=lifespan,
         docs_url=None,
@@ -71,6 +65,8 @@ def create_app(pilot: Pilot, settings: Settings, *, limits: Limits | None = None
     app.add_exception_handler(Problem, _answer_error)
     app.add_exception_handler(errors.PilotageError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http)
+    if guard is not None:
+        app.add_middleware(Guarded, guard=guard)
     app.add_middleware(_Watch, service=service)
     app.openapi = _described(app)  # type: ignore[method-assign]
     return app
@@ -128,12 +124,13 @@ class _Watch:
             return
         status = 0
         started = time.perf_counter()
+        identity = accesses.request_id(_header(scope, b"x-request-id"))
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-content-type-options", b"nosniff"))
+                message["headers"] += [(b"x-content-type-options", b"nosniff"), (b"x-request-id", identity)]
             await send(message)
 
         in_flight = self._service.meters.in_flight
@@ -146,10 +143,32 @@ class _Watch:
                 await _response(problems.of(error))(scope, receive, watched)
         finally:
             in_flight.dec()
-            self._count(scope, status, time.perf_counter() - started)
+            self._count(scope, status, time.perf_counter() - started, identity)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, status: int, seconds: float, identity: bytes) -> None:
         route = getattr(scope.get("route"), "path", meters.UNMATCHED)
         self._service.meters.route(route, scope["method"]).observe(status, seconds)
+        if self._service.accesses is not None:
+            self._service.accesses.note(
+                scope["method"],
+                scope["path"],
+                status,
+                seconds,
+                identity,
+                scope.get("rows"),
+                scope.get("version"),
+                scope.get("state", {}).get(PRINCIPAL),
+            )
         if route in routes.PREDICTING and not 200 <= status < 300:
-            self._service.refused()
+            self._refused(scope)
+
+    def _refused(self, scope: Scope) -> None:
+        try:
+            self._service.endpoint(scope.get("path_params", {}).get("name")).refused()
+        except Problem:
+            pass  # no such pilot, so no window to count it in
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    found: bytes | None = next((value for name, value in scope["headers"] if name == wanted), None)
+    return found

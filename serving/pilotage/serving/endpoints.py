@@ -1,0 +1,115 @@
+"""One pilot in service: its versions, its data plane, its batches, its records."""
+
+from __future__ import annotations
+
+from pilotage.core import errors
+from pilotage.core.artifacts import Scalar
+from pilotage.core.metrics import Task
+from pilotage.core.pilots import Pilot
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
+from pilotage.core.storage import Storage
+from pilotage.serving.inference.batchers import Batcher, Done
+from pilotage.serving.inference.planes import DataPlane, Reply
+from pilotage.serving.inference.works import Request
+from pilotage.serving.limits import Limits
+from pilotage.serving.protocols import batches
+from pilotage.serving.records import labels
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.telemetry.meters import Meters
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
+
+
+class Endpoint:
+    """Answers the requests of one pilot."""
+
+    def __init__(
+        self, pilot: Pilot, settings: Settings, limits: Limits, storage: Storage, meters: Meters
+    ) -> None:
+        self.name = pilot.name
+        self.spec = pilot.spec
+        self.meters = meters
+        self._limits = limits
+        self._storage = storage
+        self.recorder = Recorder(
+            pilot.name,
+            pilot.spec.monitor.window,
+            settings,
+            storage,
+            limits.recorder_rows,
+            on_drop=meters.dropped.inc,
+            on_flush=self._flushed,
+        )
+        self.follower = Follower(
+            pilot.name,
+            settings,
+            Registry(settings),
+            on_swap=self._swapped,
+            on_failure=self._swap_failed,
+        )
+        self.plane = DataPlane(self.follower, self.recorder if settings.record else None, limits)
+        self.batcher = Batcher(self.plane, meters, pilot.spec.serve.p99_ms / 1000, limits.pending)
+
+    def start(self, wait_seconds: float) -> None:
+        """Begin to count and to follow the champion; returns once that is loaded, if there is one."""
+        self.recorder.start()
+        self.follower.start(wait_seconds)
+
+    def stop(self) -> None:
+        """Finish what is in progress and write all counts."""
+        self.follower.stop()
+        self.batcher.close()
+        self.recorder.close()
+
+    async def predict(self, request: Request) -> Reply:
+        """The answer to a prediction request.
+
+        Raises:
+            Problem: too many requests wait, the deadline passed, or see `DataPlane.read`.
+            RequestError: a row cannot be taken.
+        """
+        return await self.batcher.answer(request)
+
+    def submit(self, request: Request, done: Done) -> None:
+        """The same for callers on the event loop that do without a coroutine: `done` gets the outcome."""
+        self.batcher.submit(request, done)
+
+    def refused(self) -> None:
+        """Count a prediction request that ended in an error."""
+        self.meters.refused.inc()
+        self.plane.refused()
+
+    def keep_labels(self, body: bytes, content_type: str) -> int:
+        """Store a body of labels durably; returns how many. Blocks.
+
+        Raises:
+            Problem: the body is not JSON or has too many labels.
+            RequestError: an id or a label cannot be taken.
+        """
+        document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"))
+        ids = batches.check_list(document["ids"], "ids", self._limits.labels)
+        given = batches.check_list(document["labels"], "labels", self._limits.labels)
+        if self.spec.task is Task.REGRESSION:
+            _check_numbers(given)
+        stored = labels.store_labels(self._storage, self.name, ids, given)
+        self.meters.labels.inc(stored)
+        return stored
+
+    def _swapped(self, live: Live) -> None:
+        self.meters.swaps.inc()
+
+    def _swap_failed(self, version: int) -> None:
+        self.meters.swap_failures.inc()
+
+    def _flushed(self, ok: bool) -> None:
+        if not ok:
+            self.meters.flush_failures.inc()
+
+
+def _check_numbers(values: list[Scalar]) -> None:
+    for position, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise errors.RequestError(
+                f"Row {position}: label is {repr(value)[:60]}, expected a number.", row=position
+            )
