@@ -6,7 +6,7 @@ name the row that is wrong.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,31 @@ class Predictions(_Document):
     probabilities: list[list[float]] | None = None
     """For classification: by row, in the order of `classes`."""
     classes: list[Value] | None = None
+
+
+class Explanations(_Document):
+    """A row's base and contributions add up to its value."""
+
+    model: str
+    version: int
+    ids: list[str | None] | None
+    method: Literal["tree", "linear", "permutation"]
+    exact: bool
+    """Whether contributions are Shapley values exactly; else they are estimated."""
+    output: Literal["log-odds", "margin", "probability", "number", "log", "score"]
+    """Of the model, that is explained."""
+    classes: list[Value] | None = None
+    """By row, the class whose output is explained: the positive one, or the predicted one of several."""
+    base: list[float]
+    """By row, the output that is expected of a row that nothing is known of."""
+    values: list[float]
+    """By row, the output."""
+    explanations: list[dict[str, float]]
+    """By row, what each feature contributes."""
+    standard_errors: list[dict[str, float]] | None = None
+    """Of estimated contributions."""
+    evaluations: int | None = None
+    """Of the model for each row, where contributions are estimated."""
 
 
 class LabelsRequest(_Document):

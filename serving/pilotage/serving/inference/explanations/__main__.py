@@ -61,10 +61,10 @@ class Explainers:
             if row is not None:
                 return Refusal(row, _brief(error))
             logger.exception("the model in %s cannot be explained", question.folder)
-            return Failure(type(error).__name__)
+            return Failure(f"its model failed ({type(error).__name__})")
         except Exception as error:
             logger.exception("the model in %s cannot be explained", question.folder)
-            return Failure(type(error).__name__)
+            return Failure(f"its model failed ({type(error).__name__})")
 
     def _of(self, folder: Path) -> tuple[Predictor, ReferenceProfile, Explainer]:
         if folder not in self._kept:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -40,13 +41,21 @@ class Lane:
         self._thread = ThreadPoolExecutor(1, "explain")
         self._pending = 0
 
-    async def explain(self, body: bytes, content_type: str, choose: Choose) -> bytes:
+    async def explain(
+        self, body: bytes, content_type: str, choose: Choose, until: float | None = None
+    ) -> bytes:
         """The answer's body to a request's, which is the same as to `/predict`.
 
+        Args:
+            body: of the request.
+            content_type: its header, or empty text.
+            choose: gives the version.
+            until: `time.perf_counter()` after which nobody waits for the answer; estimates end before.
+
         Raises:
-            Problem: nothing is live, the body is not what it should be, too many wait, or it took too long.
+            Problem: nothing is live, the body is not what it should be, too many wait, it took too long,
+                or the version cannot be explained.
             RequestError: a row cannot be taken.
-            Failure: the version cannot be explained.
         """
         if len(body) > self._limits.explain_bytes:
             raise problems.too_large(self._limits.explain_bytes)
@@ -56,7 +65,7 @@ class Lane:
         try:
             live, batch = await asyncio.to_thread(self._read, body, content_type, choose)
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._thread, self._ask, live, batch)
+            found = await loop.run_in_executor(self._thread, self._ask, live, batch, until)
         finally:
             self._pending -= 1
         return _document(live, batch, found)
@@ -76,21 +85,29 @@ class Lane:
             batch = codecs.rows(body, content_type, chosen.model, self._row_limits).batch
         return chosen, batch
 
-    def _ask(self, live: Live, batch: Batch) -> Attribution:
-        if live.folder is None:
-            raise errors.Failure(f"Version {live.version} has no files to explain it from.")
+    def _ask(self, live: Live, batch: Batch, until: float | None) -> Attribution:
         limits = self._limits
-        budget = Budget(limits.explain_evaluations, limits.explain_seconds)
+        left = limits.explain_seconds if until is None else until - time.perf_counter()
+        if left <= 0:
+            raise problems.too_late()
+        if live.folder is None:
+            raise _unexplained(HTTPStatus.INTERNAL_SERVER_ERROR, "its files are not here")
+        budget = Budget(limits.explain_evaluations, min(limits.explain_seconds, left))
+        question = Question(live.folder, batch.columns, budget)
         try:
-            return self._process.ask(
-                Question(live.folder, batch.columns, budget), limits.explain_deadline_seconds
-            )
+            found = self._process.ask(question, limits.explain_deadline_seconds)
         except Stopped as error:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not-explained",
-                f"The rows could not be explained: {error}. Send fewer rows, or try again.",
-            ) from error
+            raise _unexplained(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+        except errors.Failure as error:
+            raise _unexplained(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+        if until is not None and time.perf_counter() > until:
+            raise problems.too_late()
+        return found
+
+
+def _unexplained(status: HTTPStatus, reason: str) -> Problem:
+    advice = "Send fewer rows, or try again." if status is HTTPStatus.SERVICE_UNAVAILABLE else "See its log."
+    return Problem(status, "not-explained", f"The version could not be explained: {reason}. {advice}")
 
 
 def _document(live: Live, batch: Batch, found: Attribution) -> bytes:

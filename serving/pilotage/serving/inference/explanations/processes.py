@@ -59,7 +59,7 @@ class ExplainingProcess:
                 row=outcome.row,
             )
         if isinstance(outcome, Failure):
-            raise errors.Failure(f"The version cannot be explained: {outcome.reason}.")
+            raise errors.Failure(outcome.reason)
         return outcome
 
     def _answer(self, question: Question, seconds: float) -> Outcome:

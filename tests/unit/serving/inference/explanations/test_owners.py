@@ -66,7 +66,7 @@ def columns(*parts: tuple[Any, Any], **more: Any) -> ColumnTransformer:
 )
 def test_owners_follow_the_encoding(encoder: Any, expected: list[str] | None) -> None:
     encoder.fit(FRAME)
-    found = owners.find(encoder, tuple(FRAME))
+    found = owners.find(encoder, tuple(map(str, FRAME)))
     assert found == (None if expected is None else tuple(expected))
     if found is not None:
         assert len(found) == encoder.transform(FRAME).shape[1]

@@ -23,10 +23,10 @@ from xgboost import XGBClassifier, XGBRegressor
 from pilotage.core import features
 from pilotage.serving.inference.explanations.attributions import Method, Output
 
-LIGHT = {"n_estimators": 20, "verbose": -1, "n_jobs": 1, "min_child_samples": 5}
-XG = {"n_estimators": 20, "n_jobs": 1}
-FEW = {"max_iter": 20, "early_stopping": False, "min_samples_leaf": 5}
-WOOD = {"n_estimators": 20, "min_samples_leaf": 3, "random_state": 0, "n_jobs": 1}
+LIGHT: dict[str, Any] = {"n_estimators": 20, "verbose": -1, "n_jobs": 1, "min_child_samples": 5}
+XG: dict[str, Any] = {"n_estimators": 20, "n_jobs": 1}
+FEW: dict[str, Any] = {"max_iter": 20, "early_stopping": False, "min_samples_leaf": 5}
+WOOD: dict[str, Any] = {"n_estimators": 20, "min_samples_leaf": 3, "random_state": 0, "n_jobs": 1}
 
 MODELS = [
     pytest.param(HistGradientBoostingClassifier(**FEW), 2, Output.LOG_ODDS, id="hgb"),
