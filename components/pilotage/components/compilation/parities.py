@@ -64,5 +64,5 @@ def _require_same(trained: npt.NDArray[Any], form: npt.NDArray[Any]) -> None:
     if other.size:
         raise errors.EstimatorError(
             f"{other.size} of {trained.size} held-out rows get another class, row {other[0]}"
-            f" {form[other[0]]!r} instead of {trained[other[0]]!r}."
+            f" {form.tolist()[other[0]]!r} instead of {trained.tolist()[other[0]]!r}."
         )
