@@ -116,8 +116,6 @@ class VersionMeter(msgspec.Struct):
     """Its number, or `other`."""
     requests: int = 0
     rows: int = 0
-    executions: int = 0
-    """Calls of the model."""
     failures: int = 0
     """Requests that it could not answer."""
     failed_seconds: float = 0.0
@@ -142,7 +140,6 @@ class VersionMeter(msgspec.Struct):
         """
         self.requests += requests
         self.rows += rows
-        self.executions += 1
         self.waited_seconds += seconds_waited
         self.took[bisect_left(BOUNDS_SECONDS, seconds_model)] += 1
         self.took_seconds += seconds_model
@@ -151,6 +148,11 @@ class VersionMeter(msgspec.Struct):
         self.sizes[power] += 1
         self.sizes_seconds[power] += seconds_model
         self.last = time.time()
+
+    @property
+    def executions(self) -> int:
+        """Calls of the model."""
+        return sum(self.took)
 
     def failed(self, requests: int, seconds: float = 0.0) -> None:
         """Note requests that the version could not answer, and the time spent on them."""
@@ -161,7 +163,6 @@ class VersionMeter(msgspec.Struct):
         """Add what `other` counted."""
         self.requests += other.requests
         self.rows += other.rows
-        self.executions += other.executions
         self.failures += other.failures
         self.failed_seconds += other.failed_seconds
         self.waited_seconds += other.waited_seconds

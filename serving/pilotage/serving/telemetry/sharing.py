@@ -73,37 +73,43 @@ class Share:
             os.close(self._alive)
             self._alive = -1
 
-    def publish(self) -> None:
-        """Write what was counted so far."""
+    def publish(self) -> Reading:
+        """Write what was counted so far, and give it; a disk that takes nothing is reported."""
         with self._writing:
-            data = msgspec.msgpack.encode(self._read())
-            storage.write_file(self._folder / f"{self.name}{_NUMBERS}", data, sync=False)
+            reading = self._read()
+            path = self._folder / f"{self.name}{_NUMBERS}"
+            try:
+                storage.write_file(path, msgspec.msgpack.encode(reading), sync=False)
+            except OSError as error:
+                logger.warning("what was counted could not be left to the other processes: %s", error)
+            return reading
 
     def total(self) -> Reading:
         """What all processes of the folder counted; what this one did is left to the others first.
 
         Another process that is asked next thus never answers with less.
         """
-        self.publish()
+        own = self.publish()
         with self._locked(fcntl.LOCK_SH):
-            return readings.merge(reading for _, reading in self._all())
+            return readings.merge([own, *(reading for _, reading in self._others())])
 
     def _run(self) -> None:
         while not self._stopped.wait(WRITE_SECONDS):
             try:
                 self.publish()
             except Exception:
-                logger.exception("what was counted could not be left to the other processes")
+                logger.exception("what was counted could not be read")
 
-    def _all(self) -> Iterator[tuple[Path, Reading]]:
-        """Each file with what it says; of the dead without what only the living have."""
+    def _others(self) -> Iterator[tuple[Path, Reading]]:
+        """Each other file with what it says; of the dead without what only the living have."""
         folded = self._open(self._folder / f"{_FOLDED}{_NUMBERS}") or Reading(processes=0)
         for path in self._folder.glob(f"*{_NUMBERS}"):
-            if path.stem in folded.folded or path.stem == _FOLDED or path.name.startswith("."):
+            if path.stem in (*folded.folded, _FOLDED, self.name) or path.name.startswith("."):
                 continue
+            lives = self._lives(path.stem)  # before it is read: what the dead left is their last
             reading = self._open(path)
             if reading is not None:
-                yield path, reading if self._lives(path.stem) else reading.of_the_dead()
+                yield path, reading if lives else reading.of_the_dead()
         yield self._folder / f"{_FOLDED}{_NUMBERS}", folded
 
     def _open(self, path: Path) -> Reading | None:
@@ -116,8 +122,6 @@ class Share:
             return None
 
     def _lives(self, name: str) -> bool:
-        if name == self.name:
-            return self._alive >= 0
         try:
             handle = os.open(self._folder / f"{name}{_ALIVE}", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -133,7 +137,9 @@ class Share:
     def _fold(self) -> None:
         """Add the files of the dead to one, which names them before they are deleted."""
         target = self._folder / f"{_FOLDED}{_NUMBERS}"
-        dead = [(path, reading) for path, reading in self._all() if path == target or not reading.processes]
+        dead = [
+            (path, reading) for path, reading in self._others() if path == target or not reading.processes
+        ]
         whole = readings.merge(reading for _, reading in dead)
         gone = [path for path, _ in dead if path != target]
         before = self._open(target)
@@ -148,6 +154,7 @@ class Share:
     @contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
         """Hold the folder: several may read it while none folds."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, kind)

@@ -180,7 +180,7 @@ def test_only_the_servers_own_failures_are_errors(
 
 
 class _Collector(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.bodies.append((self.path, body))  # type: ignore[attr-defined]
         self.send_response(200)
