@@ -15,7 +15,7 @@ import skops.io  # noqa: F401 - takes seconds; loaded with the step and not whil
 
 from pilotage.components import provenance
 from pilotage.components.compilation import forms
-from pilotage.core import errors
+from pilotage.core import errors, signatures
 from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import FORM_TAG, RUN_TAG
@@ -41,6 +41,7 @@ def register(
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.
         Failure: another version became champion since the model was compared with one.
+        UntrustedModel: the model's file is not the one that was judged, so it is not signed.
     """
     _require_match(snapshot, report, trained, scorecard)
     registry = Registry(settings)
@@ -49,6 +50,7 @@ def register(
         _require_same_champion(registry, spec.pilot, trained, scorecard)
     registry.log_file(trained.mlflow_run, scorecard.write(out))
     form = forms.add(spec, settings, registry, snapshot, trained)
+    _sign(settings, registry, trained)
     tags = {**_tags(folder, snapshot, report, trained, scorecard, run), FORM_TAG: form}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
     if decision is Decision.PENDING:
@@ -76,6 +78,15 @@ def register(
     )
     made.write(out)
     return made
+
+
+def _sign(settings: Settings, registry: Registry, trained: TrainedModel) -> None:
+    """Sign the model's files, which are complete now, where the settings name a key."""
+    if settings.signing_key_file is None:
+        return
+    folder = registry.folder_at(registry.model_location(trained.uri))
+    signatures.sign(folder, settings.signing_key_file, trained.model.digest)
+    registry.add_to_model(trained.uri, folder, (signatures.FILE,))
 
 
 def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
@@ -143,7 +154,7 @@ def _tags(
         RUN_TAG: run,
         "pilotage.snapshot": snapshot.digest,
         "pilotage.suite": report.suite,
-        "pilotage.model": trained.model.digest,
+        signatures.MODEL_TAG: trained.model.digest,
         "pilotage.scorecard": scorecard.content_digest,
         "pilotage.code": trained.model.code,
         "pilotage.passed": str(scorecard.passed).lower(),

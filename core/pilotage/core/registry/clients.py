@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotage.core import errors
+from pilotage.core import errors, signatures
 from pilotage.core.artifacts import Model, Scorecard
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry.remotes import ClientReader
@@ -82,8 +82,11 @@ class Registry:
 
         Raises:
             NotFound: the files are gone.
+            UntrustedModel: the settings name a key, and it did not sign these files for this version.
         """
-        return self.folder_at(registered.location)
+        folder = signatures.verified(self.folder_at(registered.location), self._settings)
+        signatures.require_match(folder, registered, self._settings)
+        return folder
 
     def folder_at(self, uri: str) -> Path:
         """A local folder with the files of the model at `uri`."""
