@@ -79,8 +79,9 @@ def promote(
     who: str | None = None,
     why: str = "",
     force: bool = False,
+    action: str = "promote",
 ) -> Promotion:
-    """Make `version` champion.
+    """Make `version` champion; the audit calls it `action`.
 
     Raises:
         NotFound: there is no such version.
@@ -97,7 +98,7 @@ def promote(
     person = who or user()
     with engine.begin() as connection:
         records.write_audit(
-            connection, "promote", pilot, person, why, version=version, replaced=champion, forced=force
+            connection, action, pilot, person, why, version=version, replaced=champion, forced=force
         )
         _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, registered.version)
@@ -185,6 +186,25 @@ def reject(
             _decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
             _tag(registry, pilot, asked.version, Decision.REJECTED, person, why)
     return _asked(engine, pilot, asked.version)
+
+
+def turn_down(settings: Settings, pilot: str, version: int, *, who: str, why: str = "") -> None:
+    """Keep `version`, which nobody was asked about, from being promoted but by force; once."""
+    table = tables.approvals
+    known = select(table).where(table.c.pilot == pilot, table.c.version == version)
+    row = {
+        "pilot": pilot,
+        "version": version,
+        "state": ApprovalState.REJECTED,
+        "asked_at": tables.now(),
+        "decided_at": tables.now(),
+        "who": who,
+        "why": why,
+    }
+    with tables.connect(settings).begin() as connection:
+        if connection.execute(known).first() is None:
+            records.write_audit(connection, "reject", pilot, who, why, version=version)
+            connection.execute(insert(table), row)
 
 
 def approvals(settings: Settings, pilot: str | None = None, *, pending_only: bool = True) -> list[Approval]:

@@ -111,6 +111,8 @@ class Rollout(Artifact):
     step_started_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     """When everything that its end takes was done; None while something is left to do."""
+    ended_by: str = ""
+    """Who ended it; Pilotage itself when empty."""
     measured: Measured | None = None
     """In the step that goes on, or went on last."""
     stages: tuple[Stage, ...] = ()

@@ -273,6 +273,11 @@ class Registry:
         """Make `version` the challenger."""
         self.client.set_registered_model_alias(name, Alias.CHALLENGER, str(version))
 
+    def withdraw(self, name: str, version: int) -> None:
+        """Make `version` challenger no more, if it is."""
+        if self.aliases(name).get(Alias.CHALLENGER) == version:
+            self.client.delete_registered_model_alias(name, Alias.CHALLENGER)
+
     def promote(self, name: str, version: int) -> int | None:
         """Make `version` champion and the champion so far `previous`; returns the latter.
 
