@@ -10,7 +10,7 @@ def variables(settings: Settings) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in settings:
         text = ",".join(value) if isinstance(value, tuple) else str(value)
-        if text:
+        if value is not None and text:
             found["MLFLOW_TRACKING_URI" if name == "mlflow_tracking_uri" else f"PILOTAGE_{name.upper()}"] = (
                 text
             )
