@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,6 +29,10 @@ from pilotage.serving.telemetry.sharing import Share
 from pilotage.serving.web import connections
 from pilotage.serving.web.apps import create_app
 from pilotage.serving.web.lanes import Lane
+
+if TYPE_CHECKING:
+    from pilotage.serving.protocols.grpc.servers import GrpcServer
+    from pilotage.serving.security.guards import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -50,19 +54,28 @@ def serve(plan: Plan, listener: socket.socket, on_ready: Callable[[int | None], 
     guard = guards.open_guard(plan.settings, workers=plan.place.workers if plan.place else 1)
     lane = Lane(service, guard)
     with _orderly_end():
-        _Server(plan, create_app(service, guard), lane, on_ready).run(sockets=[listener])
+        _Server(plan, create_app(service, guard), lane, guard, on_ready).run(sockets=[listener])
     logger.info("stopped serving %s", ", ".join(pilot.name for pilot in plan.pilots))
 
 
 class _Server(uvicorn.Server):
     """Accepts by itself, tells when it listens, and drains in the order that balancers need."""
 
-    def __init__(self, plan: Plan, app: FastAPI, lane: Lane, on_ready: Callable[[int | None], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        app: FastAPI,
+        lane: Lane,
+        guard: Guard | None,
+        on_ready: Callable[[int | None], None],
+    ) -> None:
         super().__init__(_config(plan, app, lane))
+        self._guard = guard
         self._plan = plan
         self._service = app.state.service
         self._on_ready = on_ready
         self._acceptor: Acceptor | None = None
+        self._grpc: GrpcServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets  # noqa: S101 - `serve` gives one
@@ -79,7 +92,18 @@ class _Server(uvicorn.Server):
         self.server_state.connections = connections
         acceptor.start()
         self._acceptor = acceptor
-        self._on_ready(None)
+        self._on_ready(await self._speak_grpc())
+
+    async def _speak_grpc(self) -> int | None:
+        """Begin to answer over gRPC, where the plan asks for it; returns the port."""
+        plan = self._plan
+        if plan.grpc_port is None:
+            return None
+        from pilotage.serving.protocols.grpc.servers import GrpcServer
+
+        credentials = tls.grpc_credentials(plan.settings)
+        self._grpc = GrpcServer(self._service, plan.host, plan.grpc_port, self._guard, credentials)
+        return await self._grpc.start()
 
     def _connection(self) -> asyncio.Protocol:
         kind: Any = self.config.http_protocol_class
@@ -106,6 +130,8 @@ class _Server(uvicorn.Server):
         self._service.draining = True
         if self._acceptor is not None:
             await self._acceptor.stop()
+        if self._grpc is not None:
+            await self._grpc.stop(self._plan.limits.drain_seconds)
         await super().shutdown(sockets)
 
 

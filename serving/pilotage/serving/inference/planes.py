@@ -117,13 +117,15 @@ class DataPlane:
 
     def _reader(self, codec: Codec, live: Live) -> Reader | None:
         """The reader of `codec`'s usual bodies for a version; None where it has none."""
+        quick = _QUICK.get(codec)
+        if quick is None:
+            return None
         key = codec, live.version
         known = self._readers.get(key)
         if known is not None and known[0] is live:
             return known[1]
-        quick = _QUICK.get(codec)
         reader = None
-        if quick is not None and Reader.fits(live.model):
+        if Reader.fits(live.model):
             envelope, takes_ids = quick
             reader = Reader(live.model, self._limits, envelope, takes_ids=takes_ids)
         if len(self._readers) >= _MOST_READERS:

@@ -6,12 +6,26 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pilotage.serving.problems import Problem
+from pilotage.serving.protocols import batches, outputs
 
 if TYPE_CHECKING:
     from pilotage.serving.endpoints import Endpoint
 
 READY = "READY"
 UNAVAILABLE = "UNAVAILABLE"
+
+
+def asks_ready_only(body: bytes) -> bool:
+    """Whether a request for the index, which may be empty, asks only for versions that can answer.
+
+    Raises:
+        Problem: the body is not JSON.
+        RequestError: it is of another shape.
+    """
+    if not body:
+        return False
+    document = batches.check_keys(batches.parse_json(body, "application/json"), (), ("ready",))
+    return outputs.flag(document, "ready", default=False)
 
 
 def index(endpoints: Iterable[Endpoint], *, ready_only: bool) -> list[dict[str, str]]:

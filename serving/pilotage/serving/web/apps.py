@@ -35,6 +35,7 @@ _DESCRIBED = (
     schemas.PredictRequest,
     schemas.InvocationsRequest,
     schemas.InferRequest,
+    schemas.IndexRequest,
     schemas.LabelsRequest,
     schemas.ProblemDocument,
 )

@@ -7,13 +7,14 @@ from importlib import metadata
 
 from fastapi import APIRouter, Request, Response
 
-from pilotage.serving.protocols import tensors
+from pilotage.serving.protocols import repositories, tensors
 from pilotage.serving.services import Service
 from pilotage.serving.versions.lives import Live
 from pilotage.serving.web import schemas
 from pilotage.serving.web.answers import (
     NOT_FOUND,
     NOT_READY,
+    REFUSALS,
     describe_answers,
     describe_body,
     describe_path,
@@ -42,6 +43,18 @@ def add_to(router: APIRouter, service: Service) -> None:
     async def ready() -> Response:
         service.ready()
         return write_json({"ready": True})
+
+    @router.post(
+        "/v2/repository/index",
+        tags=["open inference protocol"],
+        summary="Models and versions that are loaded",
+        responses={200: {"model": list[schemas.IndexEntry]}, **REFUSALS},
+        openapi_extra=describe_body(("application/json", schemas.IndexRequest)),
+    )
+    async def index(request: Request) -> Response:
+        async with service.intake.body(request) as body:
+            ready_only = repositories.asks_ready_only(body)
+        return write_json(repositories.index(service.endpoints.values(), ready_only=ready_only))
 
     for prefix in PREFIXES:
         _add_model(router, service, prefix)

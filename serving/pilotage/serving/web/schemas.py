@@ -96,12 +96,16 @@ class Tensor(_Document):
     shape: list[int]
     datatype: str
     """BYTES, BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64."""
-    data: list[Any]
+    data: list[Any] | None = None
+    """Absent when `parameters.binary_data_size` says how much of the data behind the document is its own."""
     parameters: dict[str, Any] | None = None
 
 
 class OutputName(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
     name: str
+    parameters: dict[str, Any] | None = None
+    """`binary_data`: whether its data comes behind the document."""
 
 
 class InferRequest(_Document):
@@ -123,6 +127,8 @@ class TensorMetadata(_Document):
     name: str
     datatype: str
     shape: list[int]
+    parameters: dict[str, Any] | None = None
+    """Of an input its `kind`: number, boolean, category or time; of probabilities their `classes`."""
 
 
 class ModelMetadata(_Document):
@@ -131,6 +137,19 @@ class ModelMetadata(_Document):
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+
+
+class IndexRequest(_Document):
+    ready: bool = False
+    """Whether only versions that can answer are asked for."""
+
+
+class IndexEntry(_Document):
+    name: str
+    version: str
+    state: str
+    """READY or UNAVAILABLE."""
+    reason: str
 
 
 class ServerMetadata(_Document):

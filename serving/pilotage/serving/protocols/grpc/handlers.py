@@ -23,6 +23,7 @@ from pilotage.serving.inference.works import Request
 from pilotage.serving.problems import Problem
 from pilotage.serving.protocols import repositories, tensors
 from pilotage.serving.protocols.grpc import codecs, messages, statuses
+from pilotage.serving.telemetry import accesses
 
 if TYPE_CHECKING:
     from pilotage.serving.security.guards import Guard
@@ -37,7 +38,7 @@ _CANCELLED = 499
 _LONGEST_DETAIL = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call, as it came."""
 
@@ -45,8 +46,12 @@ class Call:
     context: grpc.aio.ServicerContext
     started: float
     """`time.perf_counter()` when it came."""
-    principal: str | None
+    principal: str | None = None
     """Who calls, where a guard asks."""
+    rows: int | None = None
+    """Rows of the answer, once there is one."""
+    version: int | None = None
+    """That gave it."""
 
 
 Method = Callable[[Call], Awaitable[bytes]]
@@ -78,12 +83,13 @@ class Inference:
         meters = self._service.meters
 
         async def answer(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            started = time.perf_counter()
+            call = Call(body, context, time.perf_counter())
             status = _CANCELLED
             meters.in_flight.inc()
             try:
-                principal = None if guard is None else await _admit(guard, context)
-                answered = await method(Call(body, context, started, principal))
+                if guard is not None:
+                    call.principal = await _admit(guard, context)
+                answered = await method(call)
                 status = HTTPStatus.OK
                 return answered
             except Exception as error:
@@ -92,9 +98,18 @@ class Inference:
                 await _abort(context, problem)
             finally:
                 meters.in_flight.dec()
-                meters.route(route, METHOD).observe(int(status), time.perf_counter() - started)
+                self._count(route, int(status), call)
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+    def _count(self, route: str, status: int, call: Call) -> None:
+        seconds = time.perf_counter() - call.started
+        self._service.meters.route(route, METHOD).observe(status, seconds)
+        log = self._service.accesses
+        if log is not None:
+            given = _metadata(call.context).get("x-request-id")
+            identity = accesses.request_id(given.encode() if isinstance(given, str) else given)
+            log.note(METHOD, route, status, seconds, identity, call.rows, call.version, call.principal)
 
     async def _server_live(self, call: Call) -> bytes:
         return messages.made("ServerLiveResponse", live=True)
@@ -154,15 +169,21 @@ class Inference:
             raise
         finally:
             intake.held -= size
+        call.rows, call.version = reply.rows, reply.version
         body: bytes = reply.body
         return body
 
 
 async def _admit(guard: Guard, context: grpc.aio.ServicerContext) -> str:
     """The caller's name; raises Problem for one who may not."""
-    given = dict(context.invocation_metadata() or ()).get("authorization")
+    given = _metadata(context).get("authorization")
     token = given.encode("latin-1", "replace") if isinstance(given, str) else given
     return guard.known(token) or await guard.resolve(token)
+
+
+def _metadata(context: grpc.aio.ServicerContext) -> dict[str, str | bytes]:
+    """What the caller sent beside the message."""
+    return dict(context.invocation_metadata() or ())
 
 
 def _problem(route: str, error: Exception) -> Problem:
