@@ -13,7 +13,7 @@ from pathlib import Path
 
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
-from pilotage.components import provenance
+from pilotage.components import provenance, rollouts
 from pilotage.components.compilation import forms
 from pilotage.core import errors, signatures
 from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
@@ -21,6 +21,7 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import FORM_TAG, RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
+from pilotage.core.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,9 @@ def register(
     run: str,
     out: Path,
 ) -> Version:
-    """Register the model as challenger, promote it if nothing speaks against it, write `version.json`.
+    """Register the model as challenger, promote it or begin its rollout if nothing speaks against it.
+
+    Writes `version.json`.
 
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.
@@ -53,9 +56,12 @@ def register(
     _sign(settings, registry, trained)
     tags = {**_tags(folder, snapshot, report, trained, scorecard, run), FORM_TAG: form}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
+    storage = Storage(settings.storage)
     if decision is Decision.PENDING:
         decision, reason = _decided_before(registry, spec.pilot, version) or (decision, reason)
-    replaced = _set_aliases(registry, spec.pilot, version, decision)
+    elif decision is Decision.PROMOTED:
+        decision, reason = rollouts.decide(spec, registry, storage, version) or (decision, reason)
+    replaced = _set_aliases(registry, storage, spec, version, decision)
     registry.tag(
         spec.pilot, version, {**tags, "pilotage.decision": decision.value, "pilotage.reason": reason}
     )
@@ -163,8 +169,14 @@ def _tags(
     return tags if revision is None else {**tags, "pilotage.revision": revision}
 
 
-def _set_aliases(registry: Registry, name: str, version: int, decision: Decision) -> int | None:
-    """Challenger first, then champion if so decided; returns the champion that it took the place of."""
-    if registry.aliases(name).get(Alias.CHAMPION) != version:
+def _set_aliases(
+    registry: Registry, storage: Storage, spec: PilotSpec, version: int, decision: Decision
+) -> int | None:
+    """Challenger first, then champion or a rollout if so decided; returns the champion that it replaced."""
+    name = spec.pilot
+    is_champion = registry.aliases(name).get(Alias.CHAMPION) == version
+    if not is_champion and rollouts.may_challenge(storage, name, version, decision):
         registry.challenge(name, version)
+    if decision is Decision.ROLLING_OUT:
+        rollouts.begin(spec, registry, storage, version)
     return registry.promote(name, version) if decision is Decision.PROMOTED else None

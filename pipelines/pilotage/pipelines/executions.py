@@ -22,11 +22,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
-from pilotage.core import errors
+from pilotage.components.rollouts import fate
+from pilotage.core import errors, rollouts
 from pilotage.core.artifacts import Artifact, Decision, Scorecard, Version
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
+from pilotage.core.storage import Storage
 from pilotage.pipelines import processes, promotions, tables, triggers
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
@@ -191,7 +193,8 @@ def _result(
     version = _read(Version, fate["register"], "version")
     champion = Registry(settings).aliases(spec.pilot).get("champion") if version else None
     exit_code = int(error.exit_code) if error else 0
-    if version and version.decision is Decision.REFUSED:
+    decision, reason = _decision(settings, version) if version else (None, "")
+    if decision is Decision.REFUSED:
         exit_code = int(errors.ExitCode.REFUSED)
     return RunResult(
         run=name,
@@ -203,14 +206,23 @@ def _result(
         snapshot=fate["ingest"].outputs.get("snapshot", {}).get("digest"),
         version=version.version if version else None,
         promoted=version is not None and champion == version.version,
-        decision=version.decision if version else None,
-        reason=version.reason if version else "",
+        decision=decision,
+        reason=reason,
         replaced=version.replaced if version else None,
         metrics={metric: found.value for metric, found in scorecard.metrics.items()} if scorecard else {},
         gates=tuple(verdict.model_dump(mode="json") for verdict in scorecard.gates) if scorecard else (),
         error=_described(error),
         logs=settings.logs / name,
     )
+
+
+def _decision(settings: Settings, version: Version) -> tuple[Decision, str]:
+    """What was decided of a version, by now: a rollout may have ended since a cached registration."""
+    if version.decision is Decision.ROLLING_OUT:
+        rollout = rollouts.read(Storage(settings.storage), version.pilot, version.version)
+        if rollout is not None and not rollout.running:
+            return fate(rollout)
+    return version.decision, version.reason
 
 
 def _read(kind: type[ArtifactT], outcome: StepOutcome, name: str) -> ArtifactT | None:
