@@ -21,9 +21,10 @@ import pytest
 import yaml
 
 from pilotage.components import evaluate, ingest, register, train
-from pilotage.core import errors, models, pilots, settings
+from pilotage.core import errors, forms, models, pilots, settings
 from pilotage.core.artifacts import Decision, ModelFormat, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.features import from_rows, to_frame
+from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Alias, Registry
 
@@ -518,3 +519,80 @@ def test_killed_at_any_moment_the_champion_stays_and_the_next_run_carries_on(ben
     client = bench.registry.client
     experiment = client.get_experiment_by_name("late-trains")
     assert "RUNNING" not in {run.info.status for run in client.search_runs([experiment.experiment_id])}
+
+
+def form_of(bench, version: int = 1):
+    """What stands in the version's tags of its form, and the form itself."""
+    registered = bench.registry.version("late-trains", version)
+    folder = bench.registry.folder(registered)
+    return registered.tags["pilotage.form"], forms.open_form(folder, bench.registry.model(registered))
+
+
+def test_a_version_has_a_form_that_agreed_on_every_held_out_row(bench):
+    bench.spec(train={"estimator": "hist_gradient_boosting", "params": {"max_iter": 20}})
+    _, _, trained, _ = inputs = bench.evaluated()
+    bench.registered(inputs=inputs)
+    said, form = form_of(bench)
+    assert said == "ready"
+    assert form.form.rows == trained.model.test_rows > 100
+    assert form.form.difference <= form.form.tolerance <= 1e-6
+    assert models.is_own(folder_of(bench, trained), bench.installation)
+    assert sorted(path.name for path in (folder_of(bench, trained) / "pilotage").iterdir()) == [
+        "form", "model.json", "profile.json", "signature",
+    ]  # fmt: skip
+
+
+def test_a_model_that_cannot_be_compiled_is_registered_with_the_reason(bench):
+    (bench.folder / "constant.py").write_text(
+        "from sklearn.dummy import DummyClassifier\n"
+        "def build():\n    return DummyClassifier(strategy='prior')\n"
+    )
+    bench.spec(train={"estimator": "constant:build"})
+    bench.registered()
+    said, form = form_of(bench)
+    assert said.startswith("refused: ")
+    assert "`line`" in said
+    assert form is None
+
+
+def test_a_form_that_differs_on_one_held_out_row_is_refused_with_the_row(bench, monkeypatch):
+    inputs = bench.evaluated()
+    honest = Predictor.predict
+
+    def lies(self, columns):
+        found = honest(self, columns)
+        found.probabilities[7] = found.probabilities[7] + [1e-4, -1e-4]
+        return found
+
+    monkeypatch.setattr(Predictor, "predict", lies)
+    version = bench.registered(inputs=inputs)
+    said, form = form_of(bench)
+    assert version.promoted
+    assert "held-out rows differ by more than 1e-06, row 7 by 0.0001" in said
+    assert form is None
+
+
+def test_registering_again_keeps_the_form_that_is_there(bench):
+    inputs = bench.evaluated()
+    bench.registered(inputs=inputs)
+    file = folder_of(bench, inputs[2]) / forms.FOLDER / "form.json"
+    before = file.stat().st_mtime_ns
+    bench.registered(inputs=inputs)
+    assert file.stat().st_mtime_ns == before
+    assert form_of(bench)[0] == "ready"
+
+
+def test_a_registration_that_died_before_it_signed_the_form_can_be_repeated(bench, monkeypatch):
+    inputs = bench.evaluated()
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "sign", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bench.registered(inputs=inputs)
+    assert not models.is_own(folder_of(bench, inputs[2]), bench.installation)
+    bench.registered(inputs=inputs)
+    assert models.is_own(folder_of(bench, inputs[2]), bench.installation)
+    assert form_of(bench)[1] is not None

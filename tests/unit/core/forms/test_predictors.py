@@ -106,7 +106,12 @@ def write(folder: Path, graph: bytes = SUM_OF_SCALED, **changes: Any) -> Path:
     facts: dict[str, Any] = {
         "model": "d" * 64,
         "graph": storage.file_digest(place / forms.GRAPH),
-        "inputs": (*INPUTS[:1], TimeInput(feature="at", scaling=(Scaling(fill=0, mean=0, scale=1),) * 4), CodeInput(feature="carrier", codes={}, missing=0.0, unseen=0.0), INPUTS[3]),
+        "inputs": (
+            INPUTS[0],
+            TimeInput(feature="at", scaling=(Scaling(fill=0, mean=0, scale=1),) * 4),
+            CodeInput(feature="carrier", codes={}, missing=0.0, unseen=0.0),
+            INPUTS[3],
+        ),
         "single": False,
         "base": (0.0,),
         "link": Link.LOGISTIC,
@@ -114,7 +119,7 @@ def write(folder: Path, graph: bytes = SUM_OF_SCALED, **changes: Any) -> Path:
         "tolerance": 1e-6,
         "difference": 0.0,
         "created_at": datetime(2026, 1, 1, tzinfo=UTC),
-    }  # fmt: skip
+    }
     InferenceForm(**{**facts, **changes}).write(place)
     return folder
 
