@@ -15,7 +15,7 @@ from pilotage.core import errors
 
 COMMANDS = (
     "demo", "init", "check", "schema", "run", "compile", "runs", "models", "promote", "rollback", "approve",
-    "reject", "serve", "monitor", "labels",
+    "reject", "serve", "monitor", "labels", "tokens", "keys",
 )  # fmt: skip
 
 
@@ -24,7 +24,17 @@ def test_help_names_every_command(call: Call) -> None:
     assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
 
 
-@pytest.mark.parametrize("name", [*sorted({*COMMANDS} - {"runs"}), "runs list", "runs show", "runs logs"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted({*COMMANDS} - {"keys", "runs", "tokens"}),
+        "keys new",
+        "tokens new",
+        "runs list",
+        "runs show",
+        "runs logs",
+    ],
+)
 def test_every_command_takes_the_shared_options(call: Call, name: str) -> None:
     shown = call(*name.split(), "--help").out
     assert [option for option in ("--json", "--home", "--debug", "--verbose") if option not in shown] == []

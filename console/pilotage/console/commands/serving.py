@@ -81,7 +81,7 @@ def serve(
     from pilotage.console import addresses
     from pilotage.serving import servers
 
-    addresses.warn_if_open(host)
+    addresses.warn_if_open(host, settings)
     served: dict[str, Any] = {"pilot": names[0], "pilots": names, "url": None, "grpc": None}
 
     def ready(url: str) -> None:
