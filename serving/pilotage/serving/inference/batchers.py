@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 
 from pilotage.serving import problems
+from pilotage.serving.inference import reports
 from pilotage.serving.inference.admissions import Admission
 from pilotage.serving.inference.costs import Costs
 from pilotage.serving.inference.planes import DataPlane, Outcome, Reply
@@ -100,7 +101,9 @@ class Batcher:
         def done(outcome: Outcome) -> None:
             if future.done():  # whoever asked is gone
                 return
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, StopIteration):  # which no future takes
+                future.set_exception(RuntimeError(repr(outcome)))
+            elif isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
@@ -126,6 +129,8 @@ class Batcher:
             self._submit_large(work, done)
             return
         now = time.perf_counter()
+        if request.span is not None:
+            request.span.part("read", request.started, now)
         self.admission.requests += 1
         self._waiting.append((work, done, now))
         self._rows += work.rows
@@ -237,7 +242,7 @@ class Batcher:
         self.costs.note(rows, took)
         waited = started - taken[0][2]
         self.admission.note(len(works), rows, waited if reason is not Release.TURN else 0.0)
-        self._meters.released(reason, len(works), rows, waited, took)
+        reports.report(self._meters, self._plane.name, taken, outcomes, reason, started, took)
         return outcomes
 
     def _finish(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome], reason: Release) -> None:
@@ -261,14 +266,13 @@ class Batcher:
     ) -> None:
         """Read, where that is still to do, and answer one large request in its thread."""
         started = time.perf_counter()
-        rows = 0
         try:
             outcome = self._large_outcome(given, started)
-            rows = outcome.rows if isinstance(outcome, Reply) else 0
         except BaseException as error:
             outcome = error if isinstance(error, Exception) else RuntimeError(repr(error))
         took = time.perf_counter() - started
-        self._meters.released(Release.ALONE, 1, rows, started - came, took)
+        name = self._plane.name
+        reports.report_large(self._meters, name, given, outcome, Release.ALONE, came, started, took)
         loop.call_soon_threadsafe(self._finish_large, outcome, done)
 
     def _large_outcome(self, given: Request | Work, now: float) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pilotage.serving.protocols.batches import Codec, Decoded
 from pilotage.serving.protocols.readers import Reader, Values
+from pilotage.serving.telemetry.traces import Span
 from pilotage.serving.versions.lives import Live
 
 
@@ -28,6 +29,8 @@ class Request:
     """`time.perf_counter()` after which nobody waits for the answer."""
     principal: str | None = None
     """Who asks, where that is known."""
+    span: Span | None = None
+    """Of the request's trace, where it is traced."""
 
 
 @dataclass(slots=True)

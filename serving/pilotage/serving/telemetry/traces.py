@@ -85,7 +85,7 @@ def _provider(settings: Settings, exporter: SpanExporter | None) -> TracerProvid
 class Span:
     """One request that is traced. Parts may be noted by any thread, one after the other."""
 
-    __slots__ = ("_epoch", "_parts", "_tracer", "span", "trace_id", "traceparent")
+    __slots__ = ("_epoch", "_parts", "span", "trace_id", "traceparent", "tracer")
 
     def __init__(self, tracer: Tracer, span: trace.Span, epoch: int) -> None:
         context = span.get_span_context()
@@ -94,19 +94,21 @@ class Span:
         """For the access log."""
         self.traceparent = f"00-{self.trace_id}-{context.span_id:016x}-01".encode()
         """The header that goes back to the caller."""
-        self._tracer = tracer
+        self.tracer = tracer
         self._epoch = epoch
         self._parts: list[tuple[str, float, float, dict[str, Any], trace.SpanContext | None]] = []
 
     def part(self, name: str, started: float, ended: float, **attributes: str | int | float) -> None:
-        """Note what was done between two readings of `time.perf_counter()`: decode, queue, model, …"""
-        self._parts.append((name, started, ended, attributes, None))
+        """Note what was done between two readings of `time.perf_counter()`: read, queue, model, …"""
+        described = {f"pilotage.{key}": value for key, value in attributes.items()}
+        self._parts.append((name, started, ended, described, None))
 
     def shared_part(
         self, name: str, started: float, ended: float, batch: trace.SpanContext, **attributes: str | int
     ) -> None:
         """Note what was done for several requests at once; `batch` is its span."""
-        self._parts.append((name, started, ended, attributes, batch))
+        described = {f"pilotage.{key}": value for key, value in attributes.items()}
+        self._parts.append((name, started, ended, described, batch))
 
     def nanoseconds(self, moment: float) -> int:
         """A reading of `time.perf_counter()` since the epoch."""
@@ -140,12 +142,29 @@ class Span:
             "pilotage.version": version,
             "pilotage.request_id": request_id,
         }
-        self._tracer.finish(
+        self.tracer.finish(
             self,
             f"{method} {route}",
             status,
             {name: value for name, value in attributes.items() if value is not None},
             self._parts,
+        )
+
+
+def note_batch(
+    spans: Sequence[Span],
+    started: float,
+    ended: float,
+    *,
+    requests: int,
+    rows: int,
+    version: int,
+    reason: str,
+) -> None:
+    """The same as `Tracer.batch` for whoever has no tracer; nothing happens without spans."""
+    if spans:
+        spans[0].tracer.batch(
+            spans, started, ended, requests=requests, rows=rows, version=version, reason=reason
         )
 
 
@@ -163,23 +182,30 @@ class Tracer:
         self._propagator = TraceContextTextMapPropagator()
         self._none = Context()
 
-    def request(self, traceparent: bytes | None = None, tracestate: bytes | None = None) -> Span | None:
+    def request(
+        self,
+        traceparent: bytes | None = None,
+        tracestate: bytes | None = None,
+        started: float | None = None,
+    ) -> Span | None:
         """Begin to trace a request; None when it is not sampled.
 
         Args:
             traceparent: header of the request; one that is malformed is passed over.
             tracestate: header of the request.
+            started: reading of `time.perf_counter()` when the request came; now when left out.
         """
         if traceparent is not None and traceparent.endswith(_NOT_SAMPLED):
             return None
         context = self._none if traceparent is None else self._context(traceparent, tracestate)
-        now = time.time_ns()
+        epoch = time.time_ns() - int(time.perf_counter() * 1e9)
+        began = epoch + int((time.perf_counter() if started is None else started) * 1e9)
         span = self._tracer.start_span(
-            "request", context=context, kind=self._api.SpanKind.SERVER, start_time=now
+            "request", context=context, kind=self._api.SpanKind.SERVER, start_time=began
         )
         if not span.is_recording():
             return None
-        return Span(self, span, now - int(time.perf_counter() * 1e9))
+        return Span(self, span, epoch)
 
     def _context(self, traceparent: bytes, tracestate: bytes | None) -> Any:
         headers = {"traceparent": traceparent[:_LONGEST_HEADER].decode("latin-1")}
@@ -198,13 +224,13 @@ class Tracer:
         version: int,
         reason: str,
     ) -> None:
-        """Note one call of the model for several requests, of which `spans` are traced.
+        """Note one call of the model for several requests, of which `spans`, at least one, are traced.
 
         The batch is a span in the first one's trace with links to the others; each request has a part
         `model` with a link to it.
 
         Args:
-            spans: of the requests that are traced; nothing happens when there are none.
+            spans: of the requests that are traced.
             started: reading of `time.perf_counter()`.
             ended: likewise.
             requests: in the batch, traced or not.
@@ -212,11 +238,8 @@ class Tracer:
             version: that answered.
             reason: why the batch was released.
         """
-        if not spans:
-            return
-        attributes: dict[str, Any] = {"pilotage.version": version, "pilotage.release": reason}
         if requests == 1:
-            spans[0].part("model", started, ended, **attributes, **{"pilotage.rows": rows})
+            spans[0].part("model", started, ended, rows=rows, version=version, release=reason)
             return
         first = spans[0]
         whole = self._tracer.start_span(
@@ -224,12 +247,17 @@ class Tracer:
             context=self._api.set_span_in_context(first.span, self._none),
             links=[self._api.Link(span.span.get_span_context()) for span in spans[1 : _MOST_LINKS + 1]],
             start_time=first.nanoseconds(started),
-            attributes={**attributes, "pilotage.rows": rows, "pilotage.requests": requests},
+            attributes={
+                "pilotage.rows": rows,
+                "pilotage.requests": requests,
+                "pilotage.version": version,
+                "pilotage.release": reason,
+            },
         )
         whole.end(first.nanoseconds(ended))
         context = whole.get_span_context()
         for span in spans:
-            span.shared_part("model", started, ended, context, **attributes)
+            span.shared_part("model", started, ended, context, version=version, release=reason)
 
     def finish(
         self,

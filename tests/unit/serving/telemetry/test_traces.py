@@ -155,7 +155,7 @@ def test_a_batch_links_the_requests_that_it_answers(tracer: Tracer, exporter: In
     spans = [begin(tracer) for _ in range(3)]
     now = time.perf_counter()
     tracer.batch(spans, now, now + 0.001, requests=5, rows=9, version=2, reason="full")
-    tracer.batch([], now, now, requests=5, rows=9, version=2, reason="full")
+    traces.note_batch([], now, now, requests=5, rows=9, version=2, reason="full")
     for span in spans:
         span.end("POST", "/predict", 200)
     (batch,) = named(exporter, "batch")
