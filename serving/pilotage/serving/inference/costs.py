@@ -14,6 +14,8 @@ _FIRST_SECONDS = 0.001
 _OUTLIER = 4.0
 """A call that took longer than this multiple of the expected time counts as this multiple:
 the machine was busy with something else."""
+_FEW = 8
+"""Calls after which there is something to expect."""
 
 
 class Costs:
@@ -25,11 +27,13 @@ class Costs:
         self.each = 0.0
         """Seconds of each row."""
         self._calls = self._rows = self._squares = self._seconds = self._products = 0.0
+        self._largest = 0
 
     def note(self, rows: int, seconds: float) -> None:
         """Learn that a call for `rows` rows took `seconds`."""
-        if self._calls > 1:
+        if self._calls > _FEW and rows <= self._largest:
             seconds = min(seconds, _OUTLIER * self.seconds(rows))
+        self._largest = max(self._largest, rows)
         self._calls = self._calls * _KEEP + 1
         self._rows = self._rows * _KEEP + rows
         self._squares = self._squares * _KEEP + rows * rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from http import HTTPStatus
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from tests.unit.serving import small_models
 
 from pilotage.core import errors, features
-from pilotage.core.models import Prediction
-from pilotage.serving.inference import planes
-from pilotage.serving.inference.planes import DataPlane, Request
+from pilotage.core.models import Prediction, Predictor
+from pilotage.serving.inference.planes import DataPlane
+from pilotage.serving.inference.works import Request
 from pilotage.serving.problems import Problem
 from pilotage.serving.protocols import codecs, invocations, tensors
 from pilotage.serving.protocols.batches import Codec
@@ -267,7 +268,6 @@ def test_a_body_of_another_shape_is_refused(
         pytest.param(b'{"rows": [1e999]}', JSON, HTTPStatus.BAD_REQUEST, id="infinite"),
         pytest.param(b"[" * 100_000, JSON, HTTPStatus.BAD_REQUEST, id="deep"),
         pytest.param(b"{}", "text/plain", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, id="text"),
-        pytest.param(b"{}", "", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, id="no-type"),
         pytest.param(b"{}", f"{JSON}; charset=latin-1", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, id="latin"),
     ],
 )
@@ -280,6 +280,13 @@ def test_what_is_not_json_is_refused(
     with pytest.raises(Problem) as caught:
         ask(plane, codec, body, kind)
     assert caught.value.status is status
+
+
+@pytest.mark.parametrize("codec", [codecs.rows, invocations.decode], ids=["rows", "invocation"])
+def test_a_body_without_a_type_is_refused(plane: DataPlane, codec: Codec) -> None:
+    with pytest.raises(Problem) as caught:
+        ask(plane, codec, b"{}", "")
+    assert caught.value.status is HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b'a"b\n"c', b"a\n" + b"x" * 200_000])
@@ -321,22 +328,72 @@ class Picky:
 
 
 @pytest.mark.parametrize("bad", range(5))
-def test_a_row_that_only_the_model_refuses_is_named(live: Live, bad: int) -> None:
-    picky = Live(live.registered, type(live.predictor)(Picky(), live.model), live.profile)
-    columns = features.from_rows(small_models.FEATURES, changed("distance", bad, 1e300))
+def test_a_row_that_only_the_model_refuses_is_named(
+    plane: DataPlane, follower: Follower, live: Live, bad: int
+) -> None:
+    follower.live = Live(live.registered, Predictor(Picky(), live.model), live.profile)
     with pytest.raises(errors.RequestError, match=f"Row {bad}: the model cannot take.*float32") as caught:
-        planes.predict(picky, columns, 5)
+        ask(plane, codecs.rows, {"rows": changed("distance", bad, 1e300)})
     assert caught.value.details["row"] == bad
 
 
-def test_a_model_that_refuses_everything_is_not_the_clients_fault(live: Live) -> None:
+def test_a_model_that_refuses_everything_is_not_the_clients_fault(
+    plane: DataPlane, follower: Follower, live: Live
+) -> None:
     class Broken(Picky):
         def predict_proba(self, frame: Any) -> Any:
             raise ValueError("broken")
 
-    broken = Live(live.registered, type(live.predictor)(Broken(), live.model), live.profile)
+    follower.live = Live(live.registered, Predictor(Broken(), live.model), live.profile)
     with pytest.raises(ValueError, match="broken"):
-        planes.predict(broken, features.from_rows(small_models.FEATURES, ROWS), 5)
+        ask(plane, codecs.rows, {"rows": ROWS})
+
+
+def test_a_challenger_that_breaks_is_stood_in_for_by_the_champion(
+    plane: DataPlane, follower: Follower, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Picky):
+        def predict_proba(self, frame: Any) -> Any:
+            raise RuntimeError("broken")
+
+    registered = dataclasses.replace(live.registered, version=2)
+    challenger = Live(registered, Predictor(Broken(), live.model), live.profile)
+    noted: list[tuple[int, bool]] = []
+
+    def observe(of: Live, rows: int, seconds: float, failed: bool, **_: Any) -> None:
+        noted.append((of.version, failed))
+
+    monkeypatch.setattr(follower, "choose", lambda ids=None: challenger)
+    monkeypatch.setattr(follower, "observed", observe)
+    answer = ask(plane, codecs.rows, {"rows": ROWS})
+    assert (answer["version"], answer["predictions"]) == (1, expected(live).predictions.tolist())
+    assert noted == [(2, True), (1, False)]
+
+
+def test_works_of_several_versions_are_answered_each_by_its_own(
+    plane: DataPlane, follower: Follower, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = small_models.live(version=2)
+    chosen = iter([live, other, live, other])
+    monkeypatch.setattr(follower, "choose", lambda ids=None: next(chosen))
+    body = json.dumps({"rows": ROWS}).encode()
+    works = [plane.read(Request(body, JSON, codecs.rows, time.perf_counter())) for _ in range(4)]
+    answers = [json.loads(outcome.body) for outcome in plane.answer(works)]  # type: ignore[union-attr]
+    assert [answer["version"] for answer in answers] == [1, 2, 1, 2]
+    for answer, said in zip(answers, [live, other, live, other], strict=True):
+        assert answer["predictions"] == expected(said).predictions.tolist()
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 4, 5, 6])
+def test_a_large_request_is_answered_in_slices(plane: DataPlane, live: Live, rows_at_once: int) -> None:
+    body = json.dumps({"rows": ROWS}).encode()
+    work = plane.read(Request(body, JSON, codecs.rows, time.perf_counter()))
+    (outcome,) = plane.answer([work], rows_at_once)
+    said = expected(live)
+    assert said.probabilities is not None
+    answer = json.loads(outcome.body)  # type: ignore[union-attr]
+    assert answer["predictions"] == said.predictions.tolist()
+    np.testing.assert_allclose(answer["probabilities"], said.probabilities)
 
 
 _DOCUMENTS = st.recursive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,7 +35,8 @@ def served(live: Live, rows: list[dict[str, Any]], milliseconds: float = 3.0) ->
         ids=batch.ids,
         times=batch.times,
         prediction=live.predictor.predict(batch.columns),
-        latency_ms=milliseconds,
+        sizes=[batch.rows],
+        latencies_ms=[milliseconds],
         arrived=ARRIVED,
     )
 
@@ -47,7 +49,7 @@ def stored(storage: Storage) -> list[Window]:
 def logged(storage: Storage) -> pa.Table:
     names = [name for name in storage.names("windows/flights") if "/rows-" in name]
     tables = [pq.read_table(io.BytesIO(storage.read(name))) for name in names]
-    return pa.concat_tables(tables) if tables else tallies.ROW_SCHEMA.empty_table()
+    return pa.concat_tables(tables) if tables else tallies.row_schema().empty_table()
 
 
 def test_rows_are_counted_in_the_windows_of_their_event_times(
@@ -113,7 +115,7 @@ def test_the_log_holds_ids_times_predictions_and_probabilities(
     recorder.record(served(live, small_models.rows(2, seed=5)))
     recorder.close()
     table = logged(storage)
-    assert table.schema.equals(tallies.ROW_SCHEMA)
+    assert table.schema.equals(tallies.row_schema())
     assert sorted(table["id"].to_pylist()) == sorted(
         row["flight"] for row in rows + small_models.rows(2, seed=5)
     )
@@ -304,7 +306,7 @@ def test_rows_that_cannot_be_counted_are_reported_and_the_next_are_counted(
     dropped: list[int] = []
     recorder = make_recorder(on_drop=dropped.append)
     good = served(live, small_models.rows(2))
-    bad = Served(live, 1, {}, None, None, good.prediction, 1.0, ARRIVED)
+    bad = Served(live, 1, {}, None, None, good.prediction, [1], [1.0], ARRIVED)
     recorder.record(bad)
     recorder.drain()
     recorder.record(good)
@@ -325,6 +327,17 @@ def test_the_thread_counts_and_flushes_by_itself(installation: Any, live: Live, 
         waited(0.05)
     assert [window.rows for window in stored(storage)] == [1]
     recorder.close()
+
+
+def test_requests_that_were_answered_together_are_counted_each_in_the_window_of_its_latest_row(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    rows = small_models.rows(13)  # ten minutes apart: six in the first hour, six in the second, one more
+    together = dataclasses.replace(served(live, rows), sizes=[2, 5, 5, 1], latencies_ms=[1.0, 2.0, 3.0, 4.0])
+    recorder.record(together)
+    recorder.close()
+    found = sorted(stored(storage), key=lambda window: window.start)
+    assert [(window.rows, window.requests) for window in found] == [(6, 1), (6, 2), (1, 1)]
 
 
 def test_replicas_never_share_a_name() -> None:
