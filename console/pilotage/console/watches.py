@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.core import errors
-from pilotage.core.artifacts import DriftReport, Trigger
+from pilotage.core.artifacts import DriftReport, Rollout, Trigger
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import tables, triggers
+from pilotage.pipelines import rollouts, tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.serving import monitor
 
@@ -64,6 +64,8 @@ class Findings:
     triggers: list[Trigger] = field(default_factory=list)
     started: list[Trigger] = field(default_factory=list)
     retrainings: list[Retraining] = field(default_factory=list)
+    rollouts: list[Rollout] = field(default_factory=list)
+    """Those that were looked at while they went on, or that ended, as they were then."""
 
     def add(self, other: Findings) -> None:
         """Append what another pass found; a report made anew takes the older one's place."""
@@ -73,6 +75,9 @@ class Findings:
         self.triggers += other.triggers
         self.started += other.started
         self.retrainings += other.retrainings
+        fresh_rollouts = {rollout.challenger for rollout in other.rollouts}
+        self.rollouts = [item for item in self.rollouts if item.challenger not in fresh_rollouts]
+        self.rollouts += other.rollouts
 
 
 class Watch:
@@ -91,7 +96,10 @@ class Watch:
         Raises:
             Unavailable: a store does not answer; the next pass catches up.
         """
-        found = Findings(reports=monitor.watch(self._spec, self._settings, now=now))
+        found = Findings(
+            reports=monitor.watch(self._spec, self._settings, now=now),
+            rollouts=rollouts.settle(self._spec.pilot, self._settings),
+        )
         if self._known is None:  # alarms of reports that an interrupted pass stored
             self._known = monitor.reports(self._spec, self._settings)
         self._known += found.reports

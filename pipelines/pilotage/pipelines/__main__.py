@@ -2,6 +2,7 @@
 
     run FOLDER [--no-cache] [--trigger ID]   the training pipeline; prints the result as JSON
     compile FOLDER -o FILE                   the KFP IR YAML
+    settle NAME                              does what is due for the rollouts of a pilot
 
 Exit codes are those of the steps: 0 done, 1 failed, 2 wrong input, 3 refused.
 People use `pilotage`, which shows progress.
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "settle":
+            return _settle(options.pilot)
         pilot = pilots.load(options.pilot)
         if options.command == "compile":
             return _compile(pilot, options.output)
@@ -49,6 +52,14 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
     return result.exit_code
 
 
+def _settle(name: str) -> int:
+    from pilotage.pipelines import rollouts
+
+    for rollout in rollouts.settle(name, settings.load()):
+        sys.stdout.write(rollout.model_dump_json() + "\n")
+    return 0
+
+
 def _compile(pilot: pilots.Pilot, output: Path) -> int:
     from pilotage.pipelines import training
 
@@ -66,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     compiling = commands.add_parser("compile", help="write the KFP IR YAML")
     compiling.add_argument("pilot", help="a folder with pilot.yaml, or the file")
     compiling.add_argument("-o", "--output", type=Path, required=True, help="file to write")
+    settling = commands.add_parser("settle", help="do what is due for the rollouts of a pilot")
+    settling.add_argument("pilot", help="the pilot's name")
     return parser
 
 

@@ -10,7 +10,7 @@ from pilotage.console.commands.arguments import NameArgument, VersionArgument, W
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.core.artifacts import Scorecard
+    from pilotage.core.artifacts import Rollout, Scorecard
     from pilotage.core.registry import Registered, Registry
     from pilotage.pipelines.promotions import Promotion
 
@@ -62,18 +62,25 @@ def promote(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Make a version champion; model servers follow."""
-    from pilotage.pipelines import promotions
+    """Make a version champion at once, also one that is being rolled out; model servers follow."""
+    from pilotage.pipelines import promotions, rollouts
 
-    done = promotions.promote(session.settings, name_of(pilot), version, who=who, why=why, force=force)
+    name = name_of(pilot)
+    done = promotions.promote(session.settings, name, version, who=who, why=why, force=force)
+    rollouts.settle(name, session.settings)
     _answer(session, done)
 
 
 def rollback(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
-    """Make the previous champion champion again."""
-    from pilotage.pipelines import promotions
+    """Take back the version that is being rolled out, else make the previous champion champion again."""
+    from pilotage.pipelines import promotions, rollouts
 
-    _answer(session, promotions.rollback(session.settings, name_of(pilot), who=who, why=why))
+    name = name_of(pilot)
+    halted = rollouts.halt(session.settings, name, who=who, why=why)
+    if halted is not None:
+        _answer_halted(session, halted)
+    else:
+        _answer(session, promotions.rollback(session.settings, name, who=who, why=why))
 
 
 def approve(
@@ -96,10 +103,15 @@ def reject(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Turn down the version that waits for approval."""
-    from pilotage.pipelines import promotions
+    """Turn down the version that waits for approval, or that is being rolled out."""
+    from pilotage.pipelines import promotions, rollouts
 
-    done = promotions.reject(session.settings, name_of(pilot), version, who=who, why=why)
+    name = name_of(pilot)
+    halted = rollouts.reject(session.settings, name, version, who=who, why=why)
+    if halted is not None:
+        _answer_halted(session, halted)
+        return
+    done = promotions.reject(session.settings, name, version, who=who, why=why)
     document = {
         "pilot": done.pilot,
         "version": done.version,
@@ -111,6 +123,22 @@ def reject(
         document,
         lambda console: console.print(f"Version {done.version} of {done.pilot} is {done.state.value}."),
     )
+
+
+def _answer_halted(session: Session, halted: Rollout) -> None:
+    document = {
+        "pilot": halted.pilot,
+        "version": halted.champion,
+        "replaced": halted.challenger,
+        "changed": True,
+        "state": halted.state.value,
+        "reason": halted.reason,
+    }
+    text = (
+        f"The rollout of version {halted.challenger} of {halted.pilot} is halted;"
+        f" version {halted.champion} stays champion."
+    )
+    session.output.answer(document, lambda console: console.print(text))
 
 
 def _answer(session: Session, done: Promotion) -> None:

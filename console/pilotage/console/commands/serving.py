@@ -78,7 +78,7 @@ def serve(
         from pilotage.core.settings import AccessLogPolicy
 
         settings = settings.model_copy(update={"access_log": AccessLogPolicy(access_log)})
-    from pilotage.console import addresses
+    from pilotage.console import addresses, controllers
     from pilotage.serving import servers
 
     addresses.warn_if_open(host, settings)
@@ -91,17 +91,18 @@ def serve(
         what = ", ".join(f"[bold]{name}[/]" for name in names)
         session.output.say(f"Serving {what} on {url}{spoken} (API at {url}/docs). Ctrl-C stops.")
 
-    servers.run(
-        found,
-        settings,
-        host,
-        port,
-        workers=workers,
-        grpc_port=grpc_port,
-        versions=pins,
-        on_grpc=lambda address: served.update(grpc=address),
-        on_ready=ready,
-    )
+    with controllers.controlling(found, settings):
+        servers.run(
+            found,
+            settings,
+            host,
+            port,
+            workers=workers,
+            grpc_port=grpc_port,
+            versions=pins,
+            on_grpc=lambda address: served.update(grpc=address),
+            on_ready=ready,
+        )
     session.output.answer(served, lambda console: None)
 
 
@@ -231,6 +232,7 @@ def _monitor_document(pilot: str, found: Findings, settings: Any) -> dict[str, A
         "alarms": [alarm.model_dump(mode="json") for report in found.reports for alarm in report.alarms],
         "triggers": [trigger.model_dump(mode="json") for trigger in found.triggers],
         "retrainings": [retraining.document for retraining in found.retrainings],
+        "rollouts": [rollout.model_dump(mode="json") for rollout in found.rollouts],
     }
 
 

@@ -31,6 +31,9 @@ def lines(found: Findings, settings: Settings) -> Iterator[str]:
         for alarm in report.alarms:
             yield f"[yellow]alarm[/]      {escape(alarm.message)}"
             yield f"[dim]           {page(report, settings)}[/]"
+    for rollout in found.rollouts:
+        if not rollout.running:
+            yield f"[cyan]rollout[/]    version {rollout.challenger} {rollout.state}: {escape(rollout.reason)}"
     for trigger in found.started:
         yield f"[cyan]retraining[/] started by {trigger.cause.value}: {escape(trigger.reason)}"
     for retraining in found.retrainings:

@@ -1,0 +1,37 @@
+"""`rollouts`: challengers on their way to become champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pilotage.console.commands.arguments import NameArgument, name_of
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from pilotage.core.artifacts import Rollout
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "rollouts")(show_rollouts)
+
+
+def show_rollouts(session: Session, pilot: NameArgument) -> None:
+    """Rollouts of a pilot, the one that goes on and those before, and what they compared.
+
+    `pilotage promote` ends one at once, `pilotage rollback` and `pilotage reject` take the version back.
+    """
+    from pilotage.console.views import rollouts as views
+    from pilotage.pipelines import rollouts
+
+    name = name_of(pilot)
+    found = rollouts.find(session.settings, name)
+    document = {"pilot": name, "rollouts": [document_of(rollout) for rollout in found]}
+    session.output.answer(document, lambda console: views.show(console, name, found))
+
+
+def document_of(rollout: Rollout) -> dict[str, Any]:
+    """A rollout as `--json` prints it."""
+    return {**rollout.model_dump(mode="json"), "share": rollout.share}
