@@ -33,7 +33,8 @@ def lines(found: Findings, settings: Settings) -> Iterator[str]:
             yield f"[dim]           {page(report, settings)}[/]"
     for rollout in found.rollouts:
         if not rollout.running:
-            yield f"[cyan]rollout[/]    version {rollout.challenger} {rollout.state}: {escape(rollout.reason)}"
+            fate = f"{rollout.state}: {escape(rollout.reason)}"
+            yield f"[cyan]rollout[/]    version {rollout.challenger} {fate}"
     for trigger in found.started:
         yield f"[cyan]retraining[/] started by {trigger.cause.value}: {escape(trigger.reason)}"
     for retraining in found.retrainings:
