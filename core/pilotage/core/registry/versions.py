@@ -6,10 +6,13 @@ its tables, and an integration test holds them against the client's answers.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -108,13 +111,16 @@ class SqlReader:
         return str(rows[0].artifact_uri) if rows else None
 
     def _query(self, statement: str, **values: Any) -> list[Any]:
+        file = sqlite_file(self._url)
+        if file is None:
+            return self._ask_server(statement, values)
+        return _ask_file(file, statement, values) if file.exists() else []
+
+    def _ask_server(self, statement: str, values: dict[str, Any]) -> list[Any]:
         from sqlalchemy import create_engine, text
         from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
         from sqlalchemy.pool import NullPool
 
-        file = sqlite_file(self._url)
-        if file is not None and not file.exists():
-            return []
         if self._engine is None:
             try:
                 self._engine = create_engine(self._url, poolclass=NullPool)
@@ -127,15 +133,33 @@ class SqlReader:
             with self._engine.connect() as connection:
                 return list(connection.execute(text(statement), values))
         except (OperationalError, ProgrammingError) as error:
-            if "no such table" in str(error) or "does not exist" in str(error):
-                return []  # the store is being created by another process
-            raise errors.Unavailable(
-                f"The model registry did not answer: {error.orig}.", remedy="Try again."
-            ) from error
+            if _is_young(error):
+                return []
+            raise _unavailable(error.orig) from error
         except DBAPIError as error:
-            raise errors.Unavailable(
-                f"The model registry did not answer: {error.orig}.", remedy="Try again."
-            ) from error
+            raise _unavailable(error.orig) from error
+
+
+def _ask_file(file: Path, statement: str, values: dict[str, Any]) -> list[Any]:
+    """Rows of an SQLite file, without SQLAlchemy: importing it takes longer than loading a model."""
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            cursor = connection.execute(statement, values)
+            names = [column[0] for column in cursor.description]
+            return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in cursor]
+    except sqlite3.Error as error:
+        if _is_young(error):
+            return []
+        raise _unavailable(error) from error
+
+
+def _is_young(error: Exception) -> bool:
+    """Whether the store is still being created, by another process."""
+    return "no such table" in str(error) or "does not exist" in str(error)
+
+
+def _unavailable(cause: object) -> errors.Unavailable:
+    return errors.Unavailable(f"The model registry did not answer: {cause}.", remedy="Try again.")
 
 
 def sqlite_file(url: str) -> Path | None:

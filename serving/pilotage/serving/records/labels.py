@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pilotage.core import errors, windows
 from pilotage.core.features import category_text
@@ -81,6 +79,9 @@ def store_labels(storage: Storage, pilot: str, ids: Sequence[Any], labels: Seque
     content = json.dumps([keys, values], ensure_ascii=True, separators=(",", ":")).encode()
     name = windows.labels_name(pilot, hashlib.sha256(content).hexdigest())
     if not storage.exists(name):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         table = pa.table({"id": pa.array(keys, pa.string()), "label": pa.array(values, pa.string())})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pilotage.core import profiles, windows
 from pilotage.core.artifacts import Feature
@@ -24,6 +23,9 @@ from pilotage.core.profiles import CategoryProfile, ReferenceProfile
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SEGMENT_ROWS = 10_000
 """Rows of a log segment that is full; until then it is rewritten with each flush."""
 NOVEL_KEPT = 20
@@ -31,16 +33,21 @@ NOVEL_KEPT = 20
 _NOVEL_FOLLOWED = 200
 _NOVEL_LENGTH = 100
 
-ROW_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("time", pa.timestamp("us", tz="UTC")),
-        ("prediction", pa.string()),
-        ("score", pa.float64()),
-        ("probabilities", pa.list_(pa.float64())),
-    ]
-)
-"""As `pilotage.core.windows.rows_name` promises it."""
+
+@cache
+def row_schema() -> pa.Schema:
+    """As `pilotage.core.windows.rows_name` promises it; PyArrow is loaded when there are rows to log."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("time", pa.timestamp("us", tz="UTC")),
+            ("prediction", pa.string()),
+            ("score", pa.float64()),
+            ("probabilities", pa.list_(pa.float64())),
+        ]
+    )
 
 
 class Tally:
@@ -158,7 +165,7 @@ class RowLog:
         return self._sequence + bool(self._written)
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of `ROW_SCHEMA`."""
+        """Take rows of `row_schema`."""
         self._tables.append(rows)
         self._rows += rows.num_rows
 
@@ -173,6 +180,9 @@ class RowLog:
         """Write what is new, and begin another segment when this one is full."""
         if not self.waiting:
             return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         table = pa.concat_tables(self._tables)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -191,7 +201,10 @@ def row_table(
     scores: npt.NDArray[np.float64],
     probabilities: npt.NDArray[np.float64] | None,
 ) -> pa.Table:
-    """Rows of the log, in `ROW_SCHEMA`."""
+    """Rows of the log, in `row_schema`."""
+    import pyarrow as pa
+
+    schema = row_schema()
     shares = pa.nulls(len(ids), pa.list_(pa.float64()))
     if probabilities is not None:
         offsets = pa.array(np.arange(len(ids) + 1) * probabilities.shape[1], pa.int32())
@@ -199,12 +212,12 @@ def row_table(
     return pa.table(
         [
             pa.array(ids, pa.string()),
-            pa.array(times.astype("datetime64[us]"), pa.timestamp("us")).cast(ROW_SCHEMA.field("time").type),
+            pa.array(times.astype("datetime64[us]"), pa.timestamp("us")).cast(schema.field("time").type),
             pa.array(predictions, pa.string()),
             pa.array(scores),
             shares,
         ],
-        schema=ROW_SCHEMA,
+        schema=schema,
     )
 
 
