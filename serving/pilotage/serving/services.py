@@ -13,7 +13,7 @@ from pilotage.serving import problems
 from pilotage.serving.endpoints import Endpoint
 from pilotage.serving.inference.explanations.lanes import Lane
 from pilotage.serving.limits import Limits
-from pilotage.serving.telemetry import accesses
+from pilotage.serving.telemetry import accesses, traces
 from pilotage.serving.telemetry.meters import Meters
 from pilotage.serving.telemetry.readings import Loaded
 from pilotage.serving.telemetry.sharing import Share
@@ -34,6 +34,7 @@ class Service:
         self.intake = Intake(limits)
         self.meters = Meters([pilot.name for pilot in pilots], share)
         self.accesses = accesses.access_log(settings)
+        self.tracer = traces.tracer(settings)
         storage = Storage(settings.storage)
         self.endpoints = {
             pilot.name: Endpoint(pilot, settings, limits, storage, self.meters) for pilot in pilots
@@ -84,6 +85,8 @@ class Service:
         self._storing.shutdown()
         if self.accesses is not None:
             self.accesses.close()
+        if self.tracer is not None:
+            self.tracer.close()
         self.meters.close()
 
     def ready(self) -> list[Live]:

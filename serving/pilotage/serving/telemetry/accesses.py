@@ -74,7 +74,8 @@ class AccessLog:
         """
         self.dropped = 0
         """Lines that were not written."""
-        self._all = policy is AccessLogPolicy.ALL
+        self.least = 0 if policy is AccessLogPolicy.ALL else 400
+        """The lowest status that has a line."""
         self._lines: deque[_Line] = deque()
         self._told = 0
         self._stopped = threading.Event()
@@ -107,7 +108,7 @@ class AccessLog:
             principal: name of the token or subject, never the token.
             trace: id of the request's trace.
         """
-        if status < 400 and not self._all:
+        if status < self.least:
             return
         if len(self._lines) >= MOST_WAITING:
             self.dropped += 1

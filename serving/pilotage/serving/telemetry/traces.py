@@ -122,7 +122,7 @@ class Span:
         *,
         rows: int | None = None,
         version: int | None = None,
-        request_id: str | None = None,
+        request_id: bytes | None = None,
     ) -> None:
         """Note the answer and let the spans go.
 
@@ -140,7 +140,7 @@ class Span:
             "http.response.status_code": status,
             "pilotage.rows": rows,
             "pilotage.version": version,
-            "pilotage.request_id": request_id,
+            "pilotage.request_id": None if request_id is None else request_id.decode("ascii", "replace"),
         }
         self.tracer.finish(
             self,

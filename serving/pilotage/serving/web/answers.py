@@ -94,6 +94,7 @@ async def predict(service: Service, request: Request, codec: Codec) -> Response:
                 request.path_params.get("version"),
                 until,
                 request.scope.get("state", {}).get(PRINCIPAL),
+                request.scope.get("span"),
             )
         )
     request.scope["rows"], request.scope["version"] = reply.rows, reply.version

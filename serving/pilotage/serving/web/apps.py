@@ -27,6 +27,7 @@ from pilotage.serving.security.guards import Guard
 from pilotage.serving.security.middlewares import PRINCIPAL, Guarded
 from pilotage.serving.services import Service
 from pilotage.serving.telemetry import accesses, meters
+from pilotage.serving.telemetry.traces import Span
 from pilotage.serving.web import routes, schemas
 
 logger = logging.getLogger(__name__)
@@ -126,12 +127,15 @@ class _Watch:
         status = 0
         started = time.perf_counter()
         identity = accesses.request_id(_header(scope, b"x-request-id"))
+        span = self._traced(scope)
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] += [(b"x-content-type-options", b"nosniff"), (b"x-request-id", identity)]
+                if span is not None:
+                    message["headers"].append((b"traceparent", span.traceparent))
             await send(message)
 
         in_flight = self._service.meters.in_flight
@@ -146,9 +150,22 @@ class _Watch:
             in_flight.dec()
             self._count(scope, status, time.perf_counter() - started, identity)
 
+    def _traced(self, scope: Scope) -> Span | None:
+        """The span of a request that does something, where it is sampled."""
+        tracer = self._service.tracer
+        if tracer is None or scope["method"] != "POST":
+            return None
+        span = tracer.request(_header(scope, b"traceparent"), _header(scope, b"tracestate"))
+        scope["span"] = span
+        return span
+
     def _count(self, scope: Scope, status: int, seconds: float, identity: bytes) -> None:
         route = getattr(scope.get("route"), "path", meters.UNMATCHED)
         self._service.meters.route(route, scope["method"]).observe(status, seconds)
+        span: Span | None = scope.get("span")
+        if span is not None:
+            rows, version = scope.get("rows"), scope.get("version")
+            span.end("POST", route, status, rows=rows, version=version, request_id=identity)
         if self._service.accesses is not None:
             self._service.accesses.note(
                 scope["method"],
@@ -159,6 +176,7 @@ class _Watch:
                 scope.get("rows"),
                 scope.get("version"),
                 scope.get("state", {}).get(PRINCIPAL),
+                None if span is None else span.trace_id,
             )
         if route in routes.PREDICTING and not 200 <= status < 300:
             self._refused(scope)

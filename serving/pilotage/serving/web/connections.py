@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
+    from pilotage.serving.telemetry.traces import Span
     from pilotage.serving.web.lanes import Lane, Route
 
 SWEEP_SECONDS = 0.5
@@ -70,6 +71,7 @@ class Exchange:
         "refusal",
         "response_complete",
         "route",
+        "span",
         "started",
     )
 
@@ -86,6 +88,8 @@ class Exchange:
         self.identity = b""
         """Of the request, in logs and answers."""
         self.principal: str | None = None
+        self.span: Span | None = None
+        """Of the request's trace, where it is traced."""
         self.disconnected = False
         self.response_complete = False
         self.message_event = _SILENT

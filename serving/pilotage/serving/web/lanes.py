@@ -75,6 +75,7 @@ class Lane:
         self.routes = routes_of(service)
         self._guard = guard
         self._accesses = service.accesses
+        self._tracer = service.tracer
         self._intake = service.intake
         self._sweeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,6 +139,9 @@ class Lane:
             return
         head = dict(exchange.headers)
         exchange.identity = accesses.request_id(head.get(b"x-request-id"))
+        if self._tracer is not None:
+            given = head.get(b"traceparent"), head.get(b"tracestate")
+            exchange.span = self._tracer.request(*given, exchange.started)
         try:
             if self._guard is not None:
                 exchange.principal = self._guard.known(authorization(exchange.headers))
@@ -174,7 +178,14 @@ class Lane:
         if timeout is not None:
             until = headers.deadline(timeout.decode("latin-1"), exchange.started)
         request = Request(
-            exchange.body, content_type, codec, exchange.started, None, until, exchange.principal
+            exchange.body,
+            content_type,
+            codec,
+            exchange.started,
+            None,
+            until,
+            exchange.principal,
+            exchange.span,
         )
         route.endpoint.submit(request, partial(self._done, exchange))
 
@@ -209,10 +220,17 @@ class Lane:
         seconds = time.perf_counter() - exchange.started
         meters.route(path, "POST").observe(status, seconds)
         identity = exchange.identity or accesses.request_id(None)
-        if self._accesses is not None:
-            rows, version = (None, None) if reply is None else (reply.rows, reply.version)
-            self._accesses.note("POST", path, status, seconds, identity, rows, version, exchange.principal)
-        exchange.connection.send(exchange, head % identity, body)
+        head = head % identity
+        span = exchange.span
+        rows, version = (None, None) if reply is None else (reply.rows, reply.version)
+        if span is not None:
+            span.end("POST", path, status, rows=rows, version=version, request_id=identity)
+            head += b"traceparent: %b\r\n" % span.traceparent
+        log = self._accesses
+        if log is not None and status >= log.least:
+            trace = None if span is None else span.trace_id
+            log.note("POST", path, status, seconds, identity, rows, version, exchange.principal, trace)
+        exchange.connection.send(exchange, head, body)
 
     def head_of(self, problem: Problem) -> bytes:
         """Status line and headers of a problem document."""

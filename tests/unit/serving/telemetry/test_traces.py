@@ -82,7 +82,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_callers_trace_is_continued(tracer: Tracer, exporter: InMemorySpanExporter) -> None:
     span = begin(tracer, f"00-{TRACE}-{CALLER}-01".encode(), b"vendor=value")
-    span.end("POST", "/predict", 200, rows=3, version=7, request_id="abc")
+    span.end("POST", "/predict", 200, rows=3, version=7, request_id=b"abc")
     (found,) = exporter.get_finished_spans()
     assert found.parent is not None
     assert (f"{found.context.trace_id:032x}", f"{found.parent.span_id:016x}") == (TRACE, CALLER)

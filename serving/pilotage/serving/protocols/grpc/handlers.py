@@ -24,6 +24,7 @@ from pilotage.serving.problems import Problem
 from pilotage.serving.protocols import repositories, tensors
 from pilotage.serving.protocols.grpc import codecs, messages, statuses
 from pilotage.serving.telemetry import accesses
+from pilotage.serving.telemetry.traces import Span
 
 if TYPE_CHECKING:
     from pilotage.serving.security.guards import Guard
@@ -52,6 +53,8 @@ class Call:
     """Rows of the answer, once there is one."""
     version: int | None = None
     """That gave it."""
+    span: Span | None = None
+    """Of the call's trace, where it is traced."""
 
 
 Method = Callable[[Call], Awaitable[bytes]]
@@ -84,6 +87,8 @@ class Inference:
 
         async def answer(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
             call = Call(body, context, time.perf_counter())
+            if name == "ModelInfer":
+                call.span = self._traced(context)
             status = _CANCELLED
             meters.in_flight.inc()
             try:
@@ -102,11 +107,20 @@ class Inference:
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
+    def _traced(self, context: grpc.aio.ServicerContext) -> Span | None:
+        tracer = self._service.tracer
+        if tracer is None:
+            return None
+        given = _metadata(context).get("traceparent")
+        return tracer.request(given.encode() if isinstance(given, str) else given)
+
     def _count(self, route: str, status: int, call: Call) -> None:
         seconds = time.perf_counter() - call.started
         self._service.meters.route(route, METHOD).observe(status, seconds)
+        if call.span is not None:
+            call.span.end(METHOD, route, status, rows=call.rows, version=call.version)
         log = self._service.accesses
-        if log is not None:
+        if log is not None and status >= log.least:
             given = _metadata(call.context).get("x-request-id")
             identity = accesses.request_id(given.encode() if isinstance(given, str) else given)
             log.note(METHOD, route, status, seconds, identity, call.rows, call.version, call.principal)
@@ -155,6 +169,7 @@ class Inference:
             version=asked.model_version or None,
             deadline=None if left is None else call.started + left,
             principal=call.principal,
+            span=call.span,
         )
         intake = self._service.intake
         size = len(call.body)
