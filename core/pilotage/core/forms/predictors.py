@@ -30,6 +30,7 @@ GRAPH = "model.onnx"
 
 _ERROR = 3
 """onnxruntime's level for messages; what it warns of when it loads a graph is not about the graph."""
+_DOUBLE = "tensor(double)"
 _Numbers = npt.NDArray[np.float64]
 
 
@@ -48,47 +49,51 @@ class FormPredictor:
         self._first = form.inputs[0].feature
         self._session = _session(graph)
         entry = self._session.get_inputs()[0]
-        self._feed = entry.name
-        self._run = self._session.run
-        self._double = entry.type == "tensor(double)"
         if entry.shape[-1] != self._encoder.width:
             raise errors.DataError(
                 f"The graph takes {entry.shape[-1]} columns, the form fills {self._encoder.width}.",
                 remedy="Train the model again.",
             )
+        self._feed = entry.name
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._run = self._session.run
+        self._casts: list[Any] = [np.float32, np.float64] if form.single else []
+        """What the encoder's matrix becomes, one after the other."""
+        if entry.type != _DOUBLE:
+            self._casts = [np.float32]
         self._base = np.array(form.base) if any(form.base) else None
         self._classes = _class_array(model)
         self._positive = None if model.positive is None else model.classes.index(model.positive)
+        self._finish = self._numbers if model.task is Task.REGRESSION else self._choices
+        if form.link in (Link.LOGISTIC, Link.SECOND):
+            self._finish = self._choices_of_two
+        self._link = form.link
 
     def predict(self, columns: Columns) -> Prediction:
         """Predictions for columns made by `pilotage.core.features`."""
-        found = self._outputs(columns)
-        link = self.form.link
-        if self.model.task is Task.REGRESSION:
-            numbers = found[:, 0] if link is Link.IDENTITY else np.exp(found[:, 0])
-            return Prediction(predictions=numbers, score=numbers)
-        if link is Link.LOGISTIC or link is Link.SECOND:
-            return self._of_two(_logistic(found[:, 0]) if link is Link.LOGISTIC else found[:, 0])
-        probabilities = _softmax(found) if link is Link.SOFTMAX else found
+        matrix: Any = self._encoder.matrix(columns, len(columns[self._first]))
+        if self._casts:
+            with np.errstate(over="ignore"):
+                for kind in self._casts:
+                    matrix = matrix.astype(kind)
+        found: _Numbers = self._run(self._names, {self._feed: matrix})[0]
+        if found.dtype != np.float64:
+            found = found.astype(np.float64)
+        if self._base is not None:
+            found += self._base
+        return self._finish(found)
+
+    def _numbers(self, found: _Numbers) -> Prediction:
+        numbers = found[:, 0] if self._link is Link.IDENTITY else np.exp(found[:, 0])
+        return Prediction(predictions=numbers, score=numbers)
+
+    def _choices(self, found: _Numbers) -> Prediction:
+        probabilities = _softmax(found) if self._link is Link.SOFTMAX else found
         predictions = self._classes[probabilities.argmax(axis=1)]
         return Prediction(predictions, self._score(probabilities), probabilities)
 
-    def _outputs(self, columns: Columns) -> _Numbers:
-        """What the graph says, with the base added; shape `(n, outputs)`, float64."""
-        matrix: Any = self._encoder.matrix(columns, len(columns[self._first]))
-        if self.form.single:
-            with np.errstate(over="ignore"):
-                matrix = matrix.astype(np.float32)
-        if self._double:
-            matrix = matrix.astype(np.float64, copy=False)
-        else:
-            matrix = matrix.astype(np.float32, copy=False)
-        found: _Numbers = self._run(None, {self._feed: matrix})[0].astype(np.float64, copy=False)
-        if self._base is not None:
-            found += self._base
-        return found
-
-    def _of_two(self, second: _Numbers) -> Prediction:
+    def _choices_of_two(self, found: _Numbers) -> Prediction:
+        second = _logistic(found[:, 0]) if self._link is Link.LOGISTIC else found[:, 0]
         probabilities = np.empty((second.shape[0], 2))
         first = np.subtract(1.0, second, out=probabilities[:, 0])
         probabilities[:, 1] = second
