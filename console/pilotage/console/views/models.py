@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from pilotage.console.views import tables
+from pilotage.core.registry.clients import FORM_TAG
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,7 @@ def show_versions(
     """A table, newest first."""
     metric = next((card.metric for card in scorecards.values() if card), "metric")
     table = tables.table(
-        "version", "alias", metric, "95 % interval", "gates", "decision", "snapshot", "made (UTC)",
+        "version", "alias", metric, "95 % interval", "gates", "decision", "form", "snapshot", "made (UTC)",
         right=("version", metric, "95 % interval"),
     )  # fmt: skip
     for registered in versions:
@@ -40,6 +41,7 @@ def show_versions(
             else "–",
             f"{sum(gate.passed for gate in card.gates)} of {len(card.gates)}" if card else "–",
             tables.state(decision) if decision else "–",
+            registered.tags.get(FORM_TAG, "–").partition(":")[0],
             card.snapshot[:12] if card else "–",
             tables.moment(registered.created_at),
         )
