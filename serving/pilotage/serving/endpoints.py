@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.metrics import Task
@@ -17,15 +19,23 @@ from pilotage.serving.protocols import batches
 from pilotage.serving.records import labels
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.telemetry.meters import Meters
+from pilotage.serving.versions import shadows
 from pilotage.serving.versions.champions import Follower
 from pilotage.serving.versions.lives import Live
+from pilotage.serving.versions.shadows import Shadow
 
 
 class Endpoint:
     """Answers the requests of one pilot."""
 
     def __init__(
-        self, pilot: Pilot, settings: Settings, limits: Limits, storage: Storage, meters: Meters
+        self,
+        pilot: Pilot,
+        settings: Settings,
+        limits: Limits,
+        storage: Storage,
+        meters: Meters,
+        pins: Sequence[int] = (),
     ) -> None:
         self.name = pilot.name
         self.spec = pilot.spec
@@ -45,10 +55,23 @@ class Endpoint:
             pilot.name,
             settings,
             Registry(settings),
+            pins=pins,
+            replica=self.recorder.replica,
             on_swap=self._swapped,
             on_failure=self._swap_failed,
         )
-        self.plane = DataPlane(self.follower, self.recorder if settings.record else None, limits)
+        self.shadow = Shadow(
+            self.follower,
+            lambda: Recorder(
+                pilot.name,
+                pilot.spec.monitor.window,
+                settings,
+                Storage(f"{settings.storage.rstrip('/')}/{shadows.FOLDER}"),
+                limits.recorder_rows,
+            ),
+        )
+        recorder = self.recorder if settings.record else None
+        self.plane = DataPlane(self.follower, recorder, limits, self.shadow)
         self.batcher = Batcher(self.plane, meters, pilot.spec.serve.p99_ms / 1000, limits.pending)
 
     def start(self, wait_seconds: float) -> None:
@@ -60,6 +83,7 @@ class Endpoint:
         """Finish what is in progress and write all counts."""
         self.follower.stop()
         self.batcher.close()
+        self.shadow.close()
         self.recorder.close()
 
     async def predict(self, request: Request) -> Reply:

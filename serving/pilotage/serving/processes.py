@@ -50,7 +50,7 @@ def serve(plan: Plan, listener: socket.socket, on_ready: Callable[[int | None], 
         SettingsError: the storage cannot be opened, or the port of gRPC cannot be listened on.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    service = Service(plan.pilots, plan.settings, plan.limits, _share(plan))
+    service = Service(plan.pilots, plan.settings, plan.limits, _share(plan), plan.versions)
     guard = guards.open_guard(plan.settings, workers=plan.place.workers if plan.place else 1)
     lane = Lane(service, guard)
     with _orderly_end():
@@ -130,6 +130,8 @@ class _Server(uvicorn.Server):
         self._service.draining = True
         if self._acceptor is not None:
             await self._acceptor.stop()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
         if self._grpc is not None:
             await self._grpc.stop(self._plan.limits.drain_seconds)
         await super().shutdown(sockets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pilotage.core.pilots import Pilot
@@ -25,7 +25,12 @@ class Service:
     """A model server of one or several pilots, without its HTTP shell."""
 
     def __init__(
-        self, pilots: Sequence[Pilot], settings: Settings, limits: Limits, share: Share | None = None
+        self,
+        pilots: Sequence[Pilot],
+        settings: Settings,
+        limits: Limits,
+        share: Share | None = None,
+        versions: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.settings = settings
         self.limits = limits
@@ -37,7 +42,10 @@ class Service:
         self.tracer = traces.tracer(settings)
         storage = Storage(settings.storage)
         self.endpoints = {
-            pilot.name: Endpoint(pilot, settings, limits, storage, self.meters) for pilot in pilots
+            pilot.name: Endpoint(
+                pilot, settings, limits, storage, self.meters, (versions or {}).get(pilot.name, ())
+            )
+            for pilot in pilots
         }
         self.meters.watch(self._loaded)
         self.meters.gauge(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from pilotage.serving.protocols.readers import Reader
 from pilotage.serving.records.recorders import Recorder, Served
 from pilotage.serving.versions.champions import Follower
 from pilotage.serving.versions.lives import Live
+from pilotage.serving.versions.shadows import Shadow
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +58,12 @@ Outcome = Reply | Exception
 class DataPlane:
     """Answers prediction requests with the versions that serve."""
 
-    def __init__(self, follower: Follower, recorder: Recorder | None, limits: Limits) -> None:
+    def __init__(
+        self, follower: Follower, recorder: Recorder | None, limits: Limits, shadow: Shadow | None = None
+    ) -> None:
         self._follower = follower
         self._recorder = recorder
+        self._shadow = shadow
         self._limits = limits
         self._readers: dict[tuple[Codec, int], tuple[Live, Reader | None]] = {}
 
@@ -100,7 +105,8 @@ class DataPlane:
         if request.version is None:
             chosen = self._follower.choose(work.ids)
             if chosen is not live:
-                return self._read(request, chosen)
+                with suppress(errors.RequestError):  # of what the champion takes, which then answers
+                    return self._read(request, chosen)
         return work
 
     def _read(self, request: Request, live: Live) -> Work:
@@ -175,14 +181,29 @@ class DataPlane:
         except Exception as error:
             return self._answer_alone(live, works, rows_at_once, error)
         seconds = time.perf_counter() - started
-        self._follower.observed(live, merged.rows, seconds, failed=False)
         outcomes = self._write(live, works, prediction)
         if any(isinstance(outcome, Exception) for outcome in outcomes):
             if len(works) > 1:
                 return [self._answer(live, [work], rows_at_once)[0] for work in works]
-        elif self._recorder is not None:
-            self._recorder.record(_served(live, works, merged, prediction))
+            return [self._instead(live, works[0], outcomes[0])]
+        self._follower.observed(
+            live, merged.rows, seconds, failed=False, requests=len(works), scores=prediction.score
+        )
+        self._hand_on(live, works, merged, prediction)
         return outcomes
+
+    def _hand_on(
+        self, live: Live, works: Sequence[Work], merged: merges.Merged, prediction: Prediction
+    ) -> None:
+        """Have what was answered counted, and seen by a challenger that gets copies."""
+        copying = self._shadow is not None and self._follower.shadow is not None
+        if self._recorder is None and not copying:
+            return
+        served = _served(live, works, merged, prediction)
+        if self._recorder is not None:
+            self._recorder.record(served)
+        if copying and self._shadow is not None:
+            self._shadow.offer(served)
 
     def _answer_alone(
         self, live: Live, works: Sequence[Work], rows_at_once: int | None, error: Exception
@@ -191,18 +212,27 @@ class DataPlane:
             logger.info("%d requests together failed (%s), trying each alone", len(works), error)
             return [self._answer(live, [work], rows_at_once)[0] for work in works]
         (work,) = works
-        failure = refusals.explain(live, merges.merge(works), error)
+        return [self._instead(live, work, refusals.explain(live, merges.merge(works), error))]
+
+    def _instead(self, live: Live, work: Work, failure: Outcome) -> Outcome:
+        """What answers a request that failed on `live`: the champion, where another was chosen for it.
+
+        Rows that the champion cannot take either are not held against the challenger.
+        """
+        ours = not isinstance(failure, errors.RequestError)
         champion = self._follower.live
-        if isinstance(failure, errors.RequestError):
-            return [failure]
-        self._follower.observed(live, work.rows, 0.0, failed=True)
         if champion is None or live is champion or work.request.version is not None:
-            return [failure]
-        logger.warning("version %d failed (%s), the champion answers", live.version, error)
+            if ours:
+                self._follower.observed(live, work.rows, 0.0, failed=True)
+            return failure
+        logger.warning("version %d failed (%s), the champion answers", live.version, failure)
         try:
-            return self._answer(champion, [self._read(work.request, champion)], rows_at_once)
+            (outcome,) = self._answer(champion, [self._read(work.request, champion)], None)
         except Exception as other:
-            return [other]
+            outcome = other
+        if not isinstance(outcome, Exception) or (ours and not isinstance(outcome, errors.RequestError)):
+            self._follower.observed(live, work.rows, 0.0, failed=True)
+        return outcome
 
     def _write(self, live: Live, works: Sequence[Work], prediction: Prediction) -> list[Outcome]:
         """Each work's answer, cut from the prediction for all."""

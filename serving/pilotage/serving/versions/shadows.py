@@ -29,6 +29,8 @@ FOLDER = "shadows"
 MOST_ROWS = 4096
 """Rows of the copies that wait."""
 _LONGEST_REST_SECONDS = 0.2
+_HEAD_START_SECONDS = 0.005
+"""That an answer has on its copy."""
 _TIMED = 2
 """One copy of so many is asked of the champion again, to time both in the same thread."""
 
@@ -82,6 +84,7 @@ class Shadow:
         while not self._stopped.is_set():
             self._offered.wait()
             self._offered.clear()
+            self._stopped.wait(_HEAD_START_SECONDS)
             while not self._stopped.is_set() and (copy := self._take()):
                 began = time.perf_counter()
                 try:

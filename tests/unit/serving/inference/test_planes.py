@@ -108,8 +108,8 @@ def test_an_invocation_in_csv_gives_the_same(plane: DataPlane, live: Live) -> No
     assert ask(plane, invocations.decode, body, "text/csv; charset=utf-8") == {"predictions": said}
 
 
-@pytest.mark.parametrize("params", [None, {}])
-def test_an_invocation_may_have_empty_params(plane: DataPlane, live: Live, params: Any) -> None:
+@pytest.mark.parametrize("params", [None, {}, {"temperature": 1}])
+def test_an_invocation_may_have_params_without_effect(plane: DataPlane, live: Live, params: Any) -> None:
     said = expected(live).predictions.tolist()
     assert ask(plane, invocations.decode, {"inputs": ROWS, "params": params}) == {"predictions": said}
 
@@ -192,9 +192,6 @@ def test_a_wrong_row_is_refused_by_name_and_position(
         pytest.param(
             invocations.decode, {"inputs": ROWS, "instances": ROWS}, "2 of the keys", id="two-forms"
         ),
-        pytest.param(
-            invocations.decode, {"inputs": ROWS, "params": {"k": 1}}, "`params` is not", id="params"
-        ),
         pytest.param(invocations.decode, {"dataframe_split": []}, "is a list", id="split-list"),
         pytest.param(
             invocations.decode,
@@ -264,7 +261,7 @@ def test_a_body_of_another_shape_is_refused(
         pytest.param(b"", JSON, HTTPStatus.BAD_REQUEST, id="empty"),
         pytest.param(b"{", JSON, HTTPStatus.BAD_REQUEST, id="cut"),
         pytest.param(b"\xff\xfe", JSON, HTTPStatus.BAD_REQUEST, id="no-utf8"),
-        pytest.param(b'{"rows": [NaN]}', JSON, HTTPStatus.BAD_REQUEST, id="nan"),
+        pytest.param(b'{"rows": [Infinity]}', JSON, HTTPStatus.BAD_REQUEST, id="infinity"),
         pytest.param(b'{"rows": [1e999]}', JSON, HTTPStatus.BAD_REQUEST, id="infinite"),
         pytest.param(b"[" * 100_000, JSON, HTTPStatus.BAD_REQUEST, id="deep"),
         pytest.param(b"{}", "text/plain", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, id="text"),
@@ -367,7 +364,7 @@ def test_a_challenger_that_breaks_is_stood_in_for_by_the_champion(
     monkeypatch.setattr(follower, "observed", observe)
     answer = ask(plane, codecs.rows, {"rows": ROWS})
     assert (answer["version"], answer["predictions"]) == (1, expected(live).predictions.tolist())
-    assert noted == [(2, True), (1, False)]
+    assert sorted(noted) == [(1, False), (2, True)]
 
 
 def test_works_of_several_versions_are_answered_each_by_its_own(
