@@ -1,6 +1,6 @@
-"""What we do not know, through skl2onnx: a pilot's own scikit-learn pipeline on numbers.
+"""What we do not know, through skl2onnx and onnxmltools: a pilot's own pipeline on numbers.
 
-It converts in single precision and knows many estimators but not all; whether
+They convert in single precision and know many estimators but not all; whether
 the result agrees with the model is `parities`' question.
 """
 
@@ -46,6 +46,7 @@ def _converted(estimator: Any, width: int, classifier: bool) -> bytes:
 
     logging.getLogger("skl2onnx").setLevel(logging.ERROR)
     try:
+        _know_boosters()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own libraries about each other
             made = convert_sklearn(
@@ -62,3 +63,28 @@ def _converted(estimator: Any, width: int, classifier: bool) -> bytes:
             f"skl2onnx cannot convert it: {type(error).__name__}: {lines[0]}"
         ) from error
     return bytes(made.SerializeToString())
+
+
+def _know_boosters() -> None:
+    """Have skl2onnx convert LightGBM's and XGBoost's models inside a pipeline as onnxmltools does."""
+    import lightgbm
+    import xgboost
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common import shape_calculator
+
+    of_classes = shape_calculator.calculate_linear_classifier_output_shapes
+    of_numbers = shape_calculator.calculate_linear_regressor_output_shapes
+    options: dict[str, list[Any]] = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+    for kind, converter in (
+        (lightgbm.LGBMClassifier, convert_lightgbm),
+        (xgboost.XGBClassifier, convert_xgboost),
+    ):
+        update_registered_converter(kind, f"Own{kind.__name__}", of_classes, converter, options=options)
+    for kind, converter in (
+        (lightgbm.LGBMRegressor, convert_lightgbm),
+        (xgboost.XGBRegressor, convert_xgboost),
+    ):
+        split = {"split": None} if kind is lightgbm.LGBMRegressor else None
+        update_registered_converter(kind, f"Own{kind.__name__}", of_numbers, converter, options=split)

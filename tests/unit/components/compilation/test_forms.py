@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lightgbm import LGBMClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
@@ -249,6 +250,12 @@ def test_a_pipeline_of_ones_own_on_numbers_is_converted() -> None:
     assert form.link is Link.PROBABILITIES
     found = FormPredictor(form, graph, predictor.model).predict(dataset.columns)
     assert found.score == pytest.approx(predictor.predict(dataset.columns).score, abs=1e-5)
+
+
+def test_a_booster_in_a_pipeline_of_ones_own_is_converted() -> None:
+    predictor, dataset = own(make_pipeline(StandardScaler(), LGBMClassifier(n_estimators=5, verbose=-1)))
+    form, _ = compilation.compile_form(predictor, dataset.columns)
+    assert form.difference < 1e-6
 
 
 class Odd(ClassifierMixin, BaseEstimator):
