@@ -161,7 +161,7 @@ def test_a_batch_takes_no_more_rows_than_fit_the_target(make: MakeBatcher, watch
             batcher.costs.note(rows, rows * 1e-4)  # ten rows in a quarter of the target
         most = batcher._most_rows()
         assert 5 <= most <= 20
-        await asyncio.gather(*(batcher.answer(request(small_models.rows(1))) for _ in range(50)))
+        await asyncio.gather(*(batcher.answer(request(small_models.rows(1))) for _ in range(20)))
         batcher.close()
         assert max(watched.calls) <= most
 
