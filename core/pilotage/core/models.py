@@ -14,6 +14,7 @@ import os
 import pickle
 import secrets
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,6 +54,8 @@ FORM = "pilotage/form"
 """Folder, inside a model folder, of its inference form."""
 _KEY = "installation.key"
 _INSIDE = "pilotage"
+_LOADING = threading.Lock()
+"""Versions bring modules of the same names, so one is loaded at a time."""
 SIGNATURE = f"{_INSIDE}/signature"
 """File, inside a model folder, with what `sign` found."""
 
@@ -96,8 +99,13 @@ def load(folder: Path, model: Model, settings: Settings) -> Any:
     if not file.is_file():
         raise errors.NotFound(f"The model file `{file}` is gone.", remedy="Run the pilot again.")
     own = is_own(folder, settings)
-    if (folder / CODE).is_dir() and (own or settings.allow_pickle is PicklePolicy.ANY):
-        _import_from(folder / CODE)
+    with _LOADING:
+        if (folder / CODE).is_dir() and (own or settings.allow_pickle is PicklePolicy.ANY):
+            _import_from(folder / CODE)
+        return _load_file(file, model, settings, own=own)
+
+
+def _load_file(file: Path, model: Model, settings: Settings, *, own: bool) -> Any:
     if model.format is ModelFormat.SKOPS:
         return _load_skops(file, settings)
     if settings.allow_pickle is PicklePolicy.ANY or (settings.allow_pickle is PicklePolicy.OWN and own):
@@ -119,6 +127,7 @@ def _import_from(code: Path) -> None:
     """
     for place in [entry for entry in sys.path if (Path(entry).parent / _INSIDE / Model.FILE).is_file()]:
         sys.path.remove(place)
+        sys.path_importer_cache.pop(place, None)
         for name, module in list(sys.modules.items()):
             if str(getattr(module, "__file__", None) or "").startswith(f"{place}/"):
                 del sys.modules[name]
