@@ -18,6 +18,19 @@ from pilotage.core import errors
 MEDIA_TYPE = "application/problem+json"
 _STANDARD = ("type", "title", "status", "detail")
 
+_ERROR_CODES: Mapping[HTTPStatus, str] = {
+    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
+    HTTPStatus.NOT_FOUND: "RESOURCE_DOES_NOT_EXIST",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "INVALID_PARAMETER_VALUE",
+    HTTPStatus.TOO_MANY_REQUESTS: "REQUEST_LIMIT_EXCEEDED",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "INTERNAL_ERROR",
+    HTTPStatus.NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
+    HTTPStatus.SERVICE_UNAVAILABLE: "TEMPORARILY_UNAVAILABLE",
+    HTTPStatus.GATEWAY_TIMEOUT: "DEADLINE_EXCEEDED",
+}
+"""MLflow's names of errors, from its own list."""
+
 
 class Problem(Exception):
     """A request that ends in a problem document with `status`."""
@@ -43,7 +56,7 @@ class Problem(Exception):
         """Headers that go with the document."""
 
     def document(self) -> dict[str, Any]:
-        """The document; `error` repeats the detail, where inference protocol clients look for it."""
+        """The document; inference clients look for `error`, MLflow's for `error_code` and `message`."""
         members = {name: value for name, value in self.members.items() if name not in _STANDARD}
         return {
             "type": f"urn:pilotage:problem:{self.kind}",
@@ -51,6 +64,8 @@ class Problem(Exception):
             "status": int(self.status),
             "detail": self.detail,
             "error": self.detail,
+            "error_code": _ERROR_CODES.get(self.status, "BAD_REQUEST"),
+            "message": self.detail,
             **members,
         }
 

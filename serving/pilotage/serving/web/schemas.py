@@ -71,20 +71,25 @@ class Stored(_Document):
 
 
 class Split(_Document):
-    columns: list[str]
+    columns: list[str] | None = None
+    """In the order of the model's features when left out."""
     data: list[list[Value]]
     index: list[Any] | None = None
 
 
 class InvocationsRequest(_Document):
-    """Exactly one of the keys besides `params`."""
+    """Exactly one of the keys besides `params`; other keys are passed over."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
 
     dataframe_split: Split | None = None
     dataframe_records: list[dict[str, Value]] | None = None
-    instances: list[Any] | None = None
-    inputs: dict[str, list[Value]] | list[Any] | None = None
+    instances: dict[str, list[Value]] | dict[str, Value] | list[Any] | None = None
+    """Rows as objects or lists, columns by name, or one row."""
+    inputs: dict[str, list[Value]] | dict[str, Value] | list[Any] | None = None
+    """The same."""
     params: dict[str, Any] | None = None
-    """Empty: no model here takes any."""
+    """Without effect, as no model here takes any."""
 
 
 class InvocationsAnswer(_Document):
@@ -212,5 +217,9 @@ class ProblemDocument(BaseModel):
     detail: str
     error: str
     """The detail again, where inference protocol clients look for it."""
+    error_code: str
+    """MLflow's name of the kind of error, for its clients."""
+    message: str
+    """The detail again, where MLflow's clients look for it."""
     row: int | None = Field(default=None, description="Position of the row that is wrong, from 0")
     feature: str | None = None
