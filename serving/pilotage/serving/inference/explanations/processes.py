@@ -63,24 +63,25 @@ class ExplainingProcess:
         return outcome
 
     def _answer(self, question: Question, seconds: float) -> Outcome:
-        pipe = self._open()
-        try:
-            pipe.send(question)
-            if not pipe.poll(seconds):
-                raise Stopped(f"there was no answer within {seconds:.0f} s")
-            outcome: Outcome = pipe.recv()
-        except Stopped:
+        for _ in range(2):
+            pipe = self._open()
+            try:
+                pipe.send(question)
+                if pipe.poll(seconds):
+                    outcome: Outcome = pipe.recv()
+                    return outcome
+            except (EOFError, OSError):
+                if self._end() == 0:  # it became idle just now
+                    continue
+                raise Stopped("the explaining process ended") from None
             self._end(kill=True)
-            raise
-        except (EOFError, OSError) as error:
-            self._end(kill=True)
-            raise Stopped("the explaining process ended") from error
-        return outcome
+            raise Stopped(f"there was no answer within {seconds:.0f} s")
+        raise Stopped("the explaining process ended twice")
 
     def _open(self) -> Connection:
         """The pipe to a process that runs; one that became idle has ended and is replaced."""
         if self._process is not None and self._process.poll() is not None:
-            self._end(kill=False)
+            self._end()
         with self._lock:
             if self._closed:
                 raise Stopped("the server stops")
@@ -95,16 +96,22 @@ class ExplainingProcess:
             self._closed = True
         self._end(kill=True)
 
-    def _end(self, *, kill: bool) -> None:
+    def _end(self, *, kill: bool = False) -> int | None:
+        """Forget the process, which ends by itself unless it is killed; returns its exit code."""
         with self._lock:
             process, self._process = self._process, None
             pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.close()
-        if process is not None:
-            if kill:
-                process.kill()
-            process.wait(_END_SECONDS)
+        if process is None:
+            return None
+        if kill:
+            process.kill()
+        try:
+            return process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
 
 
 def _start() -> tuple[subprocess.Popen[bytes], Connection]:
