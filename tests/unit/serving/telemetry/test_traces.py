@@ -41,8 +41,8 @@ def tracer(exporter: InMemorySpanExporter) -> Iterator[Tracer]:
     found.close()
 
 
-def begin(tracer: Tracer, *headers: bytes) -> Span:
-    span = tracer.request(*headers)
+def begin(tracer: Tracer, traceparent: bytes | None = None, tracestate: bytes | None = None) -> Span:
+    span = tracer.request(traceparent, tracestate)
     assert span is not None
     return span
 
