@@ -46,7 +46,7 @@ def ask(
         raise AssertionError("the body was read before the guard said yes")
 
     scope = {"type": kind, "path": path, "headers": [(b"authorization", header) for header in headers]}
-    asyncio.run(Guarded(app, guard)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(Guarded(app, guard)(scope, receive, send))
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, json.loads(sent[1]["body"]), bool(reached)
 
