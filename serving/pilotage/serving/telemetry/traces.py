@@ -49,7 +49,7 @@ def tracer(settings: Settings, exporter: SpanExporter | None = None) -> Tracer |
     if not settings.traces and exporter is None:
         return None
     try:
-        return Tracer(_provider(settings, exporter))
+        return Tracer(*_provider(settings, exporter))
     except ImportError as error:
         raise errors.MissingExtra(
             f"PILOTAGE_TRACES or OTEL_EXPORTER_OTLP_ENDPOINT is set, which needs OpenTelemetry: {error}.",
@@ -58,7 +58,7 @@ def tracer(settings: Settings, exporter: SpanExporter | None = None) -> Tracer |
         ) from error
 
 
-def _provider(settings: Settings, exporter: SpanExporter | None) -> TracerProvider:
+def _provider(settings: Settings, exporter: SpanExporter | None) -> tuple[TracerProvider, SpanExporter]:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -74,12 +74,12 @@ def _provider(settings: Settings, exporter: SpanExporter | None) -> TracerProvid
     )
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
-        return provider
+        return provider, exporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     sending = OTLPSpanExporter(endpoint=f"{settings.traces}/v1/traces", timeout=_EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(sending))
-    return provider
+    return provider, sending
 
 
 class Span:
@@ -171,13 +171,14 @@ def note_batch(
 class Tracer:
     """Makes the spans of requests and batches."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
         from opentelemetry import trace
         from opentelemetry.context import Context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._api = trace
         self._provider = provider
+        self._exporter = exporter
         self._tracer = provider.get_tracer("pilotage.serving")
         self._propagator = TraceContextTextMapPropagator()
         self._none = Context()
@@ -291,3 +292,4 @@ class Tracer:
         ending.join(CLOSE_SECONDS)
         if ending.is_alive():
             logger.warning("the last traces could not be sent within %.0f s", CLOSE_SECONDS)
+            self._exporter.shutdown()  # it tries again no more
