@@ -38,7 +38,7 @@ class Service:
         """Whether the server is about to stop: it still answers, but is not ready for more."""
         self.intake = Intake(limits)
         self.meters = Meters([pilot.name for pilot in pilots], share)
-        self.accesses = accesses.access_log(settings)
+        self.accesses = accesses.access_log(settings, self.meters.unlogged.inc)
         self.tracer = traces.tracer(settings)
         storage = Storage(settings.storage)
         self.endpoints = {

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -66,8 +67,13 @@ class _Line(NamedTuple):
 class AccessLog:
     """Writes a line for each request, or for each that was not answered well."""
 
-    def __init__(self, policy: AccessLogPolicy, path: Path | None = None) -> None:
-        """Begin to write to `path`, or to stderr.
+    def __init__(
+        self,
+        policy: AccessLogPolicy,
+        path: Path | None = None,
+        on_drop: Callable[[int], None] = lambda lines: None,
+    ) -> None:
+        """Begin to write to `path`, or to stderr; `on_drop` is told how many lines were not written.
 
         Raises:
             SettingsError: the file cannot be written.
@@ -78,6 +84,7 @@ class AccessLog:
         """The lowest status that has a line."""
         self._lines: deque[_Line] = deque()
         self._told = 0
+        self._on_drop = on_drop
         self._stopped = threading.Event()
         self._sink = _Stream() if path is None else _File(path)
         self._thread = threading.Thread(target=self._run, name="accesses", daemon=True)
@@ -111,11 +118,15 @@ class AccessLog:
         if status < self.least:
             return
         if len(self._lines) >= MOST_WAITING:
-            self.dropped += 1
+            self._drop(1)
             return
         self._lines.append(
             _Line(time.time(), method, path, status, seconds, request_id, rows, version, principal, trace)
         )
+
+    def _drop(self, lines: int) -> None:
+        self.dropped += lines
+        self._on_drop(lines)
 
     def close(self) -> None:
         """Write what is left, as far as that takes no longer than `CLOSE_SECONDS`."""
@@ -140,7 +151,7 @@ class AccessLog:
         try:
             self._sink.write(data)
         except (OSError, ValueError) as error:
-            self.dropped += len(lines)
+            self._drop(len(lines))
             logger.warning("%d lines of the access log could not be written: %s", len(lines), error)
 
 
@@ -224,12 +235,12 @@ def _write_all(handle: int, data: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
-def access_log(settings: Settings) -> AccessLog | None:
-    """The log that the settings ask for; None when they ask for none.
+def access_log(settings: Settings, on_drop: Callable[[int], None] = lambda lines: None) -> AccessLog | None:
+    """The log that the settings ask for; None when they ask for none. See `AccessLog` for `on_drop`.
 
     Raises:
         SettingsError: the file cannot be written.
     """
     if settings.access_log is AccessLogPolicy.OFF:
         return None
-    return AccessLog(settings.access_log, settings.access_log_file)
+    return AccessLog(settings.access_log, settings.access_log_file, on_drop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,8 @@ def _counts(reading: Reading, meters: Meters) -> Iterator[Metric]:
     for name, count in meters.counts.items():
         yield CounterMetricFamily(name, count.text, value=reading.counts.get(name, 0))
     shed = CounterMetricFamily("pilotage_shed_requests", "Requests that were turned away", labels=("reason",))
-    for reason, number in reading.shed.items():
+    limited = sum(route.statuses.get(HTTPStatus.TOO_MANY_REQUESTS, 0) for route in reading.routes)
+    for reason, number in {"rate": limited, **reading.shed}.items():
         shed.add_metric((reason,), number)
     yield shed
 

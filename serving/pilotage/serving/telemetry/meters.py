@@ -128,6 +128,9 @@ class Meters:
             "pilotage_recorder_dropped_rows", "Rows that were served but not counted or logged"
         )
         self.flush_failures = self._count("pilotage_recorder_flush_failures", "Flushes that failed")
+        self.unlogged = self._count(
+            "pilotage_access_log_dropped_lines", "Lines of the access log that were not written"
+        )
         self._add_gauges()
         if share is not None:
             share.begin(self.reading)

@@ -79,14 +79,15 @@ def test_what_is_hostile_stays_one_line_without_its_secrets(path: Path) -> None:
 def test_more_than_can_wait_is_dropped_counted_and_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accesses, "MOST_WAITING", 10)
     monkeypatch.setattr(accesses, "WRITE_SECONDS", 60)
-    log = AccessLog(AccessLogPolicy.ALL, path)
+    counted: list[int] = []
+    log = AccessLog(AccessLogPolicy.ALL, path, counted.append)
     for _ in range(25):
         log.note("GET", "/", 200, 0.001, b"1")
     log.close()
     *written, told = lines(path)
     assert len(written) == 10
     assert told == {"dropped": 15}
-    assert log.dropped == 15
+    assert log.dropped == sum(counted) == 15
 
 
 def test_a_sink_that_blocks_holds_neither_requests_nor_the_stop(

@@ -103,7 +103,7 @@ def test_reasons_are_bounded(meters: Meters) -> None:
         meters.released(f"reason {number}", 1, 1, 0, 0)
     for name in ("pilotage_shed_requests_total", "pilotage_batches_total"):
         samples = scraped(meters)[name]
-        assert len(samples) <= 33
+        assert len(samples) <= 34
         assert sum(number for _, number in samples) == 1000
 
 
@@ -163,8 +163,14 @@ def test_a_gauge_that_fails_is_left_out_and_harms_no_other(meters: Meters) -> No
 def test_label_values_cannot_break_the_format() -> None:
     meters = Meters(["flights"])
     meters.shed('a"b\\c\nd')
-    ((labels, _),) = scraped(meters)["pilotage_shed_requests_total"]
-    assert labels == {"reason": 'a"b\\c\nd'}
+    found = [labels["reason"] for labels, _ in scraped(meters)["pilotage_shed_requests_total"]]
+    assert found == ["rate", 'a"b\\c\nd']
+
+
+def test_requests_over_a_rate_are_counted_as_turned_away(meters: Meters) -> None:
+    meters.route("/predict", "POST").observe(429, 0.001)
+    meters.route("/explain", "POST").observe(429, 0.001)
+    assert value(meters, "pilotage_shed_requests_total", reason="rate") == 2
 
 
 def test_statistics_add_up_and_name_versions_that_answered_nothing(meters: Meters) -> None:
