@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from pilotage.core import errors
+from pilotage.core import errors, signatures
 from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings
 from pilotage.serving import listeners
@@ -56,6 +56,7 @@ def run(
     _check(given, workers)
     guards.open_guard(settings)
     tls.check(settings)
+    signatures.check(settings)
     plan = Plan.of(
         given,
         settings,
