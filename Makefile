@@ -13,6 +13,7 @@ unexport PYTHONPATH
 
 PYTHON ?=
 ARGS ?=
+TARGET ?=
 WORKERS ?= 2
 
 VENV := .venv
@@ -21,7 +22,7 @@ STAMP := $(VENV)/.installed
 ROOMS := core components pipelines serving console
 IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench lock clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving lock clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,8 +52,12 @@ check-types: $(STAMP)
 check-imports: $(STAMP)
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Run the benchmarks and print what they measure
-	$(BIN)/python -m pytest tests/benchmarks -q -s --timeout 1800 $(ARGS)
+bench: $(STAMP) ## Run the benchmarks and print what they measure; TARGET=orchestration or serving runs one
+	$(BIN)/python -m pytest tests/benchmarks$(if $(TARGET),/$(or $(filter serving,$(TARGET)),test_$(TARGET).py)) \
+		-q -s --timeout 1800 $(ARGS)
+
+bench-serving: TARGET := serving
+bench-serving: bench ## Run the model server against its peers (ARGS=--quick for a look in minutes)
 
 lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \
