@@ -168,10 +168,7 @@ class DataPlane:
             places = [place for place, work in enumerate(works) if work.live is live]
             found = self._answer(live, [works[place] for place in places], rows_at_once)
             outcomes.update(zip(places, found, strict=True))
-        return [
-            outcomes.get(place, problems.not_ready("The version was replaced."))
-            for place in range(len(works))
-        ]
+        return [outcomes[place] for place in range(len(works))]
 
     def _answer(self, live: Live, works: Sequence[Work], rows_at_once: int | None) -> list[Outcome]:
         merged = merges.merge(works)
