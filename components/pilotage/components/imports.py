@@ -10,5 +10,6 @@ IMPORTS: Mapping[str, tuple[str, ...]] = {
     "train": ("skops.io", "mlflow", "pilotage.components.train"),
     "evaluate": ("skops.io", "pilotage.components.evaluate"),
     "register": ("skops.io", "mlflow", "onnxruntime", "pilotage.components.register"),
+    "score": ("onnxruntime", "pyarrow.parquet", "pilotage.components.score"),
 }
 """By step, its own module last: libraries that a step imports on use are named too."""

@@ -43,6 +43,7 @@ from pilotage.core.artifacts.rollouts import (
     Side,
     Stage,
 )
+from pilotage.core.artifacts.scores import Scores
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -84,6 +85,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Release,
     Rollout,
     Comparison,
+    Scores,
 )
 """Every arrow whose schema is committed."""
 
@@ -126,6 +128,7 @@ __all__ = [
     "Scalar",
     "Scaling",
     "Scorecard",
+    "Scores",
     "Severity",
     "Side",
     "Skew",
