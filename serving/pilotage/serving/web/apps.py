@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from http import HTTPStatus
 from importlib import metadata
 from typing import Any
@@ -101,6 +102,7 @@ def _described(app: FastAPI) -> Any:
     """The application's own OpenAPI document, with the schemas of the bodies that codecs read."""
     build = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         document = build()
         parts = document.setdefault("components", {}).setdefault("schemas", {})
