@@ -13,6 +13,7 @@ from pilotage.serving import listeners
 from pilotage.serving.limits import Limits
 from pilotage.serving.plans import Plan
 from pilotage.serving.security import guards, tls
+from pilotage.serving.telemetry import accesses, traces
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ def run(
     Raises:
         SettingsError: an address cannot be listened on, the storage cannot be opened, a file of
             tokens, keys or certificates cannot be used, or a pilot is named twice.
+        MissingExtra: traces are asked for and OpenTelemetry is not installed.
         Failure: a worker died again and again.
     """
     given = [pilots] if isinstance(pilots, Pilot) else list(pilots)
     _check(given, workers)
     guards.open_guard(settings)
     tls.check(settings)
+    accesses.check(settings)
+    traces.check(settings)
     signatures.check(settings)
     plan = Plan.of(
         given,

@@ -33,27 +33,33 @@ def report(
         started: when the model began.
         took: seconds until all was answered.
     """
-    rows = 0
-    by_version: dict[int, tuple[int, int, float]] = {}
+    first = taken[0][0].live
+    expected = first.version
+    rows = answered = requests = 0
+    waited = 0.0
+    others: list[tuple[Work, Outcome, float]] = []
     spans: list[Span] = []
-    for (work, _, came), outcome in zip(taken, outcomes, strict=True):
+    for (work, _, came), outcome in zip(taken, outcomes):  # noqa: B905 - checked by whoever delivers
         rows += work.rows
-        if isinstance(outcome, Reply):
-            requests, answered, waited = by_version.get(outcome.version, (0, 0, 0.0))
-            by_version[outcome.version] = requests + 1, answered + work.rows, waited + started - came
-        _count_failure(meters, pilot, work, outcome, took)
+        if type(outcome) is Reply and outcome.version == expected and work.live is first:
+            requests += 1
+            answered += work.rows
+            waited += started - came
+        else:
+            others.append((work, outcome, came))
         span = work.request.span
         if span is not None:
             span.part("queue", came, started)
             spans.append(span)
     meters.released(reason, len(taken), rows, started - taken[0][2], took)
-    for version, (requests, answered, waited) in by_version.items():
-        meters.version(pilot, version).answered(requests, answered, took * answered / rows, waited)
+    if requests:
+        meters.version(pilot, expected).answered(requests, answered, took * answered / rows, waited)
         meters.rows.inc(answered)
+    for work, outcome, came in others:
+        _count_other(meters, pilot, work, outcome, started - came, took * work.rows / rows)
     if spans:
-        version = taken[0][0].live.version
         traces.note_batch(
-            spans, started, started + took, requests=len(taken), rows=rows, version=version, reason=reason
+            spans, started, started + took, requests=len(taken), rows=rows, version=expected, reason=reason
         )
 
 
@@ -70,22 +76,32 @@ def report_large(
     """Count a request that was read and answered by itself; see `report`."""
     rows = outcome.rows if isinstance(outcome, Reply) else 0
     meters.released(reason, 1, rows, started - came, took)
-    if isinstance(outcome, Reply):
-        meters.version(pilot, outcome.version).answered(1, rows, took, started - came)
-        meters.rows.inc(rows)
-    elif isinstance(given, Work):
-        _count_failure(meters, pilot, given, outcome, took)
+    if isinstance(given, Work):
+        _count_other(meters, pilot, given, outcome, started - came, took)
+    elif isinstance(outcome, Reply):
+        _count_answer(meters, pilot, outcome, started - came, took)
     span = given.request.span if isinstance(given, Work) else given.span
     if span is not None:
         span.part("queue", came, started)
         span.part("model", started, started + took, rows=rows, release=reason)
 
 
-def _count_failure(meters: Meters, pilot: str, work: Work, outcome: Outcome, took: float) -> None:
-    """Count what the version is to blame for, though another one may have answered in its stead."""
+def _count_other(
+    meters: Meters, pilot: str, work: Work, outcome: Outcome, waited: float, took: float
+) -> None:
+    """Count an answer of another version than the others', or what a version is to blame for.
+
+    A version that failed is to blame though the champion answered in its stead.
+    """
     if isinstance(outcome, Reply):
+        _count_answer(meters, pilot, outcome, waited, took)
         failed = outcome.version != work.live.version
     else:
         failed = not isinstance(outcome, (Problem, errors.RequestError))
     if failed:
         meters.version(pilot, work.live.version).failed(1, took)
+
+
+def _count_answer(meters: Meters, pilot: str, reply: Reply, waited: float, took: float) -> None:
+    meters.version(pilot, reply.version).answered(1, reply.rows, took, waited)
+    meters.rows.inc(reply.rows)

@@ -235,6 +235,16 @@ def _write_all(handle: int, data: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
+def check(settings: Settings) -> None:
+    """See that the file of the log that is asked for can be written.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if settings.access_log is not AccessLogPolicy.OFF and settings.access_log_file is not None:
+        _File(settings.access_log_file).close()
+
+
 def access_log(settings: Settings, on_drop: Callable[[int], None] = lambda lines: None) -> AccessLog | None:
     """The log that the settings ask for; None when they ask for none. See `AccessLog` for `on_drop`.
 

@@ -11,6 +11,7 @@ caller's decision; else `traces_ratio` decides.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import threading
 import time
@@ -50,12 +51,32 @@ def tracer(settings: Settings, exporter: SpanExporter | None = None) -> Tracer |
         return None
     try:
         return Tracer(*_provider(settings, exporter))
-    except ImportError as error:
-        raise errors.MissingExtra(
-            f"PILOTAGE_TRACES or OTEL_EXPORTER_OTLP_ENDPOINT is set, which needs OpenTelemetry: {error}.",
-            remedy='Install it with `pip install "pilotage[tracing]"`, or unset the variable.',
-            extra="tracing",
-        ) from error
+    except ModuleNotFoundError as error:
+        raise _missing(error.name or "opentelemetry") from error
+
+
+def check(settings: Settings) -> None:
+    """See that traces which are asked for can be made, without making any.
+
+    Raises:
+        MissingExtra: OpenTelemetry is not installed.
+    """
+    if settings.traces:
+        for name in ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
+            try:
+                found = importlib.util.find_spec(name)
+            except ModuleNotFoundError:
+                found = None
+            if found is None:
+                raise _missing(name)
+
+
+def _missing(name: str) -> errors.MissingExtra:
+    return errors.MissingExtra(
+        f"PILOTAGE_TRACES or OTEL_EXPORTER_OTLP_ENDPOINT is set, which needs the library `{name}`.",
+        remedy='Install it with `pip install "pilotage[tracing]"`, or unset the variable.',
+        extra="tracing",
+    )
 
 
 def _provider(settings: Settings, exporter: SpanExporter | None) -> tuple[TracerProvider, SpanExporter]:

@@ -169,6 +169,15 @@ def test_a_place_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> No
         AccessLog(AccessLogPolicy.ALL, tmp_path / "file" / "access.jsonl")
 
 
+def test_a_file_is_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = tmp_path / "file" / "access.jsonl"
+    accesses.check(settings.load(access_log="off", access_log_file=wrong))
+    accesses.check(settings.load())
+    with pytest.raises(errors.SettingsError, match="PILOTAGE_ACCESS_LOG_FILE"):
+        accesses.check(settings.load(access_log_file=wrong))
+
+
 def test_the_log_is_off_when_the_settings_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PILOTAGE_ACCESS_LOG", "off")
     assert accesses.access_log(settings.load()) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import threading
 import time
 from collections.abc import Iterator
@@ -76,8 +77,17 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(errors.MissingExtra, match=r"pilotage\[tracing\]"):
+    with pytest.raises(errors.MissingExtra, match=r"`opentelemetry.*pilotage\[tracing\]"):
         traces.tracer(settings.load(traces="http://127.0.0.1:1"))
+
+
+def test_a_missing_extra_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = settings.load(traces="http://127.0.0.1:1")
+    traces.check(asked)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    traces.check(settings.load())
+    with pytest.raises(errors.MissingExtra, match=r"`opentelemetry`.*pilotage\[tracing\]"):
+        traces.check(asked)
 
 
 def test_a_callers_trace_is_continued(tracer: Tracer, exporter: InMemorySpanExporter) -> None:
