@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilotage.core import errors, forms, models
+from pilotage.core import errors, forms, models, signatures
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.models import Answering, Predictor
@@ -142,7 +142,7 @@ def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
         predictor=forms.open_form(folder, Model.read(folder / INSIDE))
         or models.open_predictor(folder, settings),
         profile=ReferenceProfile.read(folder / INSIDE),
-        source=Trained(lambda: models.open_predictor(folder, settings)),
+        source=Trained(lambda: models.open_predictor(signatures.verified(folder, settings), settings)),
         folder=folder,
     )
     for rows in _WARM_ROWS:

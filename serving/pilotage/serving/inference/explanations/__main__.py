@@ -15,7 +15,7 @@ from collections import OrderedDict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pilotage.core import models
+from pilotage.core import models, signatures
 from pilotage.core.features import Columns
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -70,7 +70,7 @@ class Explainers:
         if folder not in self._kept:
             while len(self._kept) >= MOST_MODELS:
                 self._kept.popitem(last=False)
-            predictor = models.open_predictor(folder, self._settings)
+            predictor = models.open_predictor(signatures.verified(folder, self._settings), self._settings)
             profile = ReferenceProfile.read(folder / _INSIDE)
             self._kept[folder] = (predictor, profile, Explainer(predictor, profile))
         self._kept.move_to_end(folder)
