@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pilotage.components import shells
 from pilotage.core import errors, pilots
@@ -24,6 +25,7 @@ _INPUTS = {
     "train": ("snapshot", "report"),
     "evaluate": ("snapshot", "report", "model"),
     "register": ("snapshot", "report", "model", "scorecard"),
+    "score": (),
 }
 _WITH_RUN = ("train", "register")
 _HELP = {
@@ -32,6 +34,7 @@ _HELP = {
     "train": "train a model and log it",
     "evaluate": "judge the model on held-out rows",
     "register": "make a version, and champion if gates and approval allow",
+    "score": "predict the rows of a table with a version",
 }
 
 
@@ -56,7 +59,9 @@ def _run(options: argparse.Namespace) -> shells.Metadata:
     words = [pilot.spec.model_dump_json(exclude_unset=True), str(pilot.folder)]
     if options.step in _WITH_RUN:
         words.append(options.run)
-    files = {name: str(getattr(options, name)) for name in _INPUTS[options.step]}
+    files: dict[str, Any] = {name: str(getattr(options, name)) for name in _INPUTS[options.step]}
+    if options.step == "score":
+        files |= {"source": options.source, "version": options.version}
     function = getattr(shells, options.step)
     metadata: shells.Metadata = function(*words, **files, out=str(options.out))
     return metadata
@@ -72,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--run", required=True, help="id of the run that this step belongs to")
         for name in inputs:
             command.add_argument(f"--{name}", type=Path, required=True, help=f"folder that holds the {name}")
+        if step == "score":
+            command.add_argument("--source", required=True, help="path, glob or URL of the rows")
+            command.add_argument("--version", type=int, default=0, help="0 is the champion")
         command.add_argument("--out", type=Path, required=True, help="folder for the outputs; emptied first")
     return parser
 

@@ -35,8 +35,8 @@ from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 
-PART_ROWS = 1 << 18
-_PART_CELLS = 1 << 23
+PART_ROWS = 1 << 17
+_PART_CELLS = 1 << 22
 _CALL_ROWS = 1 << 14
 """Rows that the model is asked for at once: their matrix fits into a processor's cache."""
 _STAMPS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "created")

@@ -8,6 +8,7 @@ plain function alone. No step's work is done here.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from pilotage.components.imports import IMPORTS
 from pilotage.core import errors, pilots, settings
-from pilotage.core.artifacts import Artifact, Report, Scorecard, Snapshot, TrainedModel, Version
+from pilotage.core.artifacts import Artifact, Report, Scorecard, Scores, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
@@ -29,6 +30,7 @@ from pilotage.core.specs import PilotSpec
 TIMES = "PILOTAGE_STEP_TIMES"
 """Environment variable: a file to which each step appends when its function began and ended, as JSON."""
 PAGE = "report.html"
+SCORES = "scores.parquet"
 
 Metadata = dict[str, Any]
 Result = TypeVar("Result", bound=Artifact)
@@ -123,6 +125,33 @@ def register(
         "version": version.version,
         "decision": str(version.decision),
         "promoted": version.promoted,
+    }
+
+
+def score(pilot: str, folder: str, *, source: str, version: int = 0, out: str) -> Metadata:
+    """Rows of `source` to predictions in `out`, by the champion where `version` is 0.
+
+    Finished parts are kept in the installation's home, where a repeated attempt finds them.
+    """
+    step = _load("score")
+    with _step("score", pilot, folder, out) as (spec, place, installation, target):
+        words = json.dumps([spec.pilot, source, version, folder])
+        parts = installation.home / "scoring" / hashlib.sha256(words.encode()).hexdigest()[:16]
+
+        def write() -> Scores:
+            made: Scores = step.score(
+                spec.pilot, installation, source, target / SCORES,
+                folder=place, version=version or None, parts=parts,
+            )  # fmt: skip
+            return made
+
+        scores = _timed("score", write)
+    _ensure(scores, target)
+    return {
+        "digest": scores.sha256,
+        "rows": scores.rows,
+        "version": scores.version,
+        "file": str(target / SCORES),
     }
 
 

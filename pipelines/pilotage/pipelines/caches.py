@@ -132,6 +132,8 @@ class Cache:
                 self._contexts[step] = self._other_champion(inputs.get("snapshot", ""))
             elif step in ("evaluate", "register"):
                 self._contexts[step] = str(self._champion.version) if self._champion else ""
+            elif step == "score":
+                self._contexts[step] = None  # its rows are named by a parameter of the run
             else:
                 self._contexts[step] = ""
         return self._contexts[step]

@@ -65,6 +65,8 @@ GROUPS = (
     ),
 )
 """Three, so that one group's imports hide behind another group's work."""
+SCORING = (Group("score", ("score",)),)
+"""Of a run that scores a table."""
 
 
 @dataclass(frozen=True)
@@ -207,9 +209,9 @@ class Workers:
         self._workers: dict[str, Worker] = {}
 
     @classmethod
-    def of(cls, settings: Settings, run: str) -> Workers:
+    def of(cls, settings: Settings, run: str, groups: tuple[Group, ...] = GROUPS) -> Workers:
         """Those of `run`, which find the settings in their environment."""
-        return cls(settings.logs / run, environments.variables(settings))
+        return cls(settings.logs / run, environments.variables(settings), groups)
 
     def start(self) -> None:
         """Begin importing in every group at once; nothing happens when they run already."""

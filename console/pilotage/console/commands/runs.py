@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from pilotage.pipelines.records import Records, RunRecord, StepRecord
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or how it begins.")]
+
+
+class Pipeline(StrEnum):
+    """The pipelines that can be compiled."""
+
+    TRAINING = "training"
+    SCORING = "scoring"
 
 
 class _ListsByDefault(TyperGroup):
@@ -69,16 +77,18 @@ def compile_pipeline(
     session: Session,
     pilot: PilotArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    pipeline: Annotated[Pipeline, typer.Option(help="Which one.")] = Pipeline.TRAINING,
 ) -> None:
-    """Write the training pipeline as KFP IR YAML."""
+    """Write a pipeline as KFP IR YAML: the one that trains, or the one that scores a table."""
     found = load_pilot(pilot)
     from pilotage.core import errors
-    from pilotage.pipelines import training
+    from pilotage.pipelines import scoring, training
 
     if output.is_dir():
         raise errors.NotFound(f"`{output}` is a folder.", remedy="Name a file, such as `-o training.yaml`.")
     try:
-        training.write(output, found.spec, found.folder)
+        chosen = training if pipeline is Pipeline.TRAINING else scoring
+        chosen.write(output, found.spec, found.folder)
     except OSError as error:
         raise errors.SettingsError(
             f"`{output}` cannot be written: {error.strerror}.", remedy="Name another file with `-o`."

@@ -1,0 +1,101 @@
+"""`score`: a version's predictions for a whole table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pilotage.core.artifacts import Scores
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(app, "score")(score)
+
+
+def score(
+    session: Session,
+    pilot: NameArgument,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="Parquet, CSV or JSON lines: a path, a glob in quotes or a URL."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The Parquet file to write.")],
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, metavar="N", help="The champion when left out.")
+    ] = None,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Run it as the KFP pipeline, recorded under `pilotage runs`.")
+    ] = False,
+) -> None:
+    """Predict all rows of a table with a version of the pilot.
+
+    OUTPUT has the pilot's key where INPUT has it, the prediction, the score or probabilities, and the
+    version, in the order of the rows. Called again after it was stopped, it goes on where it was.
+    """
+    from pilotage.core import errors
+
+    if output.is_dir() or output.suffix not in (".parquet", ".pq"):
+        raise errors.NotFound(
+            f"`{output}` is {'a folder' if output.is_dir() else 'no Parquet file'}.",
+            remedy="Name a file that ends in .parquet.",
+        )
+    if pipeline:
+        found = _by_pipeline(session, pilot, source, output, version)
+    else:
+        found = _here(session, pilot, source, output, version)
+    session.output.answer(found.model_dump(mode="json"), lambda console: _show(console, found))
+
+
+def _here(session: Session, pilot: str, source: str, output: Path, version: int | None) -> Scores:
+    name = name_of(pilot)
+    from pilotage.components import score as step
+    from pilotage.console.views.scores import ScoreProgress
+
+    with ScoreProgress(session.output) as progress:
+        return step.score(
+            name,
+            session.settings,
+            source,
+            output.absolute(),
+            folder=Path.cwd(),
+            version=version,
+            on_progress=progress.on_progress,
+        )
+
+
+def _by_pipeline(session: Session, pilot: str, source: str, output: Path, version: int | None) -> Scores:
+    import shutil
+
+    found = load_pilot(pilot)
+    from pilotage.console.views.progress import RunProgress
+    from pilotage.pipelines import scorings
+
+    place = source if "://" in source else str(Path(source).absolute())
+    with RunProgress(session.output) as progress:
+        made = scorings.run(
+            found.spec, found.folder, session.settings, place, version, on_event=progress.on_event
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draft = output.with_name(f".{output.name}.draft")
+    shutil.copyfile(made.file, draft)
+    draft.rename(output)
+    return made.model_copy(update={"file": str(output.absolute())})
+
+
+def _show(console: Console, found: Scores) -> None:
+    again = f", {found.resumed:,} of them before" if found.resumed else ""
+    console.print(
+        f"Scored [bold]{found.rows:,}[/] rows with version {found.version} of {found.pilot}{again}:"
+        f" [bold]{found.file}[/]"
+    )
