@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from pilotage.core import errors, signatures
@@ -56,11 +57,7 @@ def run(
     """
     given = [pilots] if isinstance(pilots, Pilot) else list(pilots)
     _check(given, workers)
-    guards.open_guard(settings)
-    tls.check(settings)
-    accesses.check(settings)
-    traces.check(settings)
-    signatures.check(settings)
+    _check_settings(settings)
     plan = Plan.of(
         given,
         settings,
@@ -83,14 +80,27 @@ def run(
             if on_ready is not None:
                 on_ready(url)
 
-        if workers > 1:
-            from pilotage.serving.workers import Supervisor
+        _serve(plan, listener, workers, ready)
 
-            Supervisor(plan, listener, workers, ready).run()
-        else:
-            from pilotage.serving import processes
 
-            processes.serve(plan, listener, ready)
+def _serve(plan: Plan, listener: socket.socket, workers: int, ready: Callable[[int | None], None]) -> None:
+    if workers > 1:
+        from pilotage.serving.workers import Supervisor
+
+        Supervisor(plan, listener, workers, ready).run()
+    else:
+        from pilotage.serving import processes
+
+        processes.serve(plan, listener, ready)
+
+
+def _check_settings(settings: Settings) -> None:
+    """Refuse wrong settings here, where whoever starts the server sees it, and not in each worker."""
+    guards.open_guard(settings)
+    tls.check(settings)
+    accesses.check(settings)
+    traces.check(settings)
+    signatures.check(settings)
 
 
 def _check(given: Sequence[Pilot], workers: int) -> None:
