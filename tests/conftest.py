@@ -21,7 +21,9 @@ os.environ.update(
     NO_COLOR="1",
 )
 for _name in [
-    name for name in os.environ if name.startswith(("PILOTAGE_", "MLFLOW_TRACKING", "MLFLOW_REGISTRY"))
+    name
+    for name in os.environ
+    if name.startswith(("PILOTAGE_", "MLFLOW_TRACKING", "MLFLOW_REGISTRY", "OTEL_"))
 ]:
     del os.environ[_name]
 
