@@ -98,6 +98,7 @@ def begin(folder: Path, home: Path, bounds: dict[str, Any], variables: dict[str,
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(folder / "pilot"), str(told), json.dumps(bounds)],
             env={**os.environ, "PILOTAGE_HOME": str(home), "PILOTAGE_POLL_SECONDS": "0.1", **variables},
+            stdout=stream,
             stderr=stream,
         )
     wait_for(lambda: told.exists() or process.poll() is not None)
@@ -161,6 +162,7 @@ def expected(rows: list[dict[str, Any]] = ROWS) -> Prediction:
 
 def check(result: Any, rows: list[dict[str, Any]] = ROWS) -> None:
     said = expected(rows)
+    assert said.probabilities is not None
     np.testing.assert_array_equal(result.as_numpy("prediction"), said.predictions)
     np.testing.assert_allclose(result.as_numpy("probabilities"), said.probabilities, atol=1e-6)
 

@@ -32,6 +32,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header, in requests and answers, that says how many bytes of the body are JSON."""
 BINARY_TYPE = "application/octet-stream"
 
+_OPTIONAL = ("id", "parameters", "outputs", "model_name")
 _SIZE = "binary_data_size"
 _DATATYPES = {
     FeatureKind.NUMBER: "FP64",
@@ -75,9 +76,8 @@ def decode(
         RequestError: it is of another shape, or a tensor or a value cannot be taken.
     """
     head, tail = _parts(body, header_length)
-    document = batches.check_keys(
-        batches.parse_json(head, _json_type(content_type)), ("inputs",), ("id", "parameters", "outputs")
-    )
+    document = batches.check_keys(batches.parse_json(head, _json_type(content_type)), ("inputs",), _OPTIONAL)
+    _check_name(document, model)
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise errors.RequestError(f"`id` is {batches.kind_of(identity)}, expected text.", key="id")
@@ -104,6 +104,15 @@ def _parts(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
         )
     length = int(digits)
     return (body if length == len(body) else body[:length]), memoryview(body)[length:]
+
+
+def _check_name(document: Mapping[str, Any], model: Model) -> None:
+    """Refuse a body for another model; KServe's client names the model there besides in the path."""
+    name = document.get("model_name")
+    if name not in (None, model.pilot):
+        raise errors.RequestError(
+            f"`model_name` is {repr(name)[:60]}, but the path names `{model.pilot}`.", key="model_name"
+        )
 
 
 def _json_type(content_type: str) -> str:

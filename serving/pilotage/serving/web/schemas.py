@@ -115,6 +115,8 @@ class OutputName(BaseModel):
 
 class InferRequest(_Document):
     id: str | None = None
+    model_name: str | None = None
+    """The same as in the path, where it is given."""
     inputs: list[Tensor]
     """One for each feature."""
     outputs: list[OutputName] | None = None

@@ -292,6 +292,7 @@ def test_classes_of_every_kind_are_read_back(trained: Predictor, classes: tuple[
         ({"outputs": [{"name": "prediction", "parameters": {"classification": 2}}]}, "not offered"),
         ({"parameters": {"binary_data_output": "yes"}}, "`binary_data_output` is text"),
         ({"parameters": 3}, "`parameters` that are a number"),
+        ({"model_name": "trains"}, "`model_name` is 'trains', but the path names `flights`"),
     ],
 )
 def test_outputs_that_cannot_be_had_are_refused(model: Model, extra: dict[str, Any], said: str) -> None:
