@@ -227,14 +227,17 @@ class _Work:
         self._on_progress(self.done, self._total)
 
     def _score(self, part: Part) -> None:
-        found: list[Prediction] = []
-        for batch in part.batches:
-            columns = self._reader.columns(batch)
-            found += [self._scorer.answering.predict(some) for some in _slices(columns, batch.rows.num_rows)]
+        columns = _joined([self._reader.columns(batch) for batch in part.batches])
+        found = [self._scorer.answering.predict(some) for some in _slices(columns, part.rows)]
         keys = None
         if self.key is not None:
             keys = pa.chunked_array([self._reader.keys(self.key, batch) for batch in part.batches])
         self._workshop.add(part, self._scorer.table(found, keys, self.key))
+
+
+def _joined(found: Sequence[Columns]) -> Columns:
+    """One set of columns; calls then do not depend on how files cut their rows, nor their last digits."""
+    return {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
 
 
 def _slices(columns: Columns, rows: int) -> Iterator[Columns]:
