@@ -68,7 +68,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url_file.read_text()
     process.terminate()
     assert process.wait(30) == 0
-    assert "Traceback" not in log.read_text()
+    written = log.read_text()
+    assert "Traceback" not in written, written
     shutil.rmtree(folder)
 
 
