@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -175,6 +176,30 @@ def test_a_server_that_asks_for_tokens_answers_nobody_else(start: Start, tmp_pat
     wait_for(lambda: server.post("/predict", Authorization=asker).status_code == 401, 5)
     secrets = [value.removeprefix("Bearer ") for value in (asker, slow, scraper)]
     assert not any(secret in server.log.read_text() for secret in secrets)
+
+
+def test_strangers_hold_no_memory(start: Start, tmp_path: Path) -> None:
+    """Their bodies are not kept, and a token that is not known is refused before the body has come."""
+    file = tmp_path / "tokens"
+    asker = tokens.add(file, "asker")
+    server = start(auth_tokens_file=file)
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port), timeout=10) as wire:
+        head = "POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer made-up\r\n"
+        head += "Content-Length: 9000000\r\n\r\n"
+        wire.sendall(head.encode() + b"x" * 1000)
+        answer = wire.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in answer.lower()
+    body = json.dumps(ROWS).encode()
+    with socket.create_connection((url.host, url.port), timeout=10) as wire:
+        for part in (f"POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {asker}\r\n", ""):
+            lines = part or f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            wire.sendall(lines.encode())
+        for byte in range(0, len(body), 100):
+            wire.sendall(body[byte : byte + 100])
+            time.sleep(0.01)
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_json_web_tokens_are_taken_over_a_change_of_keys(start: Start) -> None:

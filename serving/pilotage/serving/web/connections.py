@@ -59,6 +59,7 @@ class Exchange:
     """A prediction request and its answer: what uvicorn's protocol asks of a request's cycle, and no more."""
 
     __slots__ = (
+        "asking",
         "connection",
         "disconnected",
         "headers",
@@ -73,6 +74,7 @@ class Exchange:
         "route",
         "span",
         "started",
+        "whole",
     )
 
     def __init__(self, connection: Connection, route: Route, started: float, keep_alive: bool) -> None:
@@ -88,6 +90,10 @@ class Exchange:
         self.identity = b""
         """Of the request, in logs and answers."""
         self.principal: str | None = None
+        self.asking: asyncio.Task[None] | None = None
+        """Finds out who sends the request, where that takes more than a look."""
+        self.whole = False
+        """Whether the body was read to its end."""
         self.span: Span | None = None
         """Of the request's trace, where it is traced."""
         self.disconnected = False
@@ -123,6 +129,8 @@ class Connection(HttpToolsProtocol):
         self._closing_after: float | None = None
         self._exchange: Exchange | None = None
         """The prediction request that is being read."""
+        self._running: Any = None
+        """The request that the application answers, or answered last."""
 
     # -- the transport's side -----------------------------------------------
 
@@ -138,7 +146,13 @@ class Connection(HttpToolsProtocol):
         if exchange is not None:
             self._exchange = None
             self.lane.let_go(exchange)
+        if self._running is not None:
+            self._running.disconnected = True  # uvicorn marks only the last of what is pipelined
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._phase <= Phase.HEAD:

@@ -78,7 +78,6 @@ class Lane:
         self._tracer = service.tracer
         self._intake = service.intake
         self._sweeper: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._dates: tuple[Any, bytes] = (None, b"")
 
     # -- the connection's side ----------------------------------------------
@@ -100,6 +99,29 @@ class Lane:
         if not exchange.route.endpoint.batcher.admission.admits():
             self.meters.shed("overloaded")
             exchange.refusal = problems.overloaded(exchange.route.endpoint.batcher.depth)
+        elif self._guard is not None:
+            self._admit(exchange, self._guard)
+
+    def _admit(self, exchange: Exchange, guard: Guard) -> None:
+        """Ask who sends the request before its body comes, so that strangers hold no memory."""
+        try:
+            exchange.principal = guard.known(authorization(exchange.headers))
+        except Problem as problem:
+            exchange.refusal = problem
+            return
+        if exchange.principal is None:
+            exchange.asking = exchange.connection.loop.create_task(self._resolve(exchange, guard))
+
+    async def _resolve(self, exchange: Exchange, guard: Guard) -> None:
+        """Have the guard look at a token that it has not seen yet, while the body is read."""
+        try:
+            exchange.principal = await guard.resolve(authorization(exchange.headers))
+        except Exception as error:
+            if not exchange.response_complete:
+                self._refuse(exchange, error)
+            return
+        if exchange.whole:
+            self._submit(exchange)
 
     def add(self, exchange: Exchange, part: bytes) -> None:
         """Take a part of the body."""
@@ -115,16 +137,19 @@ class Lane:
             self.meters.shed("memory")
             self._refuse(exchange, problems.full())
 
-    def _refuse(self, exchange: Exchange, problem: Problem) -> None:
-        exchange.refusal = problem
-        exchange.keep_alive = False
+    def _refuse(self, exchange: Exchange, error: Exception) -> None:
+        """Answer before the body was read to its end, of which no more is kept."""
+        exchange.refusal = problems.of(error)
+        exchange.keep_alive = exchange.whole and exchange.keep_alive
         self._intake.held -= exchange.held
         exchange.held = 0
         exchange.parts.clear()
-        self._fail(exchange, problem)
+        self._fail(exchange, error)
 
     def let_go(self, exchange: Exchange) -> None:
         """Forget a request whose client left while it was read."""
+        if exchange.asking is not None:
+            exchange.asking.cancel()
         if not exchange.response_complete:
             self.meters.in_flight.value -= 1
         self._intake.held -= exchange.held
@@ -142,34 +167,20 @@ class Lane:
         if self._tracer is not None:
             given = head.get(b"traceparent"), head.get(b"tracestate")
             exchange.span = self._tracer.request(*given, exchange.started)
+        exchange.whole = True
+        if self._guard is None or exchange.principal is not None:
+            self._submit(exchange)
+
+    def _submit(self, exchange: Exchange) -> None:
         try:
-            if self._guard is not None:
-                exchange.principal = self._guard.known(authorization(exchange.headers))
-                if exchange.principal is None:
-                    self._ask(exchange, head)
-                    return
-            self._submit(exchange, head)
+            exchange.route.endpoint.submit(self._request(exchange), partial(self._done, exchange))
         except Exception as error:
             self._done(exchange, error)
 
-    def _ask(self, exchange: Exchange, head: dict[bytes, bytes]) -> None:
-        """Let the guard look at a token that it has not seen yet."""
-        task = exchange.connection.loop.create_task(self._resolve(exchange, head))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _resolve(self, exchange: Exchange, head: dict[bytes, bytes]) -> None:
-        assert self._guard is not None  # noqa: S101 - who asks has one
-        try:
-            exchange.principal = await self._guard.resolve(authorization(exchange.headers))
-            self._submit(exchange, head)
-        except Exception as error:
-            self._done(exchange, error)
-
-    def _submit(self, exchange: Exchange, head: dict[bytes, bytes]) -> None:
-        route = exchange.route
+    def _request(self, exchange: Exchange) -> Request:
+        head = dict(exchange.headers)
         content_type = head.get(b"content-type", b"").decode("latin-1")
-        codec = route.codec
+        codec = exchange.route.codec
         length = head.get(b"inference-header-content-length")
         if length is not None and codec is tensors.decode:
             codec = tensors.codec(length.decode("latin-1"))
@@ -177,7 +188,7 @@ class Lane:
         until = None
         if timeout is not None:
             until = headers.deadline(timeout.decode("latin-1"), exchange.started)
-        request = Request(
+        return Request(
             exchange.body,
             content_type,
             codec,
@@ -187,7 +198,6 @@ class Lane:
             exchange.principal,
             exchange.span,
         )
-        route.endpoint.submit(request, partial(self._done, exchange))
 
     # -- answers ------------------------------------------------------------
 
