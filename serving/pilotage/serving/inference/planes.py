@@ -182,7 +182,7 @@ class DataPlane:
         if any(isinstance(outcome, Exception) for outcome in outcomes):
             if len(works) > 1:
                 return [self._answer(live, [work], rows_at_once)[0] for work in works]
-            return [self._instead(live, works[0], outcomes[0])]
+            return [self._instead(live, works[0], outcomes[0]) or self._failed(live, works[0], outcomes[0])]
         self._follower.observed(
             live, merged.rows, seconds, failed=False, requests=len(works), scores=prediction.score
         )
@@ -209,25 +209,30 @@ class DataPlane:
             logger.info("%d requests together failed (%s), trying each alone", len(works), error)
             return [self._answer(live, [work], rows_at_once)[0] for work in works]
         (work,) = works
-        return [self._instead(live, work, refusals.explain(live, merges.merge(works), error))]
+        stood_in = self._instead(live, work, error)
+        if stood_in is not None:
+            return [stood_in]
+        return [self._failed(live, work, refusals.explain(live, merges.merge(works), error))]
 
-    def _instead(self, live: Live, work: Work, failure: Outcome) -> Outcome:
-        """What answers a request that failed on `live`: the champion, where another was chosen for it.
+    def _failed(self, live: Live, work: Work, failure: Outcome) -> Outcome:
+        if not isinstance(failure, errors.RequestError):
+            self._follower.observed(live, work.rows, 0.0, failed=True)
+        return failure
 
-        Rows that the champion cannot take either are not held against the challenger.
+    def _instead(self, live: Live, work: Work, failure: Outcome) -> Outcome | None:
+        """What the champion says of a request that failed on another version; None where it may not answer.
+
+        Rows that the champion cannot take either are not held against the other.
         """
-        ours = not isinstance(failure, errors.RequestError)
         champion = self._follower.live
         if champion is None or live is champion or work.request.version is not None:
-            if ours:
-                self._follower.observed(live, work.rows, 0.0, failed=True)
-            return failure
+            return None
         logger.warning("version %d failed (%s), the champion answers", live.version, failure)
         try:
             (outcome,) = self._answer(champion, [self._read(work.request, champion)], None)
         except Exception as other:
             outcome = other
-        if not isinstance(outcome, Exception) or (ours and not isinstance(outcome, errors.RequestError)):
+        if not isinstance(outcome, errors.RequestError):
             self._follower.observed(live, work.rows, 0.0, failed=True)
         return outcome
 
