@@ -61,34 +61,88 @@ def test_rows_within_a_time_are_at_least_one_and_no_more_than_asked(seconds: flo
         assert costs.seconds(found) <= seconds * (1 + 1e-9)
 
 
-def admission(fixed: float, overhead: float, p99: float = 0.1) -> Admission:
-    costs = Costs()
+class Clock:
+    """Time that passes when told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admission(fixed: float, overhead: float, p99: float = 0.1) -> tuple[Admission, Clock]:
+    costs, clock = Costs(), Clock()
     costs.fixed = fixed
-    found = Admission(costs, p99, 1000)
+    found = Admission(costs, p99, 1000, clock)
     for _ in range(300):
         found.note(1, 1, overhead)
-    return found
+    return found, clock
 
 
 def let_in(found: Admission) -> int:
     """How many are let in before one is turned away."""
+    found.requests = 0
     while found.admits() and found.requests < 2000:
         found.requests += 1
     return found.requests
 
 
-def test_a_fast_model_lets_in_as_many_as_wait_for_a_small_part_of_the_target() -> None:
-    found = let_in(admission(0.0001, 20e-6))
-    assert 200 < found < 260  # 5 ms of 20 µs each
+def test_in_ordinary_times_as_many_are_let_in_as_half_the_target_takes() -> None:
+    found, _ = admission(0.0001, 100e-6)
+    assert 490 <= let_in(found) <= 510
 
 
-def test_so_many_are_always_let_in_together_while_the_target_is_met() -> None:
-    assert let_in(admission(0.0001, 200e-6)) == admissions.ALWAYS
+def test_some_are_always_let_in_together_while_twice_the_target_holds() -> None:
+    found, _ = admission(0.0001, 0.001)
+    assert let_in(found) == admissions.ALWAYS
 
 
 def test_a_model_slower_than_its_target_lets_in_two_and_not_more() -> None:
-    assert let_in(admission(0.5, 0.001)) == 2
+    found, _ = admission(0.5, 0.001)
+    assert let_in(found) == 2
 
 
 def test_no_more_than_the_limit_is_ever_let_in() -> None:
-    assert let_in(admission(1e-9, 1e-9)) == 1000
+    found, _ = admission(1e-9, 1e-9)
+    assert let_in(found) == 1000
+
+
+def test_once_one_is_turned_away_only_few_are_let_in_until_a_second_has_passed() -> None:
+    found, clock = admission(0.0001, 100e-6)
+    ordinary = let_in(found)
+    few = let_in(found)
+    assert 25 <= few <= 35  # three milliseconds
+    for _ in range(4):
+        clock.now += 0.2
+        assert let_in(found) == few
+    clock.now += 0.21
+    assert let_in(found) == ordinary
+
+
+def test_an_overload_that_goes_on_is_tried_again_after_longer_and_longer_times() -> None:
+    found, clock = admission(0.0001, 100e-6)
+    ordinary, tries = let_in(found), []
+    for _ in range(1200):
+        clock.now += 0.1
+        if let_in(found) == ordinary:
+            tries.append(clock.now - 100)
+    assert [round(at) for at in tries] == [1, 5, 21, 85]
+
+
+def test_an_overload_is_over_when_nobody_was_turned_away_for_a_moment() -> None:
+    found, clock = admission(0.0001, 100e-6)
+    ordinary = let_in(found)
+    for _ in range(30):
+        clock.now += 0.1
+        let_in(found)
+    clock.now += 0.3
+    assert let_in(found) == ordinary
+    clock.now += 1.01
+    assert let_in(found) == ordinary
+
+
+def test_under_overload_a_slow_models_requests_wait_a_few_calls() -> None:
+    found, _ = admission(0.004, 50e-6)
+    let_in(found)
+    wait = found.wait_seconds(let_in(found))
+    assert 0.02 < wait < 0.04
