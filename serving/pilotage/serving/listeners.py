@@ -181,7 +181,6 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._open = 0
         self._beginning: set[asyncio.Task[None]] = set()
-        self._yielded = False
         self._stopped = False
 
     def start(self) -> None:
@@ -222,12 +221,16 @@ class Acceptor:
 
     def _accept(self) -> None:
         """Take one connection, or leave it for a moment to a process that has fewer."""
-        if self._has_more_than_others() and not self._yielded:
-            self._yielded = True
-            self._pause(_YIELD_SECONDS)
-            return
-        self._yielded = False
-        self._take()
+        if self._has_more_than_others():
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop.call_later(_YIELD_SECONDS, self._take_what_is_left)
+        else:
+            self._take()
+
+    def _take_what_is_left(self) -> None:
+        if not self._stopped:
+            self._resume()
+            self._take()
 
     def _has_more_than_others(self) -> bool:
         return self._board is not None and self._open + len(self._beginning) > self._board.least()
