@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.serving import small_models
 
 from pilotage.components import score as step
@@ -301,3 +303,17 @@ def test_the_pipeline_gives_what_the_command_gives(store: Settings, tmp_path: Pa
     (tmp_path / "rows.csv").write_text("distance\n1\n")
     with pytest.raises(errors.DataError, match="has no column `carrier`"):
         scorings.run(pilot.spec, pilot.folder, store, str(source))
+
+
+def test_a_version_that_is_not_signed_does_not_score_where_signatures_are_asked_for(
+    store: Settings, tmp_path: Path
+) -> None:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    file = tmp_path / "public.pem"
+    file.write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    to_csv(tmp_path / "rows.csv", given(9))
+    strict = store.model_copy(update={"verify_key_file": file})
+    with pytest.raises(errors.UntrustedModel, match="is not signed"):
+        scored(strict, "rows.csv", tmp_path / "out.parquet")

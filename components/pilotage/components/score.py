@@ -72,6 +72,7 @@ def score(
 
     Raises:
         NotFound: there is no such version, or no champion.
+        UntrustedModel: the settings do not allow to load it, or name a key that did not sign it.
         SourceError: no file matches, or one cannot be read.
         DataError: a value is not what the model takes; names file, row and column. What is done stays.
     """
