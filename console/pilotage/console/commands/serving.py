@@ -25,6 +25,36 @@ class AccessLog(StrEnum):
     ALL = "all"
 
 
+_PilotArguments = Annotated[
+    list[str], typer.Argument(metavar="PILOT", help="Folders with a pilot.yaml, or the files.")
+]
+_HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
+_PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+_GrpcPortOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Speak gRPC there too; 0 takes a free port. Off when left out."),
+]
+_WorkersOption = Annotated[
+    int, typer.Option(min=1, max=256, help="Processes that share the port; SIGHUP replaces them in turn.")
+]
+_VersionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--version",
+        metavar="[PILOT=]N",
+        help="Serve this version too, for requests that name it; may be given several times.",
+    ),
+]
+_AccessLogOption = Annotated[
+    AccessLog | None,
+    typer.Option(help="Requests to log, one JSON object a line; PILOTAGE_ACCESS_LOG when left out."),
+]
+_ReadyFileOption = Annotated[
+    Path | None,
+    typer.Option(help="Write addresses and process id there, as JSON, once requests are taken."),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "serve")(serve)
@@ -34,36 +64,14 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     session: Session,
-    pilots: Annotated[
-        list[str], typer.Argument(metavar="PILOT", help="Folders with a pilot.yaml, or the files.")
-    ],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-    ] = 8080,
-    grpc_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Speak gRPC there too; 0 takes a free port. Off when left out."),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Processes that share the port; SIGHUP replaces them in turn.")
-    ] = 1,
-    versions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--version",
-            metavar="[PILOT=]N",
-            help="Serve this version too, for requests that name it; may be given several times.",
-        ),
-    ] = None,
-    access_log: Annotated[
-        AccessLog | None,
-        typer.Option(help="Requests to log, one JSON object a line; PILOTAGE_ACCESS_LOG when left out."),
-    ] = None,
-    ready_file: Annotated[
-        Path | None,
-        typer.Option(help="Write address and process id there, as JSON, once requests are taken."),
-    ] = None,
+    pilots: _PilotArguments,
+    host: _HostOption = "127.0.0.1",
+    port: _PortOption = 8080,
+    grpc_port: _GrpcPortOption = None,
+    workers: _WorkersOption = 1,
+    versions: _VersionsOption = None,
+    access_log: _AccessLogOption = None,
+    ready_file: _ReadyFileOption = None,
 ) -> None:
     """Serve champions over HTTP until stopped.
 
