@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -38,8 +38,7 @@ class Connection(asyncio.Protocol):
         self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._load.free(self)
 
     def send(self, due: float, request: bytes) -> None:
@@ -115,6 +114,8 @@ class Load:
         for _ in range(min(OPENED_AHEAD, self._most)):
             self._connect()
         await asyncio.gather(*self._tasks)
+        if not self._idle:
+            raise ConnectionError(f"Nothing takes connections on port {self._port}.")
         self._began = time.perf_counter()
         total = int(self._rate * self._seconds)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)

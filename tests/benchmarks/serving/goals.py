@@ -69,11 +69,13 @@ def _throughput(found: dict[str, Any]) -> Iterator[Goal]:
         all_ = rates(found, rows, connections)
         at = f"{rows} row{'s' * (rows > 1)}, {connections} connections"
         if rows == 1 and MLFLOW in all_:
-            yield _times(f"{at}: times mlflow models serve", all_[OURS] / all_[MLFLOW], TIMES_MLFLOW)
+            yield _times(
+                f"{at}: times mlflow models serve", all_[OURS] / max(all_[MLFLOW], 0.1), TIMES_MLFLOW
+            )
         if any(BY_NAME[name].is_peer for name in all_):
             best = best_peer(all_)
             text = f"{at}: times the best peer ({BY_NAME[best].title})"
-            yield _times(text, all_[OURS] / all_[best], TIMES_BEST_PEER[rows])
+            yield _times(text, all_[OURS] / max(all_[best], 0.1), TIMES_BEST_PEER[rows])
         if rows == 1 and LIMIT in all_:
             share = all_[OURS] / all_[LIMIT]
             text = f"{at}: share of the bare parser on uvicorn"

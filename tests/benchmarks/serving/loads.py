@@ -7,6 +7,7 @@ say what users feel when it does not keep up; `arrivals` can.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -73,15 +74,19 @@ def has_wrk() -> bool:
 
 
 def closed(server: Server, payload: Payload, connections: int, seconds: float) -> Closed:
-    """Ask over `connections` connections, each as soon as it has its answer."""
+    """Ask over `connections` connections, each as soon as it has its answer.
+
+    wrk leaves when its time is over; what a server still works on then is waited for.
+    """
     command = [
-        "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s",
+        "wrk", "-t1", f"-c{connections}", f"-d{max(1, math.ceil(seconds))}s", "--timeout", "30s",
         "-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{server.port}{server.path}",
     ]  # fmt: skip
     variables = environments.variables(BENCH_PAYLOAD=str(payload.folder), BENCH_BODIES=str(stages.BODIES))
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode != 0:
         raise RuntimeError(f"wrk ended with {done.returncode}: {done.stderr}{done.stdout}")
+    server.ask(payload.first, timeout=120)
     return Closed(**json.loads(done.stdout.splitlines()[-1]))
 
 

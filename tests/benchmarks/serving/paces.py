@@ -13,7 +13,10 @@ class Pace:
     row_counts: tuple[int, ...] = (1, 10, 100)
     connection_counts: tuple[int, ...] = (16, 64)
     rounds: int = 3
-    seconds: int = 3
+    warm_seconds: float = 1.0
+    seconds: float = 3.0
+    most_seconds: float = 8.0
+    """For servers so slow that their connections would not be answered several times in `seconds`."""
     cold_starts: int = 3
     tail_row_counts: tuple[int, ...] = (1, 100)
     tail_rounds: int = 2
@@ -29,7 +32,8 @@ QUICK = Pace(
     "quick",
     connection_counts=(64,),
     rounds=1,
-    seconds=1,
+    seconds=1.0,
+    most_seconds=3.0,
     cold_starts=1,
     tail_row_counts=(1,),
     tail_rounds=1,

@@ -49,7 +49,7 @@ def _bars(axes: Axes, values: dict[str, float], form: str, *, log: bool) -> None
               color=[_colour(name) for name in names])  # fmt: skip
     if log:
         axes.set_xscale("log")
-        axes.set_xlim(min(values.values()) / 2, max(values.values()) * 4)
+        axes.set_xlim(max(1.0, min(values.values()) / 2), max(values.values()) * 4)
     else:
         axes.set_xlim(0, max(values.values()) * 1.15)
     for place, name in enumerate(names):

@@ -59,13 +59,13 @@ class Stage:
         return {name: row[name] for name in self.kinds}
 
 
-def pilotage(home: Path, *arguments: str) -> None:
-    """Run the command line of this checkout."""
+def pilotage(home: Path, *arguments: str, expected: tuple[int, ...] = (0,)) -> None:
+    """Run the command line of this checkout, which has to end with one of the `expected` codes."""
     command = [str(Path(sys.executable).with_name("pilotage")), *arguments]
     done = subprocess.run(
         command, env=environments.variables(PILOTAGE_HOME=str(home)), capture_output=True, text=True
     )
-    if done.returncode != 0:
+    if done.returncode not in expected:
         raise RuntimeError(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
@@ -89,13 +89,12 @@ def prepare(folder: Path) -> Stage:
 
 
 def second_version(stage: Stage) -> int:
-    """Train another version of the pilot, without gates against the first; returns its number."""
+    """Train another version of the pilot, which need not pass its gates; returns its number."""
     folder = stage.folder / "second"
     shutil.copytree(PILOT, folder)
     spec = folder / "pilot.yaml"
-    lines = spec.read_text().replace("max_iter: 100", "max_iter: 90").splitlines()
-    spec.write_text("\n".join(line for line in lines if "champion" not in line) + "\n")
-    pilotage(stage.home, "run", str(folder))
+    spec.write_text(spec.read_text().replace("max_iter: 100", "max_iter: 90"))
+    pilotage(stage.home, "run", str(folder), expected=(0, 3))
     registry = Registry(settings.load(home=stage.home))
     return max(found.version for found in registry.versions(NAME))
 

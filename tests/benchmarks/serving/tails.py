@@ -12,6 +12,8 @@ from tests.benchmarks.serving.paces import Pace
 
 SHARE = 0.6
 """Of what the slower of the two does at most."""
+LEAST = 5.0
+"""Requests a second, where a server does next to nothing."""
 _WARM_SECONDS = 1.0
 
 
@@ -24,7 +26,7 @@ def same_load(fleet: Fleet, pace: Pace, throughput: dict[str, Any]) -> list[dict
         if cell["connections"] == connections
     }
     return [
-        _pair(fleet, pace, name, rows, SHARE * min(most[name, rows], most[OURS, rows]))
+        _pair(fleet, pace, name, rows, max(LEAST, SHARE * min(most[name, rows], most[OURS, rows])))
         for rows in pace.tail_row_counts
         for name in fleet.servers
         if BY_NAME[name].is_peer

@@ -8,6 +8,7 @@ and fails when one was missed, after everything is written. `make bench-serving`
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,6 +70,7 @@ def stage() -> Stage:
     """The trained model, and rows."""
     if not loads.has_wrk():
         pytest.skip("wrk is not installed: `apt-get install wrk`")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers that are frozen would stay behind
     return stages.prepare(fleets.scratch(environments.CACHE))
 
 

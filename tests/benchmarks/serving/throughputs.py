@@ -20,16 +20,18 @@ Results = dict[str, Any]
 def closed_loops(fleet: Fleet, pace: Pace) -> Results:
     """Every payload and number of connections, contenders in turn, so that all share the machine's moods."""
     cells: dict[tuple[str, int, int], list[loads.Closed]] = {}
+    seconds: dict[tuple[str, int, int], float] = {}
     for turn in range(pace.rounds):
         for rows in pace.row_counts:
             for connections in pace.connection_counts:
                 for name in fleet.servers:
-                    payload = fleet.payload(name, rows)
+                    cell, payload = (name, rows, connections), fleet.payload(name, rows)
                     with fleet.only(name) as server:
                         if turn == 0:
-                            loads.closed(server, payload, connections, 1)
-                        found = loads.closed(server, payload, connections, pace.seconds)
-                    cells.setdefault((name, rows, connections), []).append(found)
+                            warm = loads.closed(server, payload, connections, pace.warm_seconds)
+                            seconds[cell] = _seconds(warm, connections, pace)
+                        found = loads.closed(server, payload, connections, seconds[cell])
+                    cells.setdefault(cell, []).append(found)
     memory = {}
     for name in fleet.servers:
         with fleet.only(name) as server:
@@ -40,6 +42,11 @@ def closed_loops(fleet: Fleet, pace: Pace) -> Results:
         "cells": [_cell(*key, measured) for key, measured in cells.items()],
         "memory_mb": memory,
     }
+
+
+def _seconds(warm: loads.Closed, connections: int, pace: Pace) -> float:
+    """Long enough that every connection is answered several times, by the slowest server too."""
+    return min(pace.most_seconds, max(pace.seconds, 4 * connections / max(warm.rate, 1.0)))
 
 
 def _cell(name: str, rows: int, connections: int, measured: list[loads.Closed]) -> Results:
