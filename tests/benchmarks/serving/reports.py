@@ -76,8 +76,9 @@ def _throughput(found: dict[str, Any]) -> list[str]:
     lines = [
         "", "## Throughput and latency as fast as each answers", "",
         f"wrk, one thread, the next request when the last is answered; {found['rounds']} rounds of"
-        f" {found['seconds']:.0f} s, longer for slow servers, contenders in turn, medians. `ratio` is Pilotage's"
-        " throughput over the contender's. Errors are answers of 400 and more and broken connections, in all rounds.",
+        f" {found['seconds']:.0f} s, longer for slow servers, contenders in turn, medians. `ratio` is"
+        " Pilotage's throughput over the contender's. Errors are answers of 400 and more and broken"
+        " connections, in all rounds.",
     ]  # fmt: skip
     cells = {(cell["contender"], cell["rows"], cell["connections"]): cell for cell in found["cells"]}
     for rows, connections in goals.shapes(found):
