@@ -88,12 +88,12 @@ def measure(found: Comparison, bounds: Bounds, min_requests: int) -> Measured:
     enough = min(one.requests, two.requests) >= min_requests
     shifts = _shifts(one, two)
     errors = _share(two) - _share(one)
-    score = stability_index(one, two) if enough else None
+    score, noise = (enough and stability_index(one, two)) or (None, 0.0)
     latency = _ratio(shifts) if len(shifts) >= min_requests else None
     reasons = (
         _errors_beyond(two, errors, bounds.errors, min_requests),
         "" if latency is None else _latency_beyond(shifts, latency, bounds.latency),
-        "" if score is None else _score_beyond(score, bounds.score),
+        "" if score is None else _score_beyond(score, noise, bounds.score),
     )
     return Measured(
         requests=two.requests,
@@ -136,8 +136,8 @@ def _latency_beyond(shifts: npt.NDArray[np.int64], ratio: float, bound: float | 
     return f"its model's p99 time is {ratio:.1f} times the champion's (bound {bound:g})"
 
 
-def _score_beyond(score: float, bound: float | None) -> str:
-    if bound is None or score <= bound + _ROUNDING:
+def _score_beyond(score: float, noise: float, bound: float | None) -> str:
+    if bound is None or score <= max(bound, _DEVIATIONS * noise) + _ROUNDING:
         return ""
     return f"its scores are spread differently: population stability index {score:.2f} (bound {bound:g})"
 
@@ -167,12 +167,13 @@ def _ratio(shifts: npt.NDArray[np.int64]) -> float:
     return float(TIME_STEP ** np.quantile(shifts, 1 - _SLOW_SHARE, method="inverted_cdf"))
 
 
-def stability_index(one: Side, two: Side) -> float | None:
-    """Population stability index of the scores, less what chance alone gives, at least 0.
+def stability_index(one: Side, two: Side) -> tuple[float, float] | None:
+    """Population stability index of the scores, less what chance alone gives, at least 0; and its noise.
 
     Over ten groups of cells that hold about equally many rows of both. Rows of one
     request may be alike, so chance is reckoned from requests where these are fewer.
-    None when a side has no scores.
+    The noise is the standard deviation that chance alone gives the index, which is about
+    (1/n + 1/m) times a chi-squared variable (Yurdakul, 2018). None when a side has no scores.
     """
     if not sum(one.scores) or not sum(two.scores) or len(one.scores) != len(two.scores):
         return None
@@ -185,4 +186,5 @@ def stability_index(one: Side, two: Side) -> float | None:
     shares = counts / counts.sum(axis=1, keepdims=True)
     index = float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
     chance = sum(1 / (min(side.requests, sum(side.scores)) or 1) for side in (one, two))
-    return max(0.0, index - (len(counts[0]) - 1) * chance)
+    freedom = len(counts[0]) - 1
+    return max(0.0, index - freedom * chance), math.sqrt(2 * freedom) * chance
