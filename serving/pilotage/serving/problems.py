@@ -117,10 +117,10 @@ def draining() -> Problem:
     )
 
 
-def overloaded(pending: int) -> Problem:
+def overloaded() -> Problem:
     """More requests wait than the server lets wait."""
     return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", f"{pending} requests are waiting already; try again."
+        HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests are waiting already; try again."
     )
 
 

@@ -115,7 +115,7 @@ class Batcher:
         """Take a request; `done` is called on the event loop with its answer or error."""
         if not self.admission.admits():
             self._meters.shed("overloaded")
-            done(problems.overloaded(self.admission.requests))
+            done(problems.overloaded())
             return
         if isinstance(request.body, bytes) and len(request.body) > LARGE_BYTES:
             self._submit_large(request, done)
@@ -255,7 +255,7 @@ class Batcher:
     def _submit_large(self, given: Request | Work, done: Done) -> None:
         if self._large >= LARGE_PENDING:
             self._meters.shed("overloaded")
-            done(problems.overloaded(self._large))
+            done(problems.overloaded())
             return
         self._large += 1
         loop = asyncio.get_running_loop()

@@ -98,7 +98,7 @@ class Lane:
         self.meters.in_flight.value += 1
         if not exchange.route.endpoint.batcher.admission.admits():
             self.meters.shed("overloaded")
-            exchange.refusal = problems.overloaded(exchange.route.endpoint.batcher.depth)
+            exchange.refusal = _OVERLOADED
         elif self._guard is not None:
             self._admit(exchange, self._guard)
 
@@ -217,7 +217,10 @@ class Lane:
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Problem):
             logger.error("POST %s failed", exchange.route.path, exc_info=error)
         exchange.route.endpoint.refused()
-        self._send(exchange, _head_of(problem), problem.body(), int(problem.status))
+        if problem is _OVERLOADED:  # when there is no time to write it again and again
+            self._send(exchange, _OVERLOADED_HEAD, _OVERLOADED_BODY, 503)
+        else:
+            self._send(exchange, _head_of(problem), problem.body(), int(problem.status))
 
     def _send(
         self, exchange: Exchange, head: bytes, body: bytes, status: int, reply: Reply | None = None
@@ -263,3 +266,7 @@ def _head(status: HTTPStatus, content_type: str, extra: tuple[tuple[str, str], .
 
 def _head_of(problem: Problem) -> bytes:
     return _head(problem.status, problems.MEDIA_TYPE, tuple(problem.headers.items()))
+
+
+_OVERLOADED = problems.overloaded()
+_OVERLOADED_HEAD, _OVERLOADED_BODY = _head_of(_OVERLOADED), _OVERLOADED.body()

@@ -60,7 +60,7 @@ class Lane:
         if len(body) > self._limits.explain_bytes:
             raise problems.too_large(self._limits.explain_bytes)
         if self._pending >= self._limits.explain_pending:
-            raise problems.overloaded(self._pending)
+            raise problems.overloaded()
         self._pending += 1
         try:
             live, batch = await asyncio.to_thread(self._read, body, content_type, choose)
