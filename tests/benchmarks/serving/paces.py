@@ -13,14 +13,14 @@ class Pace:
     row_counts: tuple[int, ...] = (1, 10, 100)
     connection_counts: tuple[int, ...] = (16, 64)
     rounds: int = 3
-    warm_seconds: float = 1.0
-    seconds: float = 3.0
-    most_seconds: float = 8.0
+    warm_seconds: float = 2.0
+    seconds: float = 2.0
+    most_seconds: float = 6.0
     """For servers so slow that their connections would not be answered several times in `seconds`."""
     cold_starts: int = 3
     tail_row_counts: tuple[int, ...] = (1, 100)
-    tail_rounds: int = 2
-    tail_seconds: float = 5.0
+    tail_rounds: int = 1
+    tail_seconds: float = 6.0
     overload_seconds: float = 60.0
     recording_rounds: int = 8
     recording_seconds: int = 4
@@ -32,6 +32,7 @@ QUICK = Pace(
     "quick",
     connection_counts=(64,),
     rounds=1,
+    warm_seconds=1.0,
     seconds=1.0,
     most_seconds=3.0,
     cold_starts=1,

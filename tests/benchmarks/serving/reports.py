@@ -10,6 +10,7 @@ from tests.benchmarks.serving.contenders import BY_NAME, CONTENDERS, OURS
 from tests.benchmarks.serving.ledgers import FILE, Ledger
 
 PAGE = "serving.md"
+_WEIGHED = {"memory_mb": "memory, MiB", "threads": "threads", "descriptors": "open files and sockets"}
 
 
 def write(ledger: Ledger) -> None:
@@ -138,7 +139,8 @@ def _cold_start(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     rows = [
         (BY_NAME[name].title, f"{one['median']:.2f}", ", ".join(f"{value:.2f}" for value in one["each"]))
-        for name, one in found["seconds"].items()
+        for name, one in ((one.name, found["seconds"].get(one.name)) for one in CONTENDERS)
+        if one
     ]
     return lines + _table(("server", "median s", "each"), rows)
 
@@ -183,7 +185,7 @@ def _recording(found: dict[str, Any]) -> list[str]:
 
 def _swaps(found: dict[str, Any]) -> list[str]:
     before, after = found["before"], found["after"]
-    rows = [(name, f"{before[name]:,.0f}", f"{after[name]:,.0f}") for name in before]
+    rows = [(_WEIGHED[name], f"{before[name]:,.0f}", f"{after[name]:,.0f}") for name in before]
     return [
         "", "## Swapping versions under load", "",
         f"The champion changed {found['swaps']} times in {found['seconds']:.0f} s while {found['rate']:.0f}"
