@@ -140,7 +140,7 @@ def test_a_call_is_a_request_of_the_data_plane() -> None:
         (problems.not_found("Gone."), "NOT_FOUND", "Gone."),
         (problems.not_ready("Nothing is live."), "UNAVAILABLE", "Nothing is live."),
         (problems.draining(), "UNAVAILABLE", "draining"),
-        (problems.overloaded(7), "RESOURCE_EXHAUSTED", "7 requests"),
+        (problems.overloaded(), "RESOURCE_EXHAUSTED", "Too many requests"),
         (problems.unauthorized("Who?"), "UNAUTHENTICATED", "Who?"),
         (problems.forbidden("Not you."), "PERMISSION_DENIED", "Not you."),
         (problems.too_often(2.5), "RESOURCE_EXHAUSTED", ""),
