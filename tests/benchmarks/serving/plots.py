@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from tests.benchmarks.serving import goals
 from tests.benchmarks.serving.contenders import BY_NAME, CONTENDERS, OURS
 
@@ -49,7 +50,8 @@ def _bars(axes: Axes, values: dict[str, float], form: str, *, log: bool) -> None
               color=[_colour(name) for name in names])  # fmt: skip
     if log:
         axes.set_xscale("log")
-        axes.set_xlim(max(1.0, min(values.values()) / 2), max(values.values()) * 4)
+        axes.set_xlim(1.0, max(values.values()) * 8)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     else:
         axes.set_xlim(0, max(values.values()) * 1.15)
     for place, name in enumerate(names):
@@ -87,9 +89,12 @@ def _tails(found: list[dict[str, Any]]) -> tuple[str, Figure]:
         axes.set_yticks(list(places), labels)
         axes.tick_params(axis="y", labelleft=True)
         axes.set_xscale("log")
+        everything = [pair[key] for pair in pairs for key in ("peer_p99_ms", "ours_p99_ms")]
+        axes.set_xlim(min([1.0, *everything]) / 2, max(everything) * 2)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.set_xlabel("p99 in milliseconds (log scale)")
         axes.set_title(f"{rows} row{'s' * (rows > 1)} a request")
-    panels[0].legend(loc="best", frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     title = "99th percentile of latency at the same offered load (less is better)"
     figure.suptitle(title)
     return title, figure
@@ -117,14 +122,15 @@ def _overload(found: dict[str, Any]) -> tuple[str, Figure]:
     )  # fmt: skip
     above.axhline(found["saturation"], color="black", linestyle="--", linewidth=1, label="saturation")
     above.set_ylabel("requests per second")
-    above.legend(loc="lower right", fontsize=9)
+    above.set_xlim(0, max(1, len(timeline) - 1))
+    above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, frameon=False)
     below.plot(seconds, [second["p99_ms"] for second in timeline], color=BLUE, label="admitted requests")
     half = found["half"]["statuses"].get("200", {}).get("p99_ms", 0.0)
     below.axhline(half * 3, color=ORANGE, linestyle="--", label="three times the p99 at half load")
     below.set_ylim(bottom=0)
     below.set_ylabel("p99 in milliseconds")
     below.set_xlabel("seconds")
-    below.legend(loc="best", fontsize=9, frameon=False)
+    below.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, frameon=False)
     title = "Twice the saturation load"
     figure.suptitle(title)
     return title, figure
