@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pilotage.console import cli
 from pilotage.core import errors, pilots, rollouts, settings
 from pilotage.core.artifacts import (
     Comparison,
@@ -320,3 +322,48 @@ def test_an_older_rollout_that_is_settled_late_leaves_the_new_champion_its_tags(
 def test_nothing_is_due_without_a_rollout(installation: Settings) -> None:
     assert not controller.due(installation, "unheard-of")
     assert controller.settle("unheard-of", installation) == []
+
+
+def call(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """The JSON that a command prints."""
+    assert cli.run([*arguments, "--json"]) == 0
+    document: dict[str, Any] = json.loads(capfd.readouterr().out)
+    return document
+
+
+@pytest.fixture
+def at_home(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands work on the module's installation."""
+    monkeypatch.setenv("PILOTAGE_HOME", str(installation.home))
+
+
+def test_the_command_shows_a_rollout_with_its_figures(
+    at_home: None, storage: Storage, make: MakePilot, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pilot = make()
+    serve(storage, pilot, 0, failures=1)
+    (shown,) = call(capfd, "rollouts", pilot)["rollouts"]
+    assert (shown["state"], shown["share"], shown["challenger"]) == ("running", 10, 2)
+    assert (shown["measured"]["requests"], shown["measured"]["errors"]) == (100, 0.01)
+    assert cli.run(["rollouts", pilot]) == 0
+    text = capfd.readouterr().out
+    assert "running" in text
+    assert "failed requests beyond the champion's: 1.00% (bound 1.0%)" in text
+
+
+def test_commands_promote_take_back_and_reject_what_is_rolled_out(
+    at_home: None,
+    installation: Settings,
+    storage: Storage,
+    make: MakePilot,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    hurried, regretted, refused = make(), make(), make()
+    assert call(capfd, "promote", hurried, "2")["changed"]
+    assert_promoted(installation, storage, hurried)
+    assert call(capfd, "rollback", regretted, "--who", "ann")["version"] == 1
+    assert_halted(installation, storage, regretted)
+    assert call(capfd, "reject", refused, "--who", "ann")["state"] == "halted"
+    assert_halted(installation, storage, refused)
+    assert cli.run(["promote", refused, "2"]) == errors.ExitCode.REFUSED
+    assert call(capfd, "rollback", hurried)["version"] == 1, "without a rollout it is the champion's turn"
