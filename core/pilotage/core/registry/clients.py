@@ -261,7 +261,9 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        version = self.client.create_model_version(name, source=uri, run_id=run, tags=dict(tags))
+        version = self.client.create_model_version(
+            name, source=uri, run_id=run, tags=dict(tags), model_id=uri.removeprefix("models:/")
+        )
         return int(version.version)
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
