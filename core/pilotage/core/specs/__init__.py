@@ -1,0 +1,49 @@
+"""What a pilot is: the models behind pilot.yaml.
+
+Only shape and meaning are checked here; `pilotage.core.pilots` reads the file
+and says on which line something is wrong. No model looks at data.
+"""
+
+from __future__ import annotations
+
+from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
+from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
+from pilotage.core.specs.goals import Goal, Value
+from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Retrain
+from pilotage.core.specs.pilots import PilotSpec
+from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
+from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Range, Search, Train
+
+__all__ = [
+    "Against",
+    "Approval",
+    "Bounds",
+    "Cause",
+    "Column",
+    "Data",
+    "Drift",
+    "Estimator",
+    "FeatureKind",
+    "Gate",
+    "Goal",
+    "Misplaced",
+    "Model",
+    "Monitor",
+    "Name",
+    "Performance",
+    "PilotSpec",
+    "PythonSource",
+    "Range",
+    "Replicas",
+    "Retrain",
+    "Rollout",
+    "Search",
+    "Serve",
+    "Source",
+    "Split",
+    "SqlSource",
+    "Strategy",
+    "Target",
+    "Train",
+    "Value",
+]

@@ -1,0 +1,82 @@
+"""Where a pilot's rows come from, and what its columns mean."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from pilotage.core.metrics import Task
+from pilotage.core.specs.bases import Column, Model, Target
+
+
+class FeatureKind(StrEnum):
+    """How a column is treated."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    BOOLEAN = "boolean"
+    TIME = "time"
+
+
+class SqlSource(Model):
+    sql: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(min_length=1)]
+    """SQLAlchemy URL, or `env:NAME` to take it from the environment."""
+    fingerprint: str | None = None
+    """A cheap query whose result changes when the data does; without it ingest always reads."""
+
+
+class PythonSource(Model):
+    python: Target
+    args: dict[str, Any] = {}
+    fingerprint: Target | None = None
+    """A cheap function of the same args whose text changes when the data does."""
+
+
+def _source_kind(value: object) -> str:
+    if isinstance(value, dict):
+        return "python" if "python" in value else "sql"
+    if isinstance(value, PythonSource):
+        return "python"
+    return "sql" if isinstance(value, SqlSource) else "files"
+
+
+Source = Annotated[
+    Annotated[str, Field(min_length=1), Tag("files")]
+    | Annotated[SqlSource, Tag("sql")]
+    | Annotated[PythonSource, Tag("python")],
+    Discriminator(_source_kind),
+]
+
+
+class Split(Model):
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class Data(Model):
+    source: Source
+    target: Column
+    task: Task | None = None
+    positive: str | bool | int | float | None = None
+    """The class that counts as positive when there are two; the last in sorted order when left out."""
+    time: Column | None = None
+    key: Column | None = None
+    features: dict[Column, FeatureKind] | None = None
+    exclude: tuple[Column, ...] = ()
+    split: Split = Split()
+
+    @model_validator(mode="after")
+    def _roles(self) -> Data:
+        for role, columns in {"time": [self.time], "key": [self.key], "exclude": self.exclude}.items():
+            if self.target in columns:
+                raise ValueError(f"`{self.target}` is the target and cannot also be `{role}`")
+        if self.features is not None:
+            if not self.features:
+                raise ValueError("`features` names no column; leave it out to infer the features")
+            if self.target in self.features:
+                raise ValueError(f"`{self.target}` is the target and cannot also be a feature")
+            if both := sorted(set(self.features) & set(self.exclude)):
+                raise ValueError(f"`{both[0]}` is in `features` and in `exclude`")
+        return self
