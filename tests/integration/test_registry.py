@@ -144,3 +144,30 @@ def test_a_registry_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
     wrong = Registry(settings.load(home=tmp_path, mlflow_tracking_uri="nonsense://x"))
     with pytest.raises(errors.SettingsError, match="nonsense"):
         wrong.champion("trial")
+
+
+def test_what_is_added_to_a_model_elsewhere_is_uploaded_with_its_place_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(settings.load(home=tmp_path / "home"))
+    folder = tmp_path / "model"
+    for name in ("model.skops", "pilotage/form/form.json", "pilotage/form/model.onnx", "pilotage/signature"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    uploaded: list[tuple[str, list[str]]] = []
+
+    class Client:
+        def log_model_artifacts(self, model: str, place: str) -> None:
+            found = sorted(path.relative_to(place) for path in Path(place).rglob("*") if path.is_file())
+            uploaded.append((model, [path.as_posix() for path in found]))
+
+    monkeypatch.setattr(Registry, "client", Client())
+    names = ("pilotage/form", "pilotage/signature", "pilotage/none")
+    monkeypatch.setattr(Registry, "model_location", lambda self, uri: str(folder))
+    registry.add_to_model("models:/m-1", folder, names)
+    assert uploaded == []
+    monkeypatch.setattr(Registry, "model_location", lambda self, uri: "mlflow-artifacts:/1/models/m-1")
+    registry.add_to_model("models:/m-1", folder, names)
+    assert uploaded == [
+        ("m-1", ["pilotage/form/form.json", "pilotage/form/model.onnx", "pilotage/signature"])
+    ]

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.serving import small_models
 
+from pilotage.components import __main__ as image
 from pilotage.components import score as step
 from pilotage.core import errors, features, settings
 from pilotage.core.artifacts import Scores
@@ -116,6 +117,7 @@ def test_csv_parquet_compressed_and_divided_tables_give_the_same_bytes(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from pilotage.components import __main__ as image
 from pilotage.components import score as step
 from pilotage.core import settings
 step.PART_ROWS = int(sys.argv[3])
@@ -317,3 +319,19 @@ def test_a_version_that_is_not_signed_does_not_score_where_signatures_are_asked_
     strict = store.model_copy(update={"verify_key_file": file})
     with pytest.raises(errors.UntrustedModel, match="is not signed"):
         scored(strict, "rows.csv", tmp_path / "out.parquet")
+
+
+def test_the_step_of_the_image_scores_and_prints_its_metadata(
+    store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = to_csv(tmp_path / "rows.csv", given(600))
+    pilot = small_models.pilot(tmp_path / "pilot")
+    monkeypatch.setenv("PILOTAGE_HOME", str(store.home))
+    words = ["score", "--pilot", str(pilot.folder), "--source", str(source), "--out", str(tmp_path / "out")]
+    assert image.main([*words, "--version", "1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["rows"], document["version"]) == (600, 1)
+    assert Scores.read(tmp_path / "out").sha256 == document["digest"]
+    assert pq.read_metadata(document["file"]).num_rows == 600
+    assert not any((store.home / "scoring").iterdir())
+    assert image.main([*words, "--version", "9"]) == 2
