@@ -24,9 +24,11 @@ from pilotage.components import evaluate, ingest, register, train
 from pilotage.core import errors, forms, models, pilots, settings
 from pilotage.core.artifacts import Decision, ModelFormat, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.features import from_rows, to_frame
+from pilotage.core.forms import FormPredictor
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Alias, Registry
+from pilotage.serving.versions import lives
 
 BASE: dict[str, Any] = {
     "version": 1,
@@ -561,7 +563,8 @@ def test_a_form_that_differs_on_one_held_out_row_is_refused_with_the_row(bench, 
 
     def lies(self, columns):
         found = honest(self, columns)
-        found.probabilities[7] = found.probabilities[7] + [1e-4, -1e-4]
+        assert found.probabilities is not None
+        found.probabilities[7] += [1e-4, -1e-4]
         return found
 
     monkeypatch.setattr(Predictor, "predict", lies)
@@ -596,3 +599,17 @@ def test_a_registration_that_died_before_it_signed_the_form_can_be_repeated(benc
     bench.registered(inputs=inputs)
     assert models.is_own(folder_of(bench, inputs[2]), bench.installation)
     assert form_of(bench)[1] is not None
+
+
+def test_a_server_answers_from_the_form_and_from_the_trained_model_when_that_was_changed(bench):
+    bench.registered()
+    registered = bench.registry.version("late-trains", 1)
+    live = lives.load(bench.registry, bench.installation, registered)
+    assert isinstance(live.predictor, FormPredictor)
+    wanted = live.trained().predict(live.typical)
+    assert live.predictor.predict(live.typical).score == pytest.approx(wanted.score, abs=1e-12)
+    graph = bench.registry.folder(registered) / forms.FOLDER / forms.GRAPH
+    graph.write_bytes(graph.read_bytes()[:-1])
+    changed = lives.load(bench.registry, bench.installation, registered)
+    assert isinstance(changed.predictor, Predictor)
+    assert changed.predictor.predict(live.typical).score == pytest.approx(wanted.score, abs=1e-12)
