@@ -31,9 +31,7 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Parts of the times in `X`, shape `(n, 4 * columns)`."""
         check_is_fitted(self)
-        return np.column_stack(
-            [time_parts(X[name].to_numpy()) for name in self.feature_names_in_]
-        )
+        return np.column_stack([time_parts(X[name].to_numpy()) for name in self.feature_names_in_])
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Names such as `ordered_at.weekday`."""
