@@ -177,10 +177,13 @@ class Follower:
         self._woken.set()
 
     def _follow(self) -> None:
+        self.poll()
+        memory.keep()
         while not self._stopped.is_set():
-            self.poll()
             self._woken.wait(self._settings.poll_seconds)
             self._woken.clear()
+            if not self._stopped.is_set():
+                self.poll()
         self._rollouts.close()
 
     def poll(self) -> None:

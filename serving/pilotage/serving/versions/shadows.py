@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 
 from pilotage.core.features import Columns
 from pilotage.core.models import Prediction
-from pilotage.serving.records.recorders import Recorder, Served
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.records.servings import Served
 from pilotage.serving.versions.champions import Follower
 from pilotage.serving.versions.lives import Live
 from pilotage.serving.versions.trials import Trial
