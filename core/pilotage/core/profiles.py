@@ -8,6 +8,7 @@ question, not ours.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -88,9 +89,15 @@ class CategoryProfile(Part):
 
     def count(self, values: npt.NDArray[Any]) -> Counts:
         """Counts of `values` (text or None) by cell, shape `(cells,)`."""
+        return self.count_distinct(Counter(values.tolist()))
+
+    def count_distinct(self, found: Mapping[str | None, int]) -> Counts:
+        """The same from how often each distinct value was found."""
         known, other, missing = self._cell, self.cells - 2, self.cells - 1
-        cell = [missing if value is None else known.get(value, other) for value in values.tolist()]
-        return np.bincount(np.array(cell, dtype=np.int64), minlength=self.cells).astype(np.int64)
+        counts = np.zeros(self.cells, dtype=np.int64)
+        for value, count in found.items():
+            counts[missing if value is None else known.get(value, other)] += count
+        return counts
 
 
 Profile = Annotated[NumberProfile | CategoryProfile, Discriminator("kind")]

@@ -24,7 +24,8 @@ from pilotage.serving.limits import Limits
 from pilotage.serving.protocols import codecs, invocations
 from pilotage.serving.protocols.batches import Answer, Codec
 from pilotage.serving.protocols.readers import Reader
-from pilotage.serving.records.recorders import Recorder, Served
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.records.servings import Served
 from pilotage.serving.versions.champions import Follower
 from pilotage.serving.versions.lives import Live
 from pilotage.serving.versions.shadows import Shadow

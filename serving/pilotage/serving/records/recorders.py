@@ -27,19 +27,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pilotage.core import windows
-from pilotage.core.features import Columns, category_text
-from pilotage.core.metrics import Task
-from pilotage.core.models import Prediction
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.records import tallies
+from pilotage.serving.records import servings, tallies
+from pilotage.serving.records.servings import Joined, Served
 from pilotage.serving.records.tallies import RowLog, Tally
 from pilotage.serving.versions.champions import Live
 
@@ -47,28 +44,9 @@ logger = logging.getLogger(__name__)
 
 OPEN_WINDOWS = 256
 """Windows kept in memory; the one that was touched least recently is written and let go."""
-FARTHEST_AHEAD = timedelta(days=366)
-"""An event time beyond this, or before 1970, is taken for a mistake and replaced by the arrival time."""
 _TICK_SECONDS = 0.2
 _LOG_SECONDS = 30.0
 _MOST_UNWRITTEN = 10 * tallies.SEGMENT_ROWS
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Requests that were answered together."""
-
-    live: Live
-    rows: int
-    columns: Columns
-    ids: list[str | None] | None
-    times: npt.NDArray[np.datetime64] | None
-    prediction: Prediction
-    sizes: list[int]
-    """Rows of each request; `rows` in all."""
-    latencies_ms: list[float]
-    """Of each request."""
-    arrived: datetime
 
 
 @dataclass(slots=True)
@@ -195,51 +173,47 @@ class Recorder:
     def _count(self, items: Sequence[Served]) -> None:
         """Count requests that one version answered, and log their sampled rows, window by window."""
         live = items[0].live
-        times = np.concatenate([_times(item) for item in items])
-        starts = self._starts(times)
-        columns = {name: np.concatenate([item.columns[name] for item in items]) for name in items[0].columns}
-        scores = np.concatenate([item.prediction.score for item in items])
-        predicted = _predicted(items, live)
-        shares = _probabilities(items)
-        ids = np.array([value for item in items for value in item.ids or [None] * item.rows], dtype=object)
-        kept = tallies.sampled(ids.tolist(), self._settings.row_sample)
-        for start in np.unique(starts):
-            rows = starts == start
-            part = self._window(live, _aware(start))
-            part.tally.add_rows(
-                {name: column[rows] for name, column in columns.items()}, scores[rows], predicted[rows]
-            )
-            rows &= kept
-            if rows.any():
-                part.log.add(
-                    tallies.row_table(
-                        ids[rows].tolist(),
-                        times[rows],
-                        predicted[rows].tolist(),
-                        scores[rows],
-                        None if shares is None else shares[rows],
-                    )
-                )
-        self._count_requests(live, items, starts)
+        joined = servings.join(items)
+        starts = self._starts(joined.times)
+        kept = tallies.sampled(joined.ids, self._settings.row_sample)
+        windows_of_rows = np.unique(starts)
+        if len(windows_of_rows) == 1:
+            part = self._window(live, _aware(windows_of_rows[0]))
+            part.tally.add_rows(joined.columns, joined.scores, joined.predictions)
+            self._log(live, part, joined, kept)
+        else:
+            for start in windows_of_rows:
+                rows = starts == start
+                part = self._window(live, _aware(start))
+                columns = {name: column[rows] for name, column in joined.columns.items()}
+                part.tally.add_rows(columns, joined.scores[rows], joined.predictions[rows])
+                self._log(live, part, joined, kept & rows if kept is not None else None)
+        self._count_requests(live, joined, starts)
 
-    def _count_requests(
-        self, live: Live, items: Sequence[Served], starts: npt.NDArray[np.datetime64]
-    ) -> None:
-        latencies: dict[datetime, list[float]] = {}
-        row = 0
-        for item in items:
-            rows = starts[row : row + item.rows]
-            row += item.rows
-            if item.times is None:
-                latencies.setdefault(_aware(rows[0]), []).extend(item.latencies_ms)
-                continue
-            ends = np.cumsum(np.array(item.sizes, dtype=np.intp))
-            latest = np.maximum.reduceat(rows, ends - item.sizes)
-            for start, latency in zip(latest, item.latencies_ms, strict=True):
-                latencies.setdefault(_aware(start), []).append(latency)
-        for start, milliseconds in latencies.items():
-            self._window(live, start).tally.add_requests(milliseconds)
-        newest = max(latencies)
+    def _log(self, live: Live, part: _Open, joined: Joined, kept: npt.NDArray[np.bool_] | None) -> None:
+        """Log the rows that are kept."""
+        if kept is None or joined.ids is None:
+            return
+        (places,) = kept.nonzero()
+        if not len(places):
+            return
+        shares = joined.probabilities
+        part.log.add(
+            tallies.row_table(
+                [joined.ids[place] or "" for place in places],
+                joined.times[places],
+                servings.spell(live, joined.predictions[places].tolist()),
+                joined.scores[places],
+                None if shares is None else shares[places],
+            )
+        )
+
+    def _count_requests(self, live: Live, joined: Joined, starts: npt.NDArray[np.datetime64]) -> None:
+        latest = servings.latest_of_requests(starts, joined.sizes)
+        found = np.unique(latest)
+        for start in found:
+            self._window(live, _aware(start)).tally.add_requests(joined.latencies_ms[latest == start])
+        newest = _aware(found[-1])
         self._latest[live.version] = max(newest, self._latest.get(live.version, newest))
 
     def _starts(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
@@ -324,33 +298,6 @@ def replica_id() -> str:
     """A name for this process's files that no other process, here or elsewhere, ever has."""
     host = re.sub(r"[^a-zA-Z0-9]", "-", socket.gethostname())[:40]
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _times(item: Served) -> npt.NDArray[np.datetime64]:
-    """When each row happened, in UTC; the arrival where it does not say or cannot be true."""
-    arrived = np.datetime64(item.arrived.replace(tzinfo=None), "us")
-    if item.times is None:
-        return np.full(item.rows, arrived)
-    latest = np.datetime64((item.arrived + FARTHEST_AHEAD).replace(tzinfo=None), "us")
-    believable = (item.times >= np.datetime64(0, "us")) & (item.times <= latest)
-    return np.where(believable, item.times, arrived)
-
-
-def _predicted(items: Sequence[Served], live: Live) -> npt.NDArray[Any]:
-    """Predictions as the row log spells them: classes as categories are, numbers in full."""
-    values = [value for item in items for value in item.prediction.predictions.tolist()]
-    column = np.empty(len(values), dtype=object)
-    if live.model.task is Task.REGRESSION:
-        column[:] = [repr(float(value)) for value in values]
-    else:
-        column[:] = [category_text(value) for value in values]
-    return column
-
-
-def _probabilities(items: Sequence[Served]) -> npt.NDArray[np.float64] | None:
-    shares = [item.prediction.probabilities for item in items]
-    held = [share for share in shares if share is not None]
-    return np.concatenate(held) if len(held) == len(items) else None
 
 
 def _aware(time: np.datetime64) -> datetime:

@@ -7,18 +7,19 @@ which rows belong here is the recorder's business.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from pilotage.core import profiles, windows
 from pilotage.core.artifacts import Feature
-from pilotage.core.features import Columns
+from pilotage.core.features import Columns, category_text
 from pilotage.core.profiles import CategoryProfile, ReferenceProfile
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
@@ -97,29 +98,53 @@ class Tally:
     def add_rows(
         self, columns: Columns, scores: npt.NDArray[np.float64], predictions: npt.NDArray[Any]
     ) -> None:
-        """Count rows: their features, scores and predicted classes as text (unused for regression)."""
-        self.rows += len(scores)
-        for name, counts in profiles.count_columns(self._profile, self._features, columns).items():
-            self._counts[name] += counts
-        self._score += self._profile.score.count(scores)
-        if self._profile.prediction is not None:
-            self._prediction += self._profile.prediction.count(predictions)
-        for name, known in self._known.items():
-            self._add_novel(name, known, columns[name])
+        """Count rows: their features, scores and predictions (unused for regression).
 
-    def _add_novel(self, name: str, known: frozenset[str], values: npt.NDArray[Any]) -> None:
-        found = [value for value in values.tolist() if value is not None and value not in known]
+        All or nothing: what cannot be counted leaves the window as it was.
+        """
+        counts: dict[str, profiles.Counts] = {}
+        distinct: dict[str, Counter[str | None]] = {}
+        for name, part in self._profile.features.items():
+            if isinstance(part, CategoryProfile):
+                distinct[name] = Counter(columns[name].tolist())
+                counts[name] = part.count_distinct(distinct[name])
+            else:
+                counts[name] = part.count(profiles.as_profiled(self._features[name], columns[name]))
+        score = self._profile.score.count(scores)
+        predicted = self._count_predictions(predictions)
+        self.rows += len(scores)
+        self._score += score
+        self._prediction += predicted
+        for name, found in counts.items():
+            self._counts[name] += found
+        for name, values in distinct.items():
+            self._add_novel(name, values)
+
+    def _count_predictions(self, predictions: npt.NDArray[Any]) -> profiles.Counts:
+        profile = self._profile.prediction
+        if profile is None:
+            return np.zeros(0, np.int64)
+        classes = Counter(predictions.tolist())
+        return profile.count_distinct({category_text(value): count for value, count in classes.items()})
+
+    def _add_novel(self, name: str, distinct: Mapping[str | None, int]) -> None:
+        known = self._known[name]
+        found = {
+            value: count for value, count in distinct.items() if value is not None and value not in known
+        }
         if not found:
             return
         counter = self._novel.setdefault(name, Counter())
-        counter.update(value[:_NOVEL_LENGTH] for value in found)
+        for value, count in found.items():
+            counter[value[:_NOVEL_LENGTH]] += count
         if len(counter) > _NOVEL_FOLLOWED:
             self._novel[name] = Counter(dict(counter.most_common(_NOVEL_FOLLOWED // 2)))
 
-    def add_requests(self, latencies_ms: list[float]) -> None:
+    def add_requests(self, latencies_ms: npt.ArrayLike) -> None:
         """Count requests that were answered."""
-        self.requests += len(latencies_ms)
-        self._latency += windows.count_latencies(latencies_ms)
+        cells = windows.count_latencies(latencies_ms)
+        self.requests += int(cells.sum())
+        self._latency += cells
 
     def window(self, pilot: str) -> Window:
         """Everything counted so far."""
@@ -221,13 +246,14 @@ def row_table(
     )
 
 
-def sampled(ids: list[str | None], share: float) -> npt.NDArray[np.bool_]:
-    """Which rows the log keeps: those with an id whose hash falls in the share, the same on every replica."""
+def sampled(ids: list[str | None] | None, share: float) -> npt.NDArray[np.bool_] | None:
+    """Which rows the log keeps: those with an id whose hash falls in the share, the same on every replica.
+
+    None when no row has an id, or none is kept.
+    """
+    if ids is None or share <= 0:
+        return None
     if share >= 1:
         return np.array([value is not None for value in ids], dtype=bool)
-    limit = int(share * 2.0**64)
-    return np.array([value is not None and _hash(value) < limit for value in ids], dtype=bool)
-
-
-def _hash(value: str) -> int:
-    return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest(), "big")
+    limit = int(share * 2.0**32)
+    return np.array([value is not None and crc32(value.encode()) < limit for value in ids], dtype=bool)

@@ -18,7 +18,8 @@ from pilotage.core import features
 from pilotage.core.features import Columns
 from pilotage.core.models import Prediction, Predictor
 from pilotage.core.storage import Storage
-from pilotage.serving.records.recorders import Recorder, Served
+from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.records.servings import Served
 from pilotage.serving.versions import shadows
 from pilotage.serving.versions.champions import Follower, Live
 from pilotage.serving.versions.shadows import Shadow
