@@ -111,6 +111,10 @@ class Endpoint:
             Problem: the body is not JSON or has too many labels.
             RequestError: an id or a label cannot be taken.
         """
+        with batches.shallow():
+            return self._keep_labels(body, content_type)
+
+    def _keep_labels(self, body: bytes, content_type: str) -> int:
         document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"))
         ids = batches.check_list(document["ids"], "ids", self._limits.labels)
         given = batches.check_list(document["labels"], "labels", self._limits.labels)

@@ -180,7 +180,7 @@ class Batcher:
         if taken:
             rows = sum(work.rows for work, _, _ in taken)
             if self.costs.seconds(rows) <= INLINE_SECONDS:
-                self._finish(taken, self._timed(taken, reason), reason)
+                self._finish(taken, self._timed(taken, reason))
             else:
                 self._busy = True
                 loop = asyncio.get_running_loop()
@@ -223,7 +223,7 @@ class Batcher:
 
     def _turn(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome], reason: Release) -> None:
         self._busy = False
-        self._finish(taken, outcomes, reason)
+        self._finish(taken, outcomes)
         if self._waiting and not self._busy and not self._scheduled:
             self._release(Release.TURN, self._most_rows())
 
@@ -242,13 +242,19 @@ class Batcher:
         self.costs.note(rows, took)
         waited = started - taken[0][2]
         self.admission.note(len(works), rows, waited if reason is not Release.TURN else 0.0)
-        reports.report(self._meters, self._plane.name, taken, outcomes, reason, started, took)
+        try:
+            reports.report(self._meters, self._plane.name, taken, outcomes, reason, started, took)
+        except Exception:
+            logger.exception("a batch of %d requests could not be counted", len(works))
         return outcomes
 
-    def _finish(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome], reason: Release) -> None:
+    def _finish(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         self.admission.requests -= len(taken)
         for (_, done, _), outcome in zip(taken, outcomes, strict=True):
-            done(outcome)
+            try:
+                done(outcome)
+            except Exception:  # must not keep the others' answers from them
+                logger.exception("an answer could not be delivered")
 
     # -- large requests -----------------------------------------------------
 
@@ -272,7 +278,10 @@ class Batcher:
             outcome = error if isinstance(error, Exception) else RuntimeError(repr(error))
         took = time.perf_counter() - started
         name = self._plane.name
-        reports.report_large(self._meters, name, given, outcome, Release.ALONE, came, started, took)
+        try:
+            reports.report_large(self._meters, name, given, outcome, Release.ALONE, came, started, took)
+        except Exception:
+            logger.exception("a large request could not be counted")
         loop.call_soon_threadsafe(self._finish_large, outcome, done)
 
     def _large_outcome(self, given: Request | Work, now: float) -> Outcome:

@@ -21,8 +21,9 @@ from pilotage.serving import problems
 from pilotage.serving.inference import merges, refusals
 from pilotage.serving.inference.works import Request, Work
 from pilotage.serving.limits import Limits
-from pilotage.serving.protocols import codecs, invocations
-from pilotage.serving.protocols.batches import Answer, Codec
+from pilotage.serving.problems import Problem
+from pilotage.serving.protocols import batches, codecs, invocations
+from pilotage.serving.protocols.batches import Answer, Codec, Decoded
 from pilotage.serving.protocols.readers import Reader
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
@@ -116,11 +117,15 @@ class DataPlane:
             rows = reader.read(request.body)
             if rows is not None:
                 return Work(request, live, len(rows.values), rows.ids, reader=reader, values=rows.values)
-        decoded = request.codec(request.body, request.content_type, live.model, self._limits)
+        decoded = self._decoded(request, live)
         batch = decoded.batch
         if not batch.rows:
             raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
         return Work(request, live, batch.rows, batch.ids, decoded=decoded)
+
+    def _decoded(self, request: Request, live: Live) -> Decoded:
+        with batches.shallow():
+            return request.codec(request.body, request.content_type, live.model, self._limits)
 
     def _reader(self, codec: Codec, live: Live) -> Reader | None:
         """The reader of `codec`'s usual bodies for a version; None where it has none."""
@@ -172,12 +177,13 @@ class DataPlane:
         return [outcomes[place] for place in range(len(works))]
 
     def _answer(self, live: Live, works: Sequence[Work], rows_at_once: int | None) -> list[Outcome]:
-        merged = merges.merge(works)
-        started = time.perf_counter()
+        merged = None
         try:
+            merged = merges.merge(works)
+            started = time.perf_counter()
             prediction = merges.predict(live, merged, rows_at_once)
         except Exception as error:
-            return self._answer_alone(live, works, rows_at_once, error)
+            return self._answer_alone(live, works, rows_at_once, error, merged)
         seconds = time.perf_counter() - started
         outcomes = self._write(live, works, prediction)
         if any(isinstance(outcome, Exception) for outcome in outcomes):
@@ -204,7 +210,12 @@ class DataPlane:
             self._shadow.offer(served)
 
     def _answer_alone(
-        self, live: Live, works: Sequence[Work], rows_at_once: int | None, error: Exception
+        self,
+        live: Live,
+        works: Sequence[Work],
+        rows_at_once: int | None,
+        error: Exception,
+        merged: merges.Merged | None,
     ) -> list[Outcome]:
         if len(works) > 1:
             logger.info("%d requests together failed (%s), trying each alone", len(works), error)
@@ -213,7 +224,17 @@ class DataPlane:
         stood_in = self._instead(live, work, error)
         if stood_in is not None:
             return [stood_in]
-        return [self._failed(live, work, refusals.explain(live, merges.merge(works), error))]
+        if merged is None:
+            return [self._failed(live, work, self._unmerged(live, work, error))]
+        return [self._failed(live, work, refusals.explain(live, merged, error))]
+
+    def _unmerged(self, live: Live, work: Work, error: Exception) -> Exception:
+        """What a request's codec says of rows that its reader took and that make no columns."""
+        try:
+            self._decoded(work.request, live)
+        except (Problem, errors.RequestError) as found:
+            return found
+        return error
 
     def _failed(self, live: Live, work: Work, failure: Outcome) -> Outcome:
         if not isinstance(failure, errors.RequestError):

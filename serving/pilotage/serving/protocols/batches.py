@@ -6,7 +6,8 @@ Nothing here knows HTTP, models or the registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -81,6 +82,19 @@ def parse_json(body: bytes, content_type: str) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise problems.malformed(f"The body is not JSON: {error}.") from None
+
+
+@contextmanager
+def shallow() -> Iterator[None]:
+    """Refuse what is nested too deep to be looked at, or to be shown in a refusal.
+
+    Raises:
+        Problem: it is.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise problems.malformed("The body is nested too deep.") from None
 
 
 def media_type(content_type: str) -> tuple[str, str]:

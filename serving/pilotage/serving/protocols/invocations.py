@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -134,7 +135,7 @@ def _without(row: Mapping[str, Any], missing: Sequence[str]) -> dict[str, Any]:
 
 def _of_table(rows: Sequence[Any], names: Sequence[str], model: Model, missing: Sequence[str] = ()) -> Batch:
     if len(set(names)) != len(names):
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        twice, _ = Counter(names).most_common(1)[0]
         raise errors.RequestError(f"Column `{twice[:60]}` comes twice.", key="columns")
     for position, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):

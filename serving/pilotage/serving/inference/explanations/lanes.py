@@ -21,7 +21,7 @@ from pilotage.serving.inference.explanations.processes import ExplainingProcess,
 from pilotage.serving.inference.explanations.questions import Question
 from pilotage.serving.limits import Limits
 from pilotage.serving.problems import Problem
-from pilotage.serving.protocols import codecs
+from pilotage.serving.protocols import batches, codecs
 from pilotage.serving.protocols.batches import Batch
 from pilotage.serving.versions.lives import Live
 
@@ -77,7 +77,8 @@ class Lane:
 
     def _read(self, body: bytes, content_type: str, choose: Choose) -> tuple[Live, Batch]:
         live = choose(None)
-        batch = codecs.rows(body, content_type, live.model, self._row_limits).batch
+        with batches.shallow():
+            batch = codecs.rows(body, content_type, live.model, self._row_limits).batch
         if not batch.rows:
             raise errors.RequestError("The request has no rows.", remedy="Send at least one.")
         chosen = choose(batch.ids)
