@@ -23,7 +23,7 @@ ALWAYS = 96
 """Requests that are let in together in ordinary times even if twice the target passes meanwhile."""
 SHORTEST_WAIT_SECONDS = 0.003
 """A wait that is always allowed: other programs of the machine cause as much."""
-_SERVICES = 8.0
+_SERVICES = 4.0
 """Wait under overload, in times that one request takes."""
 _CALM_SECONDS = 0.25
 """Nobody turned away for so long: the overload is over."""

@@ -229,7 +229,7 @@ class Batcher:
 
     def _timed(self, taken: Sequence[_Waiting], reason: Release) -> list[Outcome]:
         """The batch's outcomes; what it took is learned and told."""
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.thread_time()
         works = [work for work, _, _ in taken]
         try:
             outcomes = self._plane.answer(works)
@@ -237,9 +237,9 @@ class Batcher:
             logger.exception("a batch of %d requests failed", len(works))
             failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
             outcomes = [failure] * len(works)
-        took = time.perf_counter() - started
+        took, busy = time.perf_counter() - started, time.thread_time() - busy
         rows = sum(work.rows for work in works)
-        self.costs.note(rows, took)
+        self.costs.note(rows, took, busy)
         waited = started - taken[0][2]
         self.admission.note(len(works), rows, waited if reason is not Release.TURN else 0.0)
         try:

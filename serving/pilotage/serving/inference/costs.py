@@ -14,6 +14,8 @@ _FIRST_SECONDS = 0.001
 _OUTLIER = 4.0
 """A call that took longer than this multiple of the expected time counts as this multiple:
 the machine was busy with something else."""
+_COMPUTING = 0.1
+"""Share of a call's time that its thread computes at least, unless it waits for something else."""
 _FEW = 8
 """Calls after which there is something to expect."""
 
@@ -29,8 +31,15 @@ class Costs:
         self._calls = self._rows = self._squares = self._seconds = self._products = 0.0
         self._largest = 0
 
-    def note(self, rows: int, seconds: float) -> None:
-        """Learn that a call for `rows` rows took `seconds`."""
+    def note(self, rows: int, seconds: float, busy: float | None = None) -> None:
+        """Learn that a call for `rows` rows took `seconds`, of which its thread was `busy` computing.
+
+        What other threads and programs took meanwhile is not the call's: learned as such, it would make
+        a fast model look slow as soon as the machine is busy, and keep it so. A call that hardly
+        computes waits for something itself.
+        """
+        if busy is not None and busy > _COMPUTING * seconds:
+            seconds = busy
         if self._calls > _FEW and rows <= self._largest:
             seconds = min(seconds, _OUTLIER * self.seconds(rows))
         self._largest = max(self._largest, rows)
