@@ -1,8 +1,10 @@
 """Windows and the row log of one server process, written beside the requests and never in their way.
 
-A request leaves one item on a bounded queue; a thread counts what is there,
-batch by batch, and flushes it. When the thread cannot keep up, or the storage
-does not answer, rows are dropped, counted and reported. What the counts mean is
+A batch of requests leaves one item on a bounded queue. A thread counts what is there
+and flushes it; when much is there, whoever brings the next item counts it, because two
+threads that compute at once cost an interpreter far more than the counting does. What
+needs the storage, and waits for it, is the thread's alone. When it cannot keep up, or the
+storage does not answer, rows are dropped, counted and reported. What the counts mean is
 the monitor's question.
 
 A row belongs to the window of its event time where the pilot has one, else of
@@ -37,13 +39,17 @@ from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.records import servings, tallies
 from pilotage.serving.records.servings import Joined, Served
-from pilotage.serving.records.tallies import RowLog, Tally
+from pilotage.serving.records.tallies import Logged, RowLog, Tally
 from pilotage.serving.versions.champions import Live
 
 logger = logging.getLogger(__name__)
 
 OPEN_WINDOWS = 256
 """Windows kept in memory; the one that was touched least recently is written and let go."""
+COUNTED_AT_ONCE = 1024
+"""Rows on the queue that whoever brings the next ones counts, in about a millisecond."""
+_LEFT_SECONDS = 1.0
+"""How long all counting is left to the thread after something needed the storage."""
 _TICK_SECONDS = 0.2
 _LOG_SECONDS = 30.0
 _MOST_UNWRITTEN = 10 * tallies.SEGMENT_ROWS
@@ -83,6 +89,9 @@ class Recorder:
         self._on_drop = on_drop
         self._on_flush = on_flush
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        """Held by who counts or writes."""
+        self._left_until = 0.0
         self._queue: deque[Served] = deque()
         self._waiting = 0
         self._dropped: dict[int, tuple[Live, int]] = {}
@@ -98,14 +107,22 @@ class Recorder:
     # -- the request's side -------------------------------------------------
 
     def record(self, item: Served) -> None:
-        """Take an answered request to count later; dropped, and counted as such, when too many wait."""
+        """Take answered requests to count; dropped, and counted as such, when too many wait."""
         with self._lock:
             fits = self._waiting + item.rows <= self._capacity
             if fits:
                 self._queue.append(item)
                 self._waiting += item.rows
+            many = self._waiting >= COUNTED_AT_ONCE
         if not fits:
             self._drop(item.live, item.rows)
+        elif many and time.monotonic() >= self._left_until and self._counting.acquire(blocking=False):
+            try:
+                self._count_queue(may_wait=False)
+            except Exception:
+                logger.exception("the recorder failed on a batch and goes on")
+            finally:
+                self._counting.release()
 
     def _drop(self, live: Live, rows: int) -> None:
         """Report rows that are not counted; the next drain notes them in a window."""
@@ -148,6 +165,19 @@ class Recorder:
 
     def drain(self) -> None:
         """Count everything on the queue."""
+        with self._counting:
+            self._count_queue(may_wait=True)
+            with self._lock:
+                errors, self._errors = self._errors, {}
+                dropped, self._dropped = self._dropped, {}
+            for live, count in errors.values():
+                self._current(live).tally.errors += count
+            for live, count in dropped.values():
+                self._current(live).tally.dropped += count
+                self._complain("%d rows were dropped: counting cannot keep up", count)
+
+    def _count_queue(self, *, may_wait: bool) -> None:
+        """Count what is on the queue; what needs the storage is left there unless this may wait for it."""
         with self._lock:
             items, self._queue = list(self._queue), deque()
             self._waiting = 0
@@ -156,39 +186,53 @@ class Recorder:
             by_version.setdefault(item.live.version, []).append(item)
         for part in by_version.values():
             try:
-                self._count(part)
+                counted = self._count(part, may_wait=may_wait)
             except Exception:
                 rows = sum(item.rows for item in part)
                 logger.exception("%d rows could not be counted", rows)
                 self._drop(part[0].live, rows)
-        with self._lock:
-            errors, self._errors = self._errors, {}
-            dropped, self._dropped = self._dropped, {}
-        for live, count in errors.values():
-            self._current(live).tally.errors += count
-        for live, count in dropped.values():
-            self._current(live).tally.dropped += count
-            self._complain("%d rows were dropped: counting cannot keep up", count)
+            else:
+                if not counted:
+                    self._put_back(part)
 
-    def _count(self, items: Sequence[Served]) -> None:
-        """Count requests that one version answered, and log their sampled rows, window by window."""
+    def _put_back(self, items: Sequence[Served]) -> None:
+        self._left_until = time.monotonic() + _LEFT_SECONDS
+        with self._lock:
+            self._queue.extendleft(reversed(items))
+            self._waiting += sum(item.rows for item in items)
+
+    def _in_memory(self, live: Live, starts: Sequence[datetime]) -> bool:
+        """Whether the windows are in memory, or may be without the storage."""
+        new = [start for start in starts if (live.version, start) not in self._open]
+        return len(self._open) + len(new) <= OPEN_WINDOWS and not any(
+            (live.version, start) in self._let_go for start in new
+        )
+
+    def _count(self, items: Sequence[Served], *, may_wait: bool) -> bool:
+        """Count requests that one version answered, and log their sampled rows, window by window.
+
+        Returns whether that was possible without the storage, or with it where this may wait.
+        """
         live = items[0].live
         joined = servings.join(items)
         starts = self._starts(joined.times)
+        found = np.unique(starts)
+        if not may_wait and not self._in_memory(live, [_aware(start) for start in found]):
+            return False
         kept = tallies.sampled(joined.ids, self._settings.row_sample)
-        windows_of_rows = np.unique(starts)
-        if len(windows_of_rows) == 1:
-            part = self._window(live, _aware(windows_of_rows[0]))
+        if len(found) == 1:
+            part = self._window(live, _aware(found[0]))
             part.tally.add_rows(joined.columns, joined.scores, joined.predictions)
             self._log(live, part, joined, kept)
         else:
-            for start in windows_of_rows:
+            for start in found:
                 rows = starts == start
                 part = self._window(live, _aware(start))
                 columns = {name: column[rows] for name, column in joined.columns.items()}
                 part.tally.add_rows(columns, joined.scores[rows], joined.predictions[rows])
                 self._log(live, part, joined, kept & rows if kept is not None else None)
         self._count_requests(live, joined, starts)
+        return True
 
     def _log(self, live: Live, part: _Open, joined: Joined, kept: npt.NDArray[np.bool_] | None) -> None:
         """Log the rows that are kept."""
@@ -199,7 +243,7 @@ class Recorder:
             return
         shares = joined.probabilities
         part.log.add(
-            tallies.row_table(
+            Logged(
                 [joined.ids[place] or "" for place in places],
                 joined.times[places],
                 servings.spell(live, joined.predictions[places].tolist()),
@@ -264,8 +308,9 @@ class Recorder:
 
         In the order of time, because a later window tells the monitor that the earlier are complete.
         """
-        parts = sorted(self._open.values(), key=lambda part: part.tally.start)
-        written = [self._write(part) for part in parts]
+        with self._counting:
+            parts = sorted(self._open.values(), key=lambda part: part.tally.start)
+            written = [self._write(part) for part in parts]
         self._on_flush(all(written))
 
     def _write(self, part: _Open) -> bool:

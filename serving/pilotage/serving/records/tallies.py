@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -166,6 +166,16 @@ class Tally:
         )
 
 
+class Logged(NamedTuple):
+    """Rows for the log, as `row_table` takes them."""
+
+    ids: list[str]
+    times: npt.NDArray[np.datetime64]
+    predictions: list[str]
+    scores: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64] | None
+
+
 class RowLog:
     """Rows with ids of one window of one version: segments, of which the last is not full yet."""
 
@@ -175,7 +185,9 @@ class RowLog:
         self._start = start
         self._replica = replica
         self._sequence = sequence
-        self._tables: list[pa.Table] = []
+        self._segment: pa.Table | None = None
+        """What was written of the last segment."""
+        self._new: list[Logged] = []
         self._rows = 0
         self._written = 0
 
@@ -189,17 +201,21 @@ class RowLog:
         """Number of the first segment that another log of the same window and replica may write."""
         return self._sequence + bool(self._written)
 
-    def add(self, rows: pa.Table) -> None:
-        """Take rows of `row_schema`."""
-        self._tables.append(rows)
-        self._rows += rows.num_rows
+    def add(self, rows: Logged) -> None:
+        """Take rows; what that costs is paid when they are written."""
+        self._new.append(rows)
+        self._rows += len(rows.ids)
 
     def forget(self) -> int:
         """Drop what was not written; returns how many rows."""
         waiting = self.waiting
-        self._tables, self._rows, self._written = [], 0, 0
-        self._sequence += 1
+        self._begin()
         return waiting
+
+    def _begin(self) -> None:
+        """Begin another segment."""
+        self._segment, self._new, self._rows, self._written = None, [], 0, 0
+        self._sequence += 1
 
     def flush(self, storage: Storage) -> None:
         """Write what is new, and begin another segment when this one is full."""
@@ -208,15 +224,15 @@ class RowLog:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.concat_tables(self._tables)
+        tables = [row_table(*rows) for rows in self._new]
+        table = pa.concat_tables(tables if self._segment is None else [self._segment, *tables])
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         name = windows.rows_name(self._pilot, self._version, self._start, self._replica, self._sequence)
         storage.write(name, sink.getvalue().to_pybytes(), sync=False)
-        self._tables, self._written = [table], self._rows
+        self._segment, self._new, self._written = table, [], self._rows
         if self._rows >= SEGMENT_ROWS:
-            self._tables, self._rows, self._written = [], 0, 0
-            self._sequence += 1
+            self._begin()
 
 
 def row_table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -343,6 +344,58 @@ def test_requests_that_were_answered_together_are_counted_each_in_the_window_of_
     recorder.close()
     found = sorted(stored(storage), key=lambda window: window.start)
     assert [(window.rows, window.requests) for window in found] == [(6, 1), (6, 2), (1, 1)]
+
+
+def test_when_many_rows_wait_whoever_brings_the_next_counts_them(
+    make_recorder: MakeRecorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "COUNTED_AT_ONCE", 30)
+    recorder = make_recorder()
+    for seed in range(7):
+        recorder.record(served(live, small_models.rows(10, seed)))
+    assert recorder._waiting == 10
+    recorder.flush()
+    assert windows.merge(stored(storage)).rows == 60
+    recorder.close()
+    assert windows.merge(stored(storage)).rows == 70
+
+
+def test_what_needs_the_storage_is_left_to_the_thread(
+    make_recorder: MakeRecorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "COUNTED_AT_ONCE", 30)
+    monkeypatch.setattr(recorders, "OPEN_WINDOWS", 3)
+    recorder = make_recorder()
+    for _ in range(3):
+        recorder.record(served(live, small_models.rows(40)))  # seven hours
+    assert recorder._waiting == 120
+    assert not stored(storage)
+    recorder.close()
+    found = windows.merge(stored(storage))
+    assert (found.rows, found.requests, found.dropped) == (120, 3, 0)
+
+
+def test_threads_that_serve_count_and_flush_at_once_lose_nothing(
+    make_recorder: MakeRecorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "COUNTED_AT_ONCE", 20)
+    recorder = make_recorder(capacity=10**6)
+    items = [served(live, small_models.rows(7, seed)) for seed in range(5)]
+
+    def serve() -> None:
+        for turn in range(100):
+            recorder.record(items[turn % 5])
+
+    threads = [threading.Thread(target=serve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        recorder.drain()
+        recorder.flush()
+    recorder.close()
+    found = windows.merge(stored(storage))
+    assert (found.rows, found.requests, found.dropped) == (2800, 400, 0)
+    assert logged(storage).num_rows == 2800
 
 
 def test_replicas_never_share_a_name() -> None:
