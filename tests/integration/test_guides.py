@@ -1,4 +1,4 @@
-"""The guides tell the truth: their commands run, and every key of pilot.yaml is on its page."""
+"""The guides tell the truth: commands run and print what is shown, and keys and settings exist."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,64 @@ import pytest
 
 from pilotage.core import pilots
 from pilotage.core.metrics import Measure
+from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator
 
 DOCS = Path(__file__).parents[2] / "docs"
+PILOTS = DOCS.parent / "pilots"
 
 
-def commands(guide: Path) -> str:
-    """The commands of a guide's console blocks, with what stands below them until the next one."""
-    blocks = re.findall(r"^```console\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE)
-    return "".join(re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in blocks)
+@dataclass
+class Command:
+    """One command of a guide, and the lines that the guide shows as its output."""
+
+    script: str
+    shown: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """What the output has to match: `…` stands for anything."""
+        lines = [line.strip() for line in self.shown.splitlines()]
+        return ".*".join(re.escape(part) for part in "\n".join(lines).split("…"))
+
+
+def commands(guide: Path) -> list[Command]:
+    """The commands of a guide's console blocks: `$ ` begins one, its here-document belongs to it."""
+    found: list[Command] = []
+    for block in re.findall(r"^```console\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE):
+        until = ""
+        for line in block.splitlines(keepends=True):
+            if until:
+                found[-1].script += line
+                until = "" if line.strip() == until else until
+            elif line.startswith("$ "):
+                found.append(Command(line.removeprefix("$ ")))
+                document = re.search(r"<<'(\w+)'", line)
+                until = document[1] if document else ""
+            else:
+                found[-1].shown += line
+        assert not until, f"{guide.name}: no end of the document {until}"
+    return found
+
+
+def follow(guide: Path, folder: Path, ports: Sequence[str]) -> list[tuple[Command, str]]:
+    """Run a guide's commands in one shell, other ports in place of `ports`; each with its output."""
+    script = "".join(f"printf '\\036'\n{command.script}" for command in commands(guide))
+    for port in ports:
+        script = script.replace(port, free_port())
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PILOTAGE_", "MLFLOW_"))
+    }
+    ended = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"],
+        cwd=folder,
+        env={**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-3000:]
+    return list(zip(commands(guide), ended.stdout.split("\036")[1:], strict=True))
 
 
 def free_port() -> str:
@@ -32,28 +83,52 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="the guides call curl, which is not here"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the guide calls curl, which is not here")
+@needs_curl
 def test_the_first_pilot_can_be_followed_to_its_end(tmp_path: Path, uncovered: None) -> None:
-    script = commands(DOCS / "first-pilot.md").replace("8080", free_port())
-    assert script.count("pilotage ") > 10
-    environment = {
-        **{
-            name: value for name, value in os.environ.items() if not name.startswith(("PILOTAGE_", "MLFLOW_"))
-        },
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    ended = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
+    done = follow(DOCS / "first-pilot.md", tmp_path, ["8080"])
+    printed = "".join(output for _, output in done)
+    assert sum("pilotage " in command.script for command, _ in done) > 10
+    assert '"ids":["patient-1","patient-2","patient-3"]' in printed
+    assert "champion" in printed
+
+
+@pytest.mark.slow
+@needs_curl
+def test_the_model_server_does_what_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
+    done = follow(DOCS / "serving.md", tmp_path, ["8080", "8081"])
+    assert sum(bool(command.shown) for command, _ in done) > 15
+    for command, output in done:
+        lines = "\n".join(line.strip() for line in output.strip().splitlines())
+        if command.shown:
+            assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
+
+
+def test_a_guide_is_read_command_by_command(tmp_path: Path) -> None:
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "text\n```console\n$ cat > a <<'END'\n$ not a command\nEND\n"
+        '$ curl a\n{"x":[1.…]}\n```\n```text\n$ no\n```\n'
     )
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-3000:]
-    assert '"ids":["patient-1","patient-2","patient-3"]' in ended.stdout
-    assert "champion" in ended.stdout
+    write, ask = commands(guide)
+    assert write == Command("cat > a <<'END'\n$ not a command\nEND\n")
+    assert ask.script == "curl a\n"
+    assert re.fullmatch(ask.pattern, '{"x":[1.25]}')
+    assert not re.fullmatch(ask.pattern, '{"x":[2.25]}')
+
+
+def test_every_setting_that_the_texts_name_exists() -> None:
+    known = {f"PILOTAGE_{name.upper()}" for name in Settings.model_fields}
+    texts = [*DOCS.rglob("*.md"), DOCS.parent / "README.md", *PILOTS.rglob("*.md")]
+    named = {name for text in texts for name in re.findall(r"PILOTAGE_[A-Z0-9_]*[A-Z0-9]", text.read_text())}
+    assert len(named) > 20
+    assert named - known == set()
 
 
 def keys(schema: dict[str, Any], part: dict[str, Any]) -> set[str]:

@@ -76,7 +76,7 @@ class Service:
         found = self.endpoints.get(name)
         if found is None:
             have = ", ".join(f"`{name}`" for name in self.endpoints)
-            raise problems.not_found(f"Model `{name[:63]}` is not served here; {have} is.")
+            raise problems.not_found(f"Model `{name[:63]}` is not served here. Served are: {have}.")
         return found
 
     def start(self) -> None:
