@@ -16,17 +16,19 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pilotage.serving import problems
 from pilotage.serving.problems import Problem
+from pilotage.serving.web.exchanges import Exchange
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-    from pilotage.serving.telemetry.traces import Span
-    from pilotage.serving.web.lanes import Lane, Route
+    from pilotage.serving.web.lanes import Lane
 
 SWEEP_SECONDS = 0.5
 HEAD_BYTES = 64 * 1024
@@ -45,68 +47,6 @@ class Phase(IntEnum):
     ANSWER = 3
 
 
-class _Silent:
-    """Stands for the event by which uvicorn wakes a cycle; an exchange sleeps nowhere."""
-
-    def set(self) -> None:
-        """Do nothing."""
-
-
-_SILENT = _Silent()
-
-
-class Exchange:
-    """A prediction request and its answer: what uvicorn's protocol asks of a request's cycle, and no more."""
-
-    __slots__ = (
-        "asking",
-        "connection",
-        "disconnected",
-        "headers",
-        "held",
-        "identity",
-        "keep_alive",
-        "message_event",
-        "parts",
-        "principal",
-        "refusal",
-        "response_complete",
-        "route",
-        "span",
-        "started",
-        "whole",
-    )
-
-    def __init__(self, connection: Connection, route: Route, started: float, keep_alive: bool) -> None:
-        self.connection = connection
-        self.route = route
-        self.started = started
-        self.keep_alive = keep_alive
-        self.headers = connection.headers
-        self.parts: list[bytes] = []
-        self.held = 0
-        self.refusal: Problem | None = None
-        """Why the body is not looked at."""
-        self.identity = b""
-        """Of the request, in logs and answers."""
-        self.principal: str | None = None
-        self.asking: asyncio.Task[None] | None = None
-        """Finds out who sends the request, where that takes more than a look."""
-        self.whole = False
-        """Whether the body was read to its end."""
-        self.span: Span | None = None
-        """Of the request's trace, where it is traced."""
-        self.disconnected = False
-        self.response_complete = False
-        self.message_event = _SILENT
-
-    @property
-    def body(self) -> bytes:
-        """All of the body."""
-        parts = self.parts
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
@@ -123,10 +63,12 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._phase = Phase.IDLE
         self._since = self.loop.time()
-        self._head_bytes = 0
+        self._unseen_bytes = 0
+        """What came since the last data of a body: of a head, of trailers, of chunks' own lines."""
         self._fresh = True
         self._write_paused_at: float | None = None
         self._closing_after: float | None = None
+        self._ending_since: float | None = None
         self._exchange: Exchange | None = None
         """The prediction request that is being read."""
         self._running: Any = None
@@ -136,6 +78,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self)
         self.lane.opened(self)
         if len(self.connections) > self.lane.limits.connections:
             self.lane.meters.shed("connections")
@@ -155,11 +98,29 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase <= Phase.HEAD:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._phase is Phase.HEAD and self._head_bytes > HEAD_BYTES:
+        self._unseen_bytes += len(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._pass_over_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+        if self._unseen_bytes > HEAD_BYTES and Phase.HEAD <= self._phase <= Phase.BODY:
             self._turn_away(problems.head_too_large(HEAD_BYTES))
+
+    def _pass_over_upgrade(self) -> bytes:
+        """Go on with a request that offers another protocol; returns what a new parser is to hear of it.
+
+        The old one takes such a request to have no body, and what follows to be the other protocol.
+        """
+        self.parser = httptools.HttpRequestParser(_Rest(self))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        framing = (b"content-length", b"transfer-encoding")
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name in framing]
+        return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -192,13 +153,14 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is not Phase.HEAD:
+            return  # a trailer, which is no header: proxies check those alone
         super().on_header(name, value)
         if len(self.headers) > _PAIRS:
             self._turn_away(problems.head_too_large(HEAD_BYTES))
 
     def on_headers_complete(self) -> None:
-        self._phase = Phase.BODY
-        self._head_bytes = 0
+        self._unseen_bytes = 0
         self._fresh = False
         route = self.lane.routes.get(self.url)
         parser = self.parser
@@ -210,10 +172,12 @@ class Connection(HttpToolsProtocol):
             or parser.should_upgrade()
         ):
             self._begin_cycle()
+            self._phase = Phase.BODY
             return
         keep_alive = (
             self._closing_after is None and parser.get_http_version() != "1.0" and parser.should_keep_alive()
         )
+        self._phase = Phase.BODY
         exchange = Exchange(self, route, self.lane.clock(), keep_alive)
         self._exchange = exchange
         self.cycle = exchange  # type: ignore[assignment]
@@ -230,6 +194,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
+        self._unseen_bytes = 0
         exchange = self._exchange
         if exchange is None:
             super().on_body(body)
@@ -237,11 +202,15 @@ class Connection(HttpToolsProtocol):
             self.lane.add(exchange, body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # see `_pass_over_upgrade`
         self._phase = Phase.ANSWER
         self._since = self.loop.time()
         exchange = self._exchange
         if exchange is None:
             super().on_message_complete()
+            if self.cycle.response_complete:  # before its body had come
+                self._phase = Phase.IDLE
             return
         self._exchange = None
         self.lane.take(exchange)
@@ -269,13 +238,14 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            self._since = self.loop.time()  # what is not read to its end was held up by those before it
         elif self._phase is Phase.ANSWER:
             self._phase = Phase.IDLE
             self._since = self.loop.time()
+        self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP, or not any more."""
@@ -286,7 +256,11 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle
-        if cycle is None or cycle.response_complete or cycle is self._exchange:
+        if self._phase is Phase.BODY:
+            unanswered = self._exchange is not None and not self._exchange.response_complete
+        else:
+            unanswered = cycle is None or cycle.response_complete
+        if unanswered:
             body = problem.body()
             head = self.lane.head_of(problem)
             self.transport.write(
@@ -299,6 +273,11 @@ class Connection(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """Close the connection if its client is too slow, or has been idle for long enough."""
         limits = self.lane.limits
+        if self.transport.is_closing():
+            self._ending_since = self._ending_since or now
+            if now - self._ending_since > limits.write_seconds:
+                self.transport.abort()  # it waits to be read
+            return
         waited = now - self._since
         paused = self._write_paused_at
         if paused is not None and now - paused > limits.write_seconds:
@@ -317,6 +296,46 @@ class Connection(HttpToolsProtocol):
     def _end_slow(self, what: str, seconds: float) -> None:
         self.lane.meters.shed("slow-client")
         self._turn_away(problems.too_slow(what, seconds))
+
+
+class _Flow(FlowControl):
+    """Reads no further while answers wait for the client to read them, or requests for their turn."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        super().__init__(transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        """Called whenever something was answered, and whenever the application waits for a body."""
+        if self.read_paused and not self.write_paused and not self._connection.pipeline:
+            super().resume_reading()
+
+
+class _Rest:
+    """Hears a parser for a connection, but for the first head, which the connection knows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._knows = True
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self._knows:
+            self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._knows:
+            self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._knows:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._knows:
+            self._connection.on_headers_complete()
+        self._knows = False
 
 
 def connections(lane: Lane) -> type[Connection]:

@@ -29,7 +29,8 @@ from pilotage.serving.web import connections, headers
 
 if TYPE_CHECKING:
     from pilotage.serving.security.guards import Guard
-    from pilotage.serving.web.connections import Connection, Exchange
+    from pilotage.serving.web.connections import Connection
+    from pilotage.serving.web.exchanges import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Lane:
         if exchange.refusal is not None:
             return
         size = len(part)
-        exchange.parts.append(part)
+        exchange.keep(part)
         exchange.held += size
         self._intake.held += size
         if exchange.held > self.limits.body_bytes:
@@ -143,7 +144,7 @@ class Lane:
         exchange.keep_alive = exchange.whole and exchange.keep_alive
         self._intake.held -= exchange.held
         exchange.held = 0
-        exchange.parts.clear()
+        exchange.body = b""
         self._fail(exchange, error)
 
     def let_go(self, exchange: Exchange) -> None:
@@ -189,7 +190,7 @@ class Lane:
         if timeout is not None:
             until = headers.deadline(timeout.decode("latin-1"), exchange.started)
         return Request(
-            exchange.body,
+            exchange.hand_over(),
             content_type,
             codec,
             exchange.started,
