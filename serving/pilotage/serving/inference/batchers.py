@@ -21,13 +21,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import partial
 
+from pilotage.core import errors
 from pilotage.serving import problems
 from pilotage.serving.inference import reports
 from pilotage.serving.inference.admissions import Admission
 from pilotage.serving.inference.costs import Costs
 from pilotage.serving.inference.planes import DataPlane, Outcome, Reply
 from pilotage.serving.inference.works import Request, Work
+from pilotage.serving.problems import Problem
 from pilotage.serving.telemetry.meters import Meters
 
 logger = logging.getLogger(__name__)
@@ -97,19 +100,11 @@ class Batcher:
             RequestError: a row cannot be taken.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Outcome) -> None:
-            if future.done():  # whoever asked is gone
-                return
-            if isinstance(outcome, StopIteration):  # which no future takes
-                future.set_exception(RuntimeError(repr(outcome)))
-            elif isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        self.submit(request, done)
-        return await future
+        self.submit(request, partial(_settle, future))
+        try:
+            return await future
+        finally:
+            del future  # an error's traceback has this frame: a cycle that would keep the body for long
 
     def submit(self, request: Request, done: Done) -> None:
         """Take a request; `done` is called on the event loop with its answer or error."""
@@ -283,6 +278,7 @@ class Batcher:
         except Exception:
             logger.exception("a large request could not be counted")
         loop.call_soon_threadsafe(self._finish_large, outcome, done)
+        del outcome  # an error's traceback has this frame: a cycle that would keep the body for long
 
     def _large_outcome(self, given: Request | Work, now: float) -> Outcome:
         request = given.request if isinstance(given, Work) else given
@@ -295,3 +291,18 @@ class Batcher:
     def _finish_large(self, outcome: Outcome, done: Done) -> None:
         self._large -= 1
         done(outcome)
+
+
+def _settle(future: asyncio.Future[Reply], outcome: Outcome) -> None:
+    """Give an outcome to who waits for it, unless they are gone."""
+    if future.done():
+        return
+    if isinstance(outcome, StopIteration):  # which no future takes
+        future.set_exception(RuntimeError(repr(outcome)))
+    elif isinstance(outcome, (Problem, errors.RequestError)):
+        outcome.__context__ = outcome.__cause__ = None  # nobody reads where it was raised, but its frames
+        future.set_exception(outcome.with_traceback(None))  # have the future: a cycle, as in `answer`
+    elif isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

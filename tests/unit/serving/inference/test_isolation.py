@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from http import HTTPStatus
@@ -140,3 +141,36 @@ def test_many_columns_are_looked_through_in_no_time(plane: DataPlane) -> None:
     with pytest.raises(errors.RequestError, match="twice"):
         plane.read(Request(body, "text/csv", invocations.decode, began))
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])
+@pytest.mark.parametrize("waits", [True, False], ids=["answer", "submit"])
+def test_a_refused_body_is_let_go_at_once_without_a_collection(
+    plane: DataPlane, padding: int, waits: bool
+) -> None:
+    """Until a collection, which may be long in coming, refused bodies would fill the memory."""
+    refused: list[type] = []
+
+    async def ask() -> None:
+        batcher = Batcher(plane, Meters(["flights"]), 2.0, 100)
+        wrong = request({})
+        wrong.body += b" " * padding
+        if waits:
+            try:
+                await batcher.answer(wrong)
+            except errors.RequestError as error:
+                refused.append(type(error))
+        else:
+            batcher.submit(wrong, lambda outcome: refused.append(type(outcome)))
+            while not refused:
+                await asyncio.sleep(0.01)
+        batcher.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert refused == [errors.RequestError]
+        assert not [found for found in gc.get_objects() if type(found) is Request]
+    finally:
+        gc.enable()
