@@ -160,6 +160,8 @@ def test_versions_are_promoted_and_rolled_back(desk: Desk, ran: dict[str, Any]) 
     assert desk.call("rollback", "price", code=2)["error"]["type"] == "NotFound"
     assert desk.call("promote", "price", "9", code=2)["error"]["type"] == "NotFound"
     assert desk.call("models", "nobody", code=2)["error"]["type"] == "NotFound"
+    assert desk.call("rollouts", "price") == {"pilot": "price", "rollouts": []}
+    assert desk.call("rollouts", "nobody", code=2)["error"]["type"] == "NotFound"
 
 
 def test_a_manual_approval_waits_for_a_person(desk: Desk, ran: dict[str, Any]) -> None:

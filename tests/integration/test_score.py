@@ -291,7 +291,10 @@ def test_the_command_prints_one_document_and_ends_with_two_on_wrong_input(
     assert bad.returncode == 2
     assert json.loads(bad.stdout)["error"]["details"]["row"] == 4
     assert called("rows.csv", "out.csv").returncode == 2
-    assert called("nothing-*.csv", "out.parquet").returncode == 2
+    none = called("nothing-*.csv", "out.parquet")
+    assert none.returncode == 2
+    assert "`INPUT: nothing-*.csv`" in none.stdout
+    assert "pilot.yaml" not in none.stdout
 
 
 @pytest.mark.usefixtures("uncovered")

@@ -79,7 +79,7 @@ def score(
     registry = Registry(settings)
     registered = _registered(registry, name, version)
     scorer = _Scorer.of(registry, settings, registered)
-    listing = listings.list_files(source, folder)
+    listing = listings.list_files(source, folder, "INPUT")
     workshop = Workshop(parts or target.with_name(f".{target.name}.parts"))
     size = _part_rows(len(scorer.model.features))
     opened = [files.open_files(_address(listing, path), folder) for path in listing.paths]

@@ -15,13 +15,18 @@ from pilotage.core import errors
 
 COMMANDS = (
     "demo", "init", "check", "schema", "run", "compile", "runs", "models", "promote", "rollback", "approve",
-    "reject", "rollouts", "serve", "monitor", "labels", "tokens", "keys",
+    "reject", "rollouts", "serve", "monitor", "labels", "score", "tokens", "keys",
 )  # fmt: skip
 
 
 def test_help_names_every_command(call: Call) -> None:
     shown = call("--help").out
     assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+
+def test_what_a_command_does_is_said_in_one_line(call: Call) -> None:
+    for group in ([], ["runs"], ["tokens"], ["keys"]):
+        assert "..." not in call(*group, "--help").out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(

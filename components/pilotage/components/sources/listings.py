@@ -23,6 +23,7 @@ class Format(StrEnum):
     JSON_LINES = "JSON lines"
 
 
+_KEY = "data.source"
 _SUFFIXES = {
     ".parquet": Format.PARQUET,
     ".pq": Format.PARQUET,
@@ -45,23 +46,26 @@ class Listing:
     local: bool
 
 
-def list_files(source: str, folder: Path) -> Listing:
-    """The files that `source` names; a path without a scheme is relative to `folder`, the pilot's.
+def list_files(source: str, folder: Path, key: str = _KEY) -> Listing:
+    """The files that `source` names; a path without a scheme is relative to `folder`.
+
+    Errors call it `key`: what the user wrote `source` for.
 
     Raises:
         SourceError: no file matches, the formats are unknown or differ, or there is no driver for the URL.
         Unavailable: the store that the URL names does not answer.
     """
-    files, pattern = _open(source, folder)
+    given = f"`{key}: {source}`"
+    files, pattern = _open(source, folder, given)
     local = isinstance(files, LocalFileSystem)
-    paths = _match(files, pattern, local, source)
+    paths = _match(files, pattern, local, given)
     if not paths:
         raise errors.SourceError(
-            f"No file matches `data.source: {source}`"
-            + (f" (looked for `{pattern}`)." if pattern != source else "."),
-            remedy="Correct the path; it is relative to the folder of pilot.yaml."
-            if local
-            else "Correct the URL, and see that the store answers and holds the file.",
+            f"No file matches {given}" + (f" (looked for `{pattern}`)." if pattern != source else "."),
+            remedy="Correct the URL, and see that the store answers and holds the file."
+            if not local
+            else "Correct the path"
+            + ("; it is relative to the folder of pilot.yaml." if key == _KEY else "."),
             source=source,
         )
     formats = {path: _format(path) for path in paths}
@@ -69,7 +73,7 @@ def list_files(source: str, folder: Path) -> Listing:
         first = next(iter(formats))
         other = next(path for path in paths if formats[path] != formats[first])
         raise errors.SourceError(
-            f"`data.source: {source}` matches files of several formats, such as `{first}` and `{other}`.",
+            f"{given} matches files of several formats, such as `{first}` and `{other}`.",
             remedy="Name one format, for example `data/*.parquet`.",
         )
     return Listing(files=files, paths=paths, format=next(iter(formats.values())), local=local)
@@ -80,20 +84,20 @@ def compression(path: str) -> str | None:
     return _COMPRESSIONS.get(PurePosixPath(path).suffix.lower())
 
 
-def _open(source: str, folder: Path) -> tuple[Any, str]:
+def _open(source: str, folder: Path, given: str) -> tuple[Any, str]:
     if "://" not in source:
         return LocalFileSystem(), str(folder.absolute() / Path(source).expanduser())
     try:
         files, pattern = fsspec.core.url_to_fs(source)
     except (ImportError, ValueError) as error:
         raise errors.SourceError(
-            f"`data.source: {source}` cannot be opened: {error}.",
+            f"{given} cannot be opened: {error}.",
             remedy="Correct the URL, or install the fsspec driver that it needs (s3fs, gcsfs, adlfs).",
         ) from error
     return files, str(pattern)
 
 
-def _match(files: Any, pattern: str, local: bool, source: str) -> tuple[str, ...]:
+def _match(files: Any, pattern: str, local: bool, given: str) -> tuple[str, ...]:
     try:
         if local:
             found = [pattern] if Path(pattern).exists() else glob.glob(pattern, recursive=True)
@@ -101,13 +105,13 @@ def _match(files: Any, pattern: str, local: bool, source: str) -> tuple[str, ...
             found = [str(path) for path in files.glob(pattern)]
         if any(files.isdir(path) for path in found) and len(found) == 1:
             raise errors.SourceError(
-                f"`data.source: {source}` is a folder.",
+                f"{given} is a folder.",
                 remedy="Name the files in it, for example `data/*.parquet`.",
             )
         return tuple(sorted(path for path in found if not files.isdir(path)))
     except OSError as error:
         raise errors.Unavailable(
-            f"The files of `data.source: {source}` cannot be listed: {error}.",
+            f"The files of {given} cannot be listed: {error}.",
             remedy="Check the network and the credentials of the store.",
         ) from error
 

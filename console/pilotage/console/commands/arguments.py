@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from pilotage.core.pilots import Pilot
+    from pilotage.core.registry import Registered, Registry
 
 PilotArgument = Annotated[str, typer.Argument(metavar="PILOT", help="Folder with a pilot.yaml, or the file.")]
 NameArgument = Annotated[
@@ -50,3 +51,21 @@ def name_of(argument: str) -> str:
         f"`{argument}` is neither a folder with a pilot.yaml nor a pilot's name.",
         remedy="Name one of these.",
     )
+
+
+def versions_of(registry: Registry, name: str) -> list[Registered]:
+    """The versions of pilot `name`, newest first; none while a pilot has had one and lost it.
+
+    Raises:
+        NotFound: no pilot of that name ever had a version here.
+    """
+    from pilotage.core import errors
+
+    found = registry.versions(name)
+    if not found and name not in registry.names():
+        known = ", ".join(registry.names())
+        raise errors.NotFound(
+            f"There is no version of `{name}` here.",
+            remedy=f"Pilots with versions are {known}." if known else "`pilotage run PILOT` makes the first.",
+        )
+    return found

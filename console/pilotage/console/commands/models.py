@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, VersionArgument, WhoOption, WhyOption, name_of
+from pilotage.console.commands.arguments import (
+    NameArgument,
+    VersionArgument,
+    WhoOption,
+    WhyOption,
+    name_of,
+    versions_of,
+)
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -32,20 +39,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models(session: Session, pilot: NameArgument) -> None:
-    """Versions of a pilot with their aliases and scorecards."""
+    """Versions of a pilot with their aliases and scorecards.
+
+    Form `ready` means that servers answer from the compiled model; --json says why one was refused.
+    """
     from pilotage.console.views import models as views
-    from pilotage.core import errors
     from pilotage.core.registry import Registry
 
     name = name_of(pilot)
     registry = Registry(session.settings)
-    found = registry.versions(name)
-    if not found and name not in registry.names():
-        known = ", ".join(registry.names())
-        raise errors.NotFound(
-            f"There is no version of `{name}` here.",
-            remedy=f"Pilots with versions are {known}." if known else "`pilotage run PILOT` makes the first.",
-        )
+    found = versions_of(registry, name)
     scorecards = {item.version: _scorecard(registry, item) for item in found}
     document = {
         "pilot": name,
@@ -62,7 +65,10 @@ def promote(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Make a version champion at once, also one that is being rolled out; model servers follow."""
+    """Make a version champion at once.
+
+    Model servers follow. A rollout of this version ends without its remaining steps.
+    """
     from pilotage.pipelines import promotions, rollouts
 
     name = name_of(pilot)
@@ -72,7 +78,10 @@ def promote(
 
 
 def rollback(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
-    """Take back the version that is being rolled out, else make the previous champion champion again."""
+    """End a rollout, or bring back the champion before.
+
+    While a version is being rolled out it is taken back; otherwise the previous champion is champion again.
+    """
     from pilotage.pipelines import promotions, rollouts
 
     name = name_of(pilot)
@@ -103,7 +112,7 @@ def reject(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Turn down the version that waits for approval, or that is being rolled out."""
+    """Turn down a version that waits or is being rolled out."""
     from pilotage.pipelines import promotions, rollouts
 
     name = name_of(pilot)

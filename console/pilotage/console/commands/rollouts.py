@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, name_of
+from pilotage.console.commands.arguments import NameArgument, name_of, versions_of
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -19,15 +19,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show_rollouts(session: Session, pilot: NameArgument) -> None:
-    """Rollouts of a pilot, the one that goes on and those before, and what they compared.
+    """How new versions fare that get a share of the traffic.
 
-    `pilotage promote` ends one at once, `pilotage rollback` and `pilotage reject` take the version back.
+    Lists the rollout that goes on and those before, and how both versions compare. `pilotage promote`
+    ends one at once, `pilotage rollback` and `pilotage reject` take the version back.
     """
     from pilotage.console.views import rollouts as views
+    from pilotage.core.registry import Registry
     from pilotage.pipelines import rollouts
 
     name = name_of(pilot)
     found = rollouts.find(session.settings, name)
+    if not found:
+        versions_of(Registry(session.settings), name)
     document = {"pilot": name, "rollouts": [document_of(rollout) for rollout in found]}
     session.output.answer(document, lambda console: views.show(console, name, found))
 

@@ -79,7 +79,10 @@ def compile_pipeline(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     pipeline: Annotated[Pipeline, typer.Option(help="Which one.")] = Pipeline.TRAINING,
 ) -> None:
-    """Write a pipeline as KFP IR YAML: the one that trains, or the one that scores a table."""
+    """Write a pipeline as KFP IR YAML.
+
+    `training` is what `pilotage run` runs, `scoring` what `pilotage score` does.
+    """
     found = load_pilot(pilot)
     from pilotage.core import errors
     from pilotage.pipelines import scoring, training

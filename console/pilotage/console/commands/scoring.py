@@ -35,7 +35,10 @@ def score(
         int | None, typer.Option("--version", min=1, metavar="N", help="The champion when left out.")
     ] = None,
     pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Run it as the KFP pipeline, recorded under `pilotage runs`.")
+        bool,
+        typer.Option(
+            "--pipeline", help="As a KFP pipeline, recorded under `pilotage runs`; PILOT is a folder."
+        ),
     ] = False,
 ) -> None:
     """Predict all rows of a table with a version of the pilot.

@@ -76,7 +76,8 @@ def serve(
     """Serve champions over HTTP until stopped.
 
     Follows promotions without dropping a request. What is served is summarised for `pilotage monitor`.
-    Several pilots share one server; each is reached by its name.
+    Several pilots share one server; each is reached by its name. Tokens, TLS and traces are settings in the
+    environment (PILOTAGE_AUTH_…, PILOTAGE_TLS_…, PILOTAGE_TRACES), off until set.
     """
     found = [load_pilot(pilot) for pilot in pilots]
     settings = session.settings
@@ -129,8 +130,8 @@ def monitor(
     """Look for drift and decay, and retrain when due.
 
     Compares each closed window of served traffic with the training data, and predictions with the labels
-    that have come; alarms open triggers, and at most one retraining runs at a time. Without --follow it
-    looks once and waits for the retraining that it started.
+    that have come; alarms open triggers, and at most one retraining runs at a time. Rollouts are moved on,
+    too. Without --follow it looks once and waits for the retraining that it started.
     """
     found = load_pilot(pilot)
     settings = session.settings

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    tokens = typer.Typer(help="Bearer tokens that model servers take.", rich_markup_mode=None)
+    tokens = typer.Typer(help="Bearer tokens that callers of model servers show.", rich_markup_mode=None)
     command(tokens, "new")(new_token)
     app.add_typer(tokens, name="tokens")
     keys = typer.Typer(help="Keys that models are signed with.", rich_markup_mode=None)
@@ -58,7 +58,7 @@ def new_keys(
     session: Session,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put the pair.")],
 ) -> None:
-    """Make a pair of keys: one signs models, the other checks their signatures.
+    """Make a pair of keys: one signs models, the other checks them.
 
     Keep the private key where models are registered and nowhere else.
     """

@@ -129,8 +129,9 @@ def open_verifier(settings: Settings) -> Verifier | None:
     if len(missing) == len(given):
         return None
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise errors.SettingsError(
-            f"JSON Web Tokens need {', '.join(given)}; {', '.join(missing)} is not set.",
+            f"JSON Web Tokens need {', '.join(given)}; {' and '.join(missing)} {verb} not set.",
             remedy="Set all three, or none.",
             missing=missing,
         )
