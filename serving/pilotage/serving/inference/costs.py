@@ -30,6 +30,8 @@ class Costs:
         """Seconds of each row."""
         self._calls = self._rows = self._squares = self._seconds = self._products = 0.0
         self._largest = 0
+        self._late = 0
+        """Calls without a pause that took far longer than expected."""
 
     def note(self, rows: int, seconds: float, busy: float | None = None) -> None:
         """Learn that a call for `rows` rows took `seconds`, of which its thread was `busy` computing.
@@ -41,7 +43,7 @@ class Costs:
         if busy is not None and busy > _COMPUTING * seconds:
             seconds = busy
         if self._calls > _FEW and rows <= self._largest:
-            seconds = min(seconds, _OUTLIER * self.seconds(rows))
+            seconds = self._believable(seconds, _OUTLIER * self.seconds(rows))
         self._largest = max(self._largest, rows)
         self._calls = self._calls * _KEEP + 1
         self._rows = self._rows * _KEEP + rows
@@ -53,6 +55,15 @@ class Costs:
             slope = (self._calls * self._products - self._rows * self._seconds) / spread
             self.each = min(max(slope, 0.0), self._seconds / self._rows)
         self.fixed = max((self._seconds - self.each * self._rows) / self._calls, 0.0)
+
+    def _believable(self, seconds: float, most: float) -> float:
+        """A call's time, at most `most` unless many took longer: the model is another one."""
+        self._late = self._late + 1 if seconds > most else 0
+        if self._late <= _FEW:
+            return min(seconds, most)
+        self._calls = self._rows = self._squares = self._seconds = self._products = self.each = 0.0
+        self._late = 0
+        return seconds
 
     def seconds(self, rows: float) -> float:
         """Expected time of a call for `rows` rows."""

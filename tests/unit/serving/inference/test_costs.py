@@ -42,6 +42,15 @@ def test_a_slower_model_is_noticed_within_some_calls() -> None:
     assert costs.seconds(8) == pytest.approx(0.01, rel=0.1)
 
 
+def test_a_model_that_is_a_hundred_times_slower_is_known_before_it_holds_up_the_loop_for_long() -> None:
+    costs = Costs()
+    for rows in [1, 8, 2, 30] * 100:
+        costs.note(rows, 0.0001 + rows * 1e-6)
+    for _ in range(10):
+        costs.note(1, 0.02)
+    assert costs.seconds(1) > 0.01
+
+
 def test_one_call_that_the_machine_delayed_does_not_count_much() -> None:
     costs = Costs()
     for rows in [1, 8, 2, 30] * 20:
