@@ -284,4 +284,4 @@ def test_a_following_monitor_ends_with_its_document(desk: Desk, ran: dict[str, A
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert set(json.loads(out)) == {"pilot", "reports", "alarms", "triggers", "retrainings"}
+    assert set(json.loads(out)) == {"pilot", "reports", "alarms", "triggers", "retrainings", "rollouts"}
