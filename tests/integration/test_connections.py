@@ -334,7 +334,7 @@ def test_overload_is_answered_at_once_and_the_admitted_are_served(
             hold.wait(10)
             return original(*given)
 
-        batcher._plane.answer = held  # type: ignore[method-assign]
+        batcher._plane.answer = held  # type: ignore[method-assign, assignment]
         for _ in range(20):
             batcher.costs.note(1, 0.02)  # so the thread answers
         peers = [Peer(port) for _ in range(12)]

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.unit.serving import small_profiles
 
 from pilotage.core import profiles, storage, windows
 from pilotage.core.artifacts import (
@@ -92,7 +93,7 @@ class World:
         """Write a window and its row log as a replica does; returns the ids."""
         start = EPOCH + hour * HOUR
         features = {name: part for name, part in rows.items() if name in self.profile.features}
-        counts = profiles.count_columns(self.profile, {item.name: item for item in FEATURES}, features)
+        counts = small_profiles.count_columns(self.profile, {item.name: item for item in FEATURES}, features)
         n = len(rows["score"])
         window = Window(
             pilot="demo", version=version, start=start, end=start + HOUR, rows=n, requests=n, errors=1,

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from pydantic import AwareDatetime, ConfigDict, Discriminator
 
 from pilotage.core.artifacts import Artifact, Digest, Feature, Part
-from pilotage.core.features import Columns
 from pilotage.core.specs import FeatureKind
 
 Counts = npt.NDArray[np.int64]
@@ -61,9 +60,24 @@ class NumberProfile(Part):
 
     def count(self, values: npt.NDArray[Any]) -> Counts:
         """Counts of `values` (float64, NaN where missing) by cell, shape `(cells,)`."""
+        return self.count_groups(values, None, 1)[0]
+
+    def count_groups(
+        self, values: npt.NDArray[Any], group: npt.NDArray[np.intp] | None, groups: int
+    ) -> Counts:
+        """The same for each of several groups at once, shape `(groups, cells)`.
+
+        Args:
+            values: shape `(n,)`.
+            group: of each value, from 0; None when there is one group.
+            groups: how many there are.
+        """
         cell = np.searchsorted(self._edges, values, side="left")
         cell[np.isnan(values)] = self.cells - 1
-        return np.bincount(cell, minlength=self.cells).astype(np.int64)
+        if group is not None:
+            cell += group * self.cells
+        counts: Counts = np.bincount(cell, minlength=groups * self.cells).astype(np.int64)
+        return counts.reshape((groups, self.cells))
 
 
 class CategoryProfile(Part):
@@ -203,16 +217,6 @@ def _by_block(
     bounds = np.searchsorted(blocks[order], np.arange(int(blocks.max()) + 2))
     parts = (values[order[start:end]] for start, end in itertools.pairwise(bounds))
     return tuple(tuple(profile.count(part).tolist()) for part in parts)
-
-
-def count_columns(
-    profile: ReferenceProfile, features: Mapping[str, Feature], columns: Columns
-) -> dict[str, Counts]:
-    """Counts of each profiled feature of `columns` by cell."""
-    return {
-        name: part.count(as_profiled(features[name], columns[name]))
-        for name, part in profile.features.items()
-    }
 
 
 def block_numbers(times: npt.NDArray[Any], block_seconds: float) -> npt.NDArray[np.int64]:

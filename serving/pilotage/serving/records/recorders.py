@@ -37,7 +37,7 @@ from pilotage.core import windows
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.records import servings, tallies
+from pilotage.serving.records import counts, servings, tallies
 from pilotage.serving.records.servings import Joined, Served
 from pilotage.serving.records.tallies import Logged, RowLog, Tally
 from pilotage.serving.versions.champions import Live
@@ -220,17 +220,10 @@ class Recorder:
         if not may_wait and not self._in_memory(live, [_aware(start) for start in found]):
             return False
         kept = tallies.sampled(joined.ids, self._settings.row_sample)
-        if len(found) == 1:
-            part = self._window(live, _aware(found[0]))
-            part.tally.add_rows(joined.columns, joined.scores, joined.predictions)
-            self._log(live, part, joined, kept)
-        else:
-            for start in found:
-                rows = starts == start
-                part = self._window(live, _aware(start))
-                columns = {name: column[rows] for name, column in joined.columns.items()}
-                part.tally.add_rows(columns, joined.scores[rows], joined.predictions[rows])
-                self._log(live, part, joined, kept & rows if kept is not None else None)
+        for start, counted in zip(found, list(counts.by_window(live, joined, starts, found)), strict=True):
+            part = self._window(live, _aware(start))
+            part.tally.add_rows(counted)
+            self._log(live, part, joined, None if kept is None else kept & (starts == start))
         self._count_requests(live, joined, starts)
         return True
 
@@ -284,7 +277,7 @@ class Recorder:
         """A window to count in, going on from this replica's own file when it was let go before."""
         while len(self._open) >= OPEN_WINDOWS:
             self._release(live)
-        tally = Tally(live.profile, live.features, live.version, start, self._length)
+        tally = Tally(live.profile, live.version, start, self._length)
         sequence = self._let_go.get((live.version, start))
         if sequence is not None:
             name = windows.window_name(self._pilot, live.version, start, self.replica)

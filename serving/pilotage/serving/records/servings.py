@@ -6,10 +6,10 @@ is taken from the requests of the same process. Windows and files are not known 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,8 +73,8 @@ def join(items: Sequence[Served]) -> Joined:
         np.concatenate(held) if len(held) == len(items) else None,
         _ids(items),
         _times(items),
-        np.fromiter(chain.from_iterable(item.sizes for item in items), np.intp),
-        np.fromiter(chain.from_iterable(item.latencies_ms for item in items), np.float64),
+        np.fromiter(itertools.chain.from_iterable(item.sizes for item in items), np.intp),
+        np.fromiter(itertools.chain.from_iterable(item.latencies_ms for item in items), np.float64),
     )
 
 

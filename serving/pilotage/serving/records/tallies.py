@@ -11,18 +11,17 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core import profiles, windows
-from pilotage.core.artifacts import Feature
-from pilotage.core.features import Columns, category_text
+from pilotage.core import windows
 from pilotage.core.profiles import CategoryProfile, ReferenceProfile
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
+from pilotage.serving.records.counts import Counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +56,6 @@ class Tally:
     def __init__(
         self,
         profile: ReferenceProfile,
-        features: dict[str, Feature],
         version: int,
         start: datetime,
         length: timedelta,
@@ -67,7 +65,6 @@ class Tally:
         self.end = start + length
         self.rows = self.requests = self.errors = self.dropped = 0
         self._profile = profile
-        self._features = features
         self._counts = {name: np.zeros(part.cells, np.int64) for name, part in profile.features.items()}
         self._score = np.zeros(profile.score.cells, np.int64)
         prediction = profile.prediction
@@ -95,37 +92,15 @@ class Tally:
                 mine[:] = counts
         self._novel = {name: Counter(values) for name, values in window.novel.items()}
 
-    def add_rows(
-        self, columns: Columns, scores: npt.NDArray[np.float64], predictions: npt.NDArray[Any]
-    ) -> None:
-        """Count rows: their features, scores and predictions (unused for regression).
-
-        All or nothing: what cannot be counted leaves the window as it was.
-        """
-        counts: dict[str, profiles.Counts] = {}
-        distinct: dict[str, Counter[str | None]] = {}
-        for name, part in self._profile.features.items():
-            if isinstance(part, CategoryProfile):
-                distinct[name] = Counter(columns[name].tolist())
-                counts[name] = part.count_distinct(distinct[name])
-            else:
-                counts[name] = part.count(profiles.as_profiled(self._features[name], columns[name]))
-        score = self._profile.score.count(scores)
-        predicted = self._count_predictions(predictions)
-        self.rows += len(scores)
-        self._score += score
-        self._prediction += predicted
-        for name, found in counts.items():
-            self._counts[name] += found
-        for name, values in distinct.items():
+    def add_rows(self, counted: Counted) -> None:
+        """Add rows that were counted."""
+        self.rows += counted.rows
+        self._score += counted.score
+        self._prediction += counted.prediction
+        for name, counts in counted.features.items():
+            self._counts[name] += counts
+        for name, values in counted.distinct.items():
             self._add_novel(name, values)
-
-    def _count_predictions(self, predictions: npt.NDArray[Any]) -> profiles.Counts:
-        profile = self._profile.prediction
-        if profile is None:
-            return np.zeros(0, np.int64)
-        classes = Counter(predictions.tolist())
-        return profile.count_distinct({category_text(value): count for value, count in classes.items()})
 
     def _add_novel(self, name: str, distinct: Mapping[str | None, int]) -> None:
         known = self._known[name]

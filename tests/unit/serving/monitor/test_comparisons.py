@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.serving import small_profiles
 
 from pilotage.core import profiles
 from pilotage.core.artifacts import Feature
@@ -55,7 +56,7 @@ def profile_of(rows: Rows, blocks: np.ndarray | None = None) -> ReferenceProfile
 
 
 def window_of(profile: ReferenceProfile, rows: Rows) -> Window:
-    counts = profiles.count_columns(profile, FEATURES, rows)
+    counts = small_profiles.count_columns(profile, FEATURES, rows)
     return Window(
         pilot="demo",
         version=1,

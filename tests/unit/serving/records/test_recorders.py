@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.serving import small_models
+from tests.unit.serving import small_models, small_profiles
 
-from pilotage.core import errors, features, profiles, windows
+from pilotage.core import errors, features, windows
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.protocols import batches
@@ -69,7 +69,7 @@ def test_rows_are_counted_in_the_windows_of_their_event_times(
     assert [window.requests for window in found] == [0, 1, 1]
     whole = windows.merge(found)
     columns = features.from_rows(small_models.FEATURES, rows)
-    counts = profiles.count_columns(live.profile, live.features, columns)
+    counts = small_profiles.count_columns(live.profile, live.features, columns)
     assert whole.features == {name: tuple(part.tolist()) for name, part in counts.items()}
     said = live.predictor.predict(columns)
     assert whole.score == tuple(live.profile.score.count(said.score).tolist())
