@@ -60,7 +60,8 @@ class NumberProfile(Part):
 
     def count(self, values: npt.NDArray[Any]) -> Counts:
         """Counts of `values` (float64, NaN where missing) by cell, shape `(cells,)`."""
-        return self.count_groups(values, None, 1)[0]
+        counts: Counts = self.count_groups(values, None, 1)[0]
+        return counts
 
     def count_groups(
         self, values: npt.NDArray[Any], group: npt.NDArray[np.intp] | None, groups: int
@@ -76,8 +77,9 @@ class NumberProfile(Part):
         cell[np.isnan(values)] = self.cells - 1
         if group is not None:
             cell += group * self.cells
-        counts: Counts = np.bincount(cell, minlength=groups * self.cells).astype(np.int64)
-        return counts.reshape((groups, self.cells))
+        counts = np.bincount(cell, minlength=groups * self.cells).astype(np.int64)
+        by_group: Counts = counts.reshape(groups, self.cells)
+        return by_group
 
 
 class CategoryProfile(Part):
