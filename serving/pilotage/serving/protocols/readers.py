@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,7 +32,8 @@ _TYPES: dict[FeatureKind, Any] = {
     FeatureKind.CATEGORY: str | None,
     FeatureKind.TIME: datetime | None,
 }
-_ID = str | int | None
+_ID = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
+"""Numbers beyond are left to the codec, which has them as floats."""
 
 
 class Rows(NamedTuple):

@@ -88,6 +88,8 @@ def test_the_usual_rows_are_taken() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"flight": 2**63},
+        {"flight": -(2**63) - 1},
         pytest.param({"distance": "far"}, id="text-for-a-number"),
         pytest.param({"distance": True}, id="boolean-for-a-number"),
         pytest.param({"carrier": 7}, id="number-for-a-category"),
