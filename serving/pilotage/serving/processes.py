@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0005
 """How long the event loop waits for a thread that counts or writes beside it to let go of the interpreter."""
-GARBAGE_THRESHOLDS = (20_000, 20, 50)
+GARBAGE_THRESHOLDS = (100_000, 50, 100)
 """Requests leave nothing that only the collector of cycles could free, so it need not look so often."""
 
 

@@ -1,4 +1,7 @@
-"""What monitoring costs: windows and a row log of 1 % of the rows, against a server that records nothing."""
+"""What monitoring costs: windows and a row log of 1 % of the rows, against a server that records nothing.
+
+The rows follow each other in time, as those of live traffic do: they fall in one window or two.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tests.benchmarks.serving.contenders import BY_NAME, OURS, with_ids
 from tests.benchmarks.serving.fleets import Fleet
 from tests.benchmarks.serving.paces import Pace
 from tests.benchmarks.serving.processes import running
-from tests.benchmarks.serving.stages import Stage
+from tests.benchmarks.serving.stages import BODIES, Stage
 
 CONNECTIONS = 64
 _ON, _OFF = {"PILOTAGE_ROW_SAMPLE": "0.01"}, {"PILOTAGE_RECORD": "false"}
@@ -20,7 +23,7 @@ _ON, _OFF = {"PILOTAGE_ROW_SAMPLE": "0.01"}, {"PILOTAGE_RECORD": "false"}
 def measure(stage: Stage, pace: Pace) -> dict[str, Any]:
     """Both servers in turn, the order changing with each round; the ratio is the median of the rounds'."""
     ours = BY_NAME[OURS]
-    bodies = [orjson.dumps(with_ids(stage, batch)) for batch in stage.batches(1)]
+    bodies = [orjson.dumps(with_ids(stage, [row])) for row in stage.rows[:BODIES]]
     payload = loads.write(stage.folder / "payloads" / "with-ids-1", 1, bodies)
     rates: dict[str, list[float]] = {"on": [], "off": []}
     errors = 0

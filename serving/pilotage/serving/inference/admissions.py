@@ -64,7 +64,7 @@ class Admission:
         if waiting < 2:
             return True
         wait = self.wait_seconds(waiting)
-        if waiting < self._most and wait <= self.budget_seconds:
+        if waiting < self._most and (wait <= SHORTEST_WAIT_SECONDS or wait <= self.budget_seconds):
             return True
         now = self._clock()
         if not self._is_overloaded(now) and waiting < self._most and self._is_ordinary(waiting, wait):

@@ -148,11 +148,16 @@ def _categories(values: Sequence[Any]) -> Array:
 
 
 def _times(values: Sequence[datetime | None]) -> Array:
-    plain = [
-        value if value is None or value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-        for value in values
-    ]
-    return np.array(plain, dtype="datetime64[us]")
+    return np.array([_naive(value) for value in values], dtype="datetime64[us]")
+
+
+def _naive(value: datetime | None) -> datetime | None:
+    """The time in UTC, without saying so."""
+    if value is None or value.tzinfo is None:
+        return value
+    if value.tzinfo is UTC:
+        return value.replace(tzinfo=None)
+    return value.astimezone(UTC).replace(tzinfo=None)
 
 
 _CONVERT: dict[FeatureKind, Callable[[Sequence[Any]], Array]] = {
