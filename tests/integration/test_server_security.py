@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,10 +309,13 @@ def test_a_tampered_model_is_refused_and_the_champion_stays(
     def ready() -> dict[str, Any]:
         return dict(httpx.get(f"{server.url}/health/ready").json())
 
+    def refused(version: int) -> bool:
+        return f"Version {version} could not be loaded (UntrustedModel)" in json.dumps(ready())
+
     assert json.dumps(ready()).count("UntrustedModel") == 0
     for version in (2, 3):
         registry.promote(small_models.NAME, version)
-        wait_for(lambda: "UntrustedModel" in json.dumps(ready()))
+        wait_for(partial(refused, version))
         answer = server.post("/predict").json()
         assert int(answer["version"]) == 1
     assert "is wrong" in server.log.read_text()
