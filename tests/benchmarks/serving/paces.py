@@ -12,18 +12,18 @@ class Pace:
     name: str
     row_counts: tuple[int, ...] = (1, 10, 100)
     connection_counts: tuple[int, ...] = (16, 64)
-    rounds: int = 3
-    warm_seconds: float = 2.0
+    rounds: int = 2
+    warm_seconds: float = 1.0
     seconds: float = 2.0
-    most_seconds: float = 6.0
+    most_seconds: float = 4.0
     """For servers so slow that their connections would not be answered several times in `seconds`."""
-    cold_starts: int = 3
+    cold_starts: int = 2
     tail_row_counts: tuple[int, ...] = (1, 100)
     tail_rounds: int = 1
-    tail_seconds: float = 6.0
+    tail_seconds: float = 4.0
     overload_seconds: float = 60.0
-    recording_rounds: int = 8
-    recording_seconds: int = 4
+    recording_rounds: int = 14
+    recording_seconds: int = 2
     swaps: int = 100
 
 
