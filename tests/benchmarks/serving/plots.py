@@ -77,7 +77,7 @@ def _throughput(found: dict[str, Any]) -> tuple[str, Figure]:
 def _tails(found: list[dict[str, Any]]) -> tuple[str, Figure]:
     counts = sorted({pair["rows"] for pair in found})
     figure = Figure(figsize=(12, 4.4), layout="constrained")
-    panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(counts), squeeze=False)[0]
     for axes, rows in zip(panels, counts, strict=True):
         pairs = [pair for pair in reversed(found) if pair["rows"] == rows]
         places = range(len(pairs))
@@ -87,7 +87,6 @@ def _tails(found: list[dict[str, Any]]) -> tuple[str, Figure]:
                   color=BLUE, label="Pilotage at the same rate")  # fmt: skip
         labels = [f"{BY_NAME[pair['peer']].title}\n{pair['rate']:,.0f} requests/s" for pair in pairs]
         axes.set_yticks(list(places), labels)
-        axes.tick_params(axis="y", labelleft=True)
         axes.set_xscale("log")
         everything = [pair[key] for pair in pairs for key in ("peer_p99_ms", "ours_p99_ms")]
         axes.set_xlim(min([1.0, *everything]) / 2, max(everything) * 2)
