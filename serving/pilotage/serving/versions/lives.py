@@ -8,8 +8,6 @@ decided here.
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilotage.core import errors, forms, models, signatures
+from pilotage.core import errors, forms, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
-from pilotage.core.models import Answering, Predictor
+from pilotage.core.models import Answering
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
@@ -35,22 +33,6 @@ _WARM_ROWS = (1, 8, 64)
 """Rows of the batches that a version predicts before it serves."""
 
 
-class Trained:
-    """The trained estimator of a version, loaded when it is first asked for and kept."""
-
-    def __init__(self, open_predictor: Callable[[], Predictor]) -> None:
-        self._open = open_predictor
-        self._lock = threading.Lock()
-        self._found: Predictor | None = None
-
-    def predictor(self) -> Predictor:
-        """The predictor; several threads that ask at once wait for one load."""
-        with self._lock:
-            if self._found is None:
-                self._found = self._open()
-            return self._found
-
-
 @dataclass(frozen=True)
 class Live:
     """A version that is loaded and has proved that it can predict."""
@@ -59,8 +41,6 @@ class Live:
     predictor: Answering
     """The inference form where there is one, else the trained model."""
     profile: ReferenceProfile
-    source: Trained | None = field(default=None, repr=False, compare=False)
-    """Where the trained estimator comes from when `predictor` is a form."""
     folder: Path | None = field(default=None, repr=False, compare=False)
     """The local folder of its files; None when it was not loaded from one."""
 
@@ -76,19 +56,6 @@ class Live:
     def form(self) -> Artifact | None:
         """The inference form that answers; None when the trained estimator does."""
         return getattr(self.predictor, "form", None)
-
-    def trained(self) -> Predictor:
-        """The trained estimator, which may take seconds to load; safe to call from any thread.
-
-        Raises:
-            NotFound: its files are gone.
-            UntrustedModel: the settings do not allow to load it.
-        """
-        if isinstance(self.predictor, Predictor):
-            return self.predictor
-        if self.source is None:
-            raise errors.NotFound(f"Version {self.version} was loaded without its trained estimator.")
-        return self.source.predictor()
 
     @cached_property
     def features(self) -> dict[str, Feature]:
@@ -142,7 +109,6 @@ def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
         predictor=forms.open_form(folder, Model.read(folder / INSIDE))
         or models.open_predictor(folder, settings),
         profile=ReferenceProfile.read(folder / INSIDE),
-        source=Trained(lambda: models.open_predictor(signatures.verified(folder, settings), settings)),
         folder=folder,
     )
     for rows in _WARM_ROWS:

@@ -89,11 +89,6 @@ class Lane:
             everyone = connection.connections
             self._sweeper = connection.loop.create_task(connections.sweep(lambda: list(everyone)))
 
-    def close(self) -> None:
-        """Watch no more."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-
     def begin(self, exchange: Exchange) -> None:
         """Look at a request's head: what is over a limit already need not be read."""
         self.meters.in_flight.value += 1
