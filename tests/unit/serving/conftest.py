@@ -17,7 +17,8 @@ from pilotage.core.storage import Storage
 from pilotage.serving.inference.planes import DataPlane
 from pilotage.serving.limits import Limits
 from pilotage.serving.records.recorders import Recorder
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind
-from pilotage.serving.versions.champions import Live
+from pilotage.serving.versions.lives import Live
 
 NAME = "flights"
 FEATURES = (

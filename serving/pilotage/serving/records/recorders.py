@@ -40,7 +40,7 @@ from pilotage.core.windows import Window
 from pilotage.serving.records import counts, servings, tallies
 from pilotage.serving.records.servings import Joined, Served
 from pilotage.serving.records.tallies import Logged, RowLog, Tally
-from pilotage.serving.versions.champions import Live
+from pilotage.serving.versions.lives import Live
 
 logger = logging.getLogger(__name__)
 

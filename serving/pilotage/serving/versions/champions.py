@@ -23,11 +23,9 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.serving import problems
 from pilotage.serving.versions import memory
-from pilotage.serving.versions.lives import Live, load, typical_row
+from pilotage.serving.versions.lives import Live, load
 from pilotage.serving.versions.rollouts import Rollouts
 from pilotage.serving.versions.trials import Trial
-
-__all__ = ["FailedLoad", "Follower", "Live", "load", "typical_row"]
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from pilotage.serving.inference.works import Request
 from pilotage.serving.problems import Problem
 from pilotage.serving.protocols import codecs, invocations, tensors
 from pilotage.serving.protocols.batches import Codec
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
 
 JSON = "application/json"
 ROWS = small_models.rows(5)

@@ -22,7 +22,7 @@ from pilotage.serving.protocols import batches
 from pilotage.serving.records import recorders, tallies
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
-from pilotage.serving.versions.champions import Live
+from pilotage.serving.versions.lives import Live
 
 MakeRecorder = Callable[..., Recorder]
 ARRIVED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

@@ -15,8 +15,9 @@ from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
-from pilotage.serving.versions import champions
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.versions import lives
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
 
 
 class Shelf(Registry):
@@ -148,7 +149,7 @@ def test_a_model_that_cannot_predict_is_not_taken(
     broken = Predictor(make_broken(), made.model)
     monkeypatch.setattr(models, "open_predictor", lambda folder, settings: broken)
     with pytest.raises(errors.Failure, match="cannot predict an ordinary row: ValueError: no"):
-        champions.load(shelf, installation, shelf.version("flights", 1))
+        lives.load(shelf, installation, shelf.version("flights", 1))
 
 
 def make_broken() -> object:
@@ -172,7 +173,7 @@ def test_the_typical_row_is_missing_where_training_saw_nothing(live: Live) -> No
         pilot="flights", snapshot="0" * 64, rows=1, features={}, score=live.profile.score
     )
     model: Model = live.model
-    row = champions.typical_row(model, empty)
+    row = lives.typical_row(model, empty)
     assert np.isnan(row["distance"][0])
     assert row["carrier"][0] is None
     assert np.isnan(row["holiday"][0])

@@ -21,7 +21,8 @@ from pilotage.core.storage import Storage
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
 from pilotage.serving.versions import shadows
-from pilotage.serving.versions.champions import Follower, Live
+from pilotage.serving.versions.champions import Follower
+from pilotage.serving.versions.lives import Live
 from pilotage.serving.versions.shadows import Shadow
 from pilotage.serving.versions.trials import Trial
 

@@ -14,7 +14,7 @@ from tests.unit.serving import small_models
 from pilotage.core.artifacts import Rollout
 from pilotage.core.models import Prediction
 from pilotage.core.specs import Bounds, Strategy
-from pilotage.serving.versions.champions import Live
+from pilotage.serving.versions.lives import Live
 from pilotage.serving.versions.trials import Trial
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
