@@ -1,0 +1,78 @@
+"""Samples of rows: what goes in comes out, and samples of replicas merge into one of all they served."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage.core import samples
+from pilotage.core.artifacts import Feature
+from pilotage.core.specs import FeatureKind
+
+FEATURES = [
+    Feature(name="distance", kind=FeatureKind.NUMBER),
+    Feature(name="night", kind=FeatureKind.BOOLEAN),
+    Feature(name="carrier", kind=FeatureKind.CATEGORY),
+    Feature(name="score", kind=FeatureKind.TIME),  # a feature may be called as a column of the sample is
+]
+
+
+def sample(priorities: list[float]) -> pa.Table:
+    n = len(priorities)
+    return samples.build(
+        FEATURES,
+        {
+            "distance": np.where(np.arange(n) % 3 == 0, np.nan, np.arange(n) * 1.5),
+            "night": np.array([np.nan if k % 4 == 0 else float(k % 2) for k in range(n)]),
+            "carrier": np.array([None if k % 5 == 0 else f"c{k % 2}" for k in range(n)], dtype=object),
+            "score": np.array(["NaT" if k % 2 else "2026-01-01T00:00" for k in range(n)], "datetime64[us]"),
+        },
+        predictions=["yes"] * n,
+        scores=np.linspace(0, 1, n),
+        probabilities=np.column_stack([1 - np.linspace(0, 1, n), np.linspace(0, 1, n)]),
+        priorities=np.array(priorities),
+        times=np.array(["2026-01-01T00:00"] * n, "datetime64[us]"),
+    )
+
+
+def test_columns_come_back_from_a_file_as_they_went_in() -> None:
+    table = sample([k / 10 for k in range(10)])
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    columns = samples.columns_of(pq.read_table(io.BytesIO(sink.getvalue())), FEATURES)
+    assert np.isnan(columns["distance"][0])
+    assert columns["distance"][1] == 1.5
+    assert np.isnan(columns["night"][4])
+    assert columns["night"][3] == 1.0
+    assert columns["carrier"][:3].tolist() == [None, "c1", "c0"]
+    assert np.isnat(columns["score"][1])
+    assert columns["score"][0] == np.datetime64("2026-01-01T00:00")
+
+
+def test_a_sample_without_rows_has_all_columns() -> None:
+    columns = samples.columns_of(sample([]), FEATURES)
+    assert {name: column.shape for name, column in columns.items()} == {
+        "distance": (0,), "night": (0,), "carrier": (0,), "score": (0,),
+    }  # fmt: skip
+
+
+@given(st.lists(st.integers(0, 10_000), unique=True, min_size=1, max_size=60), st.data())
+@settings(deadline=None, max_examples=40)
+def test_samples_of_replicas_merge_into_the_sample_of_all_in_any_order(
+    drawn: list[int], data: st.DataObject
+) -> None:
+    priorities = [value / 10_000.5 for value in drawn]
+    cut = data.draw(st.integers(0, len(priorities)))
+    kept = data.draw(st.integers(1, 20))
+    whole = samples.smallest([sample(priorities)], kept)
+    one = samples.smallest([sample(priorities[:cut])], kept)
+    two = samples.smallest([sample(priorities[cut:])], kept)
+    for parts in ([one, two], [two, one]):
+        merged = samples.smallest(parts, kept)
+        assert merged.column("priority").to_pylist() == whole.column("priority").to_pylist()
+    assert whole.column("priority").to_pylist() == sorted(priorities)[:kept]
