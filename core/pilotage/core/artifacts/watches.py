@@ -39,13 +39,27 @@ class FeatureDrift(Part):
     kind: Literal["number", "category"]
     psi: float
     """Population stability index, bias-corrected for the sizes of both samples."""
+    psi_low: float = 0.0
+    """With `psi_high` the 95 % interval at the window's size."""
+    psi_high: float = 0.0
     distance: float
     """Kolmogorov-Smirnov distance for numbers, Cramér's V for categories."""
+    distance_low: float = 0.0
+    """With `distance_high` the 95 % interval at the window's size."""
+    distance_high: float = 1.0
+    jensen_shannon: float = 0.0
+    """Jensen-Shannon distance, from 0 to 1, bias-corrected."""
+    wasserstein: float | None = None
+    """About how far values moved on average, in standard deviations of the reference; numbers only."""
+    importance: float | None = None
+    """Share of the model's predictions that rests on the feature; None where that is not known."""
     p_value: float
     missing_rate: float
     reference_missing_rate: float
     unseen_rate: float
     drifted: bool
+    persistent: bool = False
+    """It has also drifted in as many windows before as the pilot's `monitor.drift.persistence` asks for."""
     reason: str = ""
     reference: tuple[float, ...] = ()
     """Shares of the cells of the picture, reference."""

@@ -20,6 +20,10 @@ class Drift(Model):
     """Share of undrifted windows that may raise an alarm, over all features together."""
     min_effect: Annotated[float, Field(ge=0)] = 0.1
     """Smallest population stability index that matters."""
+    persistence: Annotated[int, Field(ge=1, le=100)] = 1
+    """Windows in a row in which a column must have drifted before an alarm is raised."""
+    rows_together: bool = True
+    """Whether whole rows are compared too, which finds changes that no column shows alone."""
 
 
 class Performance(Model):

@@ -27,7 +27,7 @@ from pilotage.core.errors import NotFound
 from pilotage.core.storage import Storage
 from pilotage.serving.monitor.columns import Column, Counts, Difference, Floats, differences
 
-REVISION = 2
+REVISION = 3
 """Raised when the same reference would give another calibration."""
 DRAWS = 1000
 LEAST_BLOCKS = 12
@@ -153,20 +153,23 @@ def _redrawn(columns: Sequence[Column], setup: Setup) -> Calibration:
 
 def _from_blocks(columns: Sequence[Column], setup: Setup, blocks: int) -> Calibration:
     generator = np.random.default_rng(setup.seed)
-    length = int(np.clip(round(setup.window_blocks), 1, max(1, blocks // BLOCKS_A_WINDOW)))
-    starts = np.arange(blocks - length + 1)
-    kept = _thinning(columns, setup.rows, blocks, length)
-    repeats = 1 if kept >= 1 else -(-DRAWS // len(starts))
-    starts = np.tile(starts, repeats)
+    length = _pseudo_length(setup, blocks)
     joint = [column for column in columns if len(column.blocks) == blocks]
+    kept = _thinning(joint[0], setup.rows, length)
+    starts = _starts(blocks, length, kept)
     measures = np.stack(
         [_block_measures(column, starts, length, kept, setup.rows, generator) for column in joint], axis=1
     )
     halves = (starts + length <= blocks // 2, starts >= blocks // 2)
     location, scale = _gumbel(measures, halves, setup.rows)
     scale = scale * (1 + _WIDENING * length / blocks)
-    centre, spread = _standard(measures, setup.rows)
-    own = np.array([len(column.blocks) == blocks for column in columns])
+    centre, spread = (
+        dict(zip((id(column) for column in joint), part, strict=True))
+        for part in _standard(measures, setup.rows)
+    )
+    for column in columns:
+        if id(column) not in centre and len(column.blocks) >= LEAST_BLOCKS:
+            centre[id(column)], spread[id(column)] = _own_standard(column, setup, generator)
     return Calibration(
         mode=Mode.BLOCKS,
         rows=setup.rows,
@@ -174,24 +177,45 @@ def _from_blocks(columns: Sequence[Column], setup: Setup, blocks: int) -> Calibr
         draws=len(starts),
         blocks=blocks,
         window_blocks=length,
-        centre=_with_borrowed(centre, own),
-        spread=_with_borrowed(spread, own),
+        centre=_by_column(columns, centre),
+        spread=_by_column(columns, spread),
         location=tuple(location.tolist()),
         scale=tuple(scale.tolist()),
-        borrowed=not own.all(),
+        borrowed=len(centre) < len(columns),
     )
 
 
-def _with_borrowed(values: Floats, own: npt.NDArray[np.bool_]) -> tuple[tuple[float, ...], ...]:
-    """`values` for the columns with blocks of their `own`, the upper quartile over these for the others."""
-    found = np.tile(np.quantile(values, 0.75, axis=0), (len(own), 1))
-    found[own] = values
-    return tuple(tuple(row) for row in found.tolist())
+def _pseudo_length(setup: Setup, blocks: int) -> int:
+    """Blocks of a pseudo-window, of which there are to be enough that do not overlap."""
+    return int(np.clip(round(setup.window_blocks), 1, max(1, blocks // BLOCKS_A_WINDOW)))
 
 
-def _thinning(columns: Sequence[Column], rows: int, blocks: int, length: int) -> float:
+def _starts(blocks: int, length: int, kept: float) -> npt.NDArray[np.intp]:
+    """First blocks of pseudo-windows; each several times where thinning makes the repeats different."""
+    starts = np.arange(blocks - length + 1)
+    return np.tile(starts, 1 if kept >= 1 else -(-DRAWS // len(starts)))
+
+
+def _own_standard(column: Column, setup: Setup, generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """Centre and spread of a column whose blocks are others than the features', such as the score's."""
+    blocks = len(column.blocks)
+    length = _pseudo_length(setup, blocks)
+    kept = _thinning(column, setup.rows, length)
+    starts = _starts(blocks, length, kept)
+    measures = _block_measures(column, starts, length, kept, setup.rows, generator)
+    centre, spread = _standard(measures[:, None, :], setup.rows)
+    return centre[0], spread[0] * (1 + _WIDENING * length / blocks)
+
+
+def _by_column(columns: Sequence[Column], found: dict[int, Floats]) -> tuple[tuple[float, ...], ...]:
+    """What was found for each column; for one without enough blocks the upper quartile of the others."""
+    borrowed = np.quantile(np.stack(list(found.values())), 0.75, axis=0)
+    return tuple(tuple(found.get(id(column), borrowed).tolist()) for column in columns)
+
+
+def _thinning(column: Column, rows: int, length: int) -> float:
     """Share of a pseudo-window's rows to keep so that it is not larger than the window; 1 when it is not."""
-    usual = columns[0].size / blocks * length
+    usual = column.size / len(column.blocks) * length
     return min(1.0, rows / usual) if usual > 0 and rows < 0.8 * usual else 1.0
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pilotage.core.profiles import NumberProfile, Profile, ReferenceProfile
+from pilotage.core.profiles import Moments, NumberProfile, Profile, ReferenceProfile
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -57,7 +57,11 @@ class Column:
     edges: tuple[float, ...] = ()
     """Of the cells of a number."""
     categories: tuple[str, ...] = ()
+    moments: Moments | None = None
+    """Of a number's values in the reference."""
     role: Role = Role.FEATURE
+    importance: float | None = None
+    """Share of the model's predictions that rests on it; None where that is not known."""
 
     @property
     def size(self) -> int:
@@ -67,8 +71,8 @@ class Column:
     @cached_property
     def shares(self) -> Floats:
         """The reference's shares by cell; all zero for an empty one."""
-        shares: Floats = self.counts / max(self.size, 1)
-        return shares
+        found: Floats = self.counts / max(self.size, 1)
+        return found
 
     @property
     def unseen(self) -> int:
@@ -135,7 +139,7 @@ def _column(name: str, part: Profile) -> Column:
     counts = np.array(part.counts, dtype=np.int64)
     blocks = np.array(part.blocks, dtype=np.int64).reshape(-1, len(counts))
     if isinstance(part, NumberProfile):
-        return Column(name, "number", counts, blocks, 0, edges=part.edges)
+        return Column(name, "number", counts, blocks, 0, edges=part.edges, moments=part.moments)
     return Column(name, "category", counts, blocks, part.singletons, categories=part.categories)
 
 
@@ -171,15 +175,15 @@ def differences(column: Column, windows: Counts, reference: Counts, rows: int) -
     reference = np.broadcast_to(reference, windows.shape)
     group = column.groups(rows)
     fine_w, fine_r = windows[:, :-1], reference[:, :-1]
-    coarse_w, coarse_r = _joined(fine_w, group), _joined(fine_r, group)
+    coarse_w, coarse_r = joined(fine_w, group), joined(fine_r, group)
     n, m = fine_w.sum(axis=1), fine_r.sum(axis=1)
     both = (n > 0) & (m > 0)
-    p, q = _shares(coarse_w), _shares(coarse_r)
+    p, q = shares(coarse_w), shares(coarse_r)
     total = p + q
     triangular = np.divide((p - q) ** 2, total, out=np.zeros_like(total), where=total > 0).sum(axis=1)
     ks = np.zeros(len(windows))
     if column.kind == "number":
-        ks = np.abs(np.cumsum(_shares(fine_w) - _shares(fine_r), axis=1)).max(axis=1)
+        ks = np.abs(np.cumsum(shares(fine_w) - shares(fine_r), axis=1)).max(axis=1)
     p_shape = _shape_p(coarse_w, coarse_r, ks if column.kind == "number" else None)
     unseen, p_unseen = _unseen(column, windows, reference)
     all_w, all_r = windows.sum(axis=1), reference.sum(axis=1)
@@ -196,22 +200,24 @@ def differences(column: Column, windows: Counts, reference: Counts, rows: int) -
     )
 
 
-def _joined(counts: Counts, group: npt.NDArray[np.intp]) -> Floats:
-    joined = np.zeros((len(counts), int(group.max()) + 1))
-    for cell in range(joined.shape[1]):
-        joined[:, cell] = counts[:, group == cell].sum(axis=1)
-    return joined
+def joined(counts: Counts, group: npt.NDArray[np.intp]) -> Floats:
+    """Counts of shape `(n, cells)` added up by coarse cell."""
+    coarse = np.zeros((len(counts), int(group.max()) + 1))
+    for cell in range(coarse.shape[1]):
+        coarse[:, cell] = counts[:, group == cell].sum(axis=1)
+    return coarse
 
 
-def _shares(counts: npt.NDArray[np.generic]) -> Floats:
-    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return shares
+def shares(counts: npt.NDArray[np.generic]) -> Floats:
+    """Each row of counts divided by its sum; all zero for an empty one."""
+    found: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return found
 
 
 def _psi(window: Floats, reference: Floats) -> Floats:
     """Sum of (p - q) ln(p / q), half a row added to each cell, minus its expectation without drift."""
     n, m = window.sum(axis=1), reference.sum(axis=1)
-    p, q = _shares(window + 0.5), _shares(reference + 0.5)
+    p, q = shares(window + 0.5), shares(reference + 0.5)
     raw = ((p - q) * np.log(p / q)).sum(axis=1)
     bias = (window.shape[1] - 1) * (1 / np.maximum(n, 1) + 1 / np.maximum(m, 1))
     corrected: Floats = np.maximum(raw - bias, 0.0)

@@ -6,25 +6,19 @@ large enough to matter. How the threshold comes about is in `calibrations`.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from pilotage.core.artifacts import FeatureDrift
+from pilotage.core.artifacts import DriftReport, FeatureDrift
 from pilotage.core.specs import Drift
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import calibrations
+from pilotage.serving.monitor import calibrations, effects
 from pilotage.serving.monitor.calibrations import Calibration
-from pilotage.serving.monitor.columns import (
-    MOST_COARSE,
-    Column,
-    Counts,
-    Difference,
-    Role,
-    differences,
-)
+from pilotage.serving.monitor.columns import MOST_COARSE, Column, Counts, Difference, Role, differences
+from pilotage.serving.monitor.effects import Effect
 
 LEAST_ROWS = 30
 """Rows from which a window is judged."""
@@ -52,9 +46,45 @@ class Comparison:
 
     @property
     def drifted(self) -> list[FeatureDrift]:
-        """What drifted, most drifted first; what the model says as columns of their own."""
+        """What drifted, what matters most first; what the model says as columns of their own."""
         parts = (*self.features, self.prediction, self.score)
-        return sorted((part for part in parts if part and part.drifted), key=severity, reverse=True)
+        return sorted((part for part in parts if part and part.drifted), key=weight, reverse=True)
+
+    def persisting(self, before: Sequence[Set[str]]) -> Comparison:
+        """The same with those columns marked that have drifted in each of the windows `before` too.
+
+        Args:
+            before: `drifted_keys` of each earlier window that counts.
+        """
+
+        def marked(part: FeatureDrift | None, key: str) -> FeatureDrift | None:
+            if part is None or not part.drifted or not all(key in keys for keys in before):
+                return part
+            return part.model_copy(update={"persistent": True})
+
+        return Comparison(
+            features=tuple(
+                part for item in self.features if (part := marked(item, f"feature {item.feature}"))
+            ),
+            score=marked(self.score, Role.SCORE),
+            prediction=marked(self.prediction, Role.PREDICTION),
+        )
+
+
+def drifted_keys(report: DriftReport) -> set[str]:
+    """What drifted in a stored report, as `Comparison.persisting` compares it."""
+    said = ((Role.SCORE, report.score), (Role.PREDICTION, report.prediction))
+    return {f"feature {part.feature}" for part in report.features if part.drifted} | {
+        role.value for role, part in said if part is not None and part.drifted
+    }
+
+
+def weight(part: FeatureDrift) -> float:
+    """Orders columns by how much their difference matters: `severity`, times what the model rests on them.
+
+    What the model says matters in full, as does a feature whose importance is not known.
+    """
+    return severity(part) * (1.0 if part.importance is None else part.importance)
 
 
 def severity(part: FeatureDrift) -> float:
@@ -93,7 +123,12 @@ def compare(
     p = calibrations.p_values(columns, found, calibration)
     judged = window.rows >= least_rows and bool(usable)
     parts = [
-        _verdict(column, part, difference, float(p_value), calibration, drift, judged=judged, times=times)
+        _verdict(
+            *(column, part, difference, float(p_value), calibration, drift),
+            judged=judged,
+            times=times,
+            mean=_mean(column, window),
+        )
         if part is not None
         else None
         for column, part, difference, p_value in zip(columns, counts, found, p, strict=True)
@@ -117,6 +152,11 @@ def _counts(column: Column, window: Window) -> Counts | None:
     return np.array(held, dtype=np.int64) if len(held) == len(column.counts) else None
 
 
+def _mean(column: Column, window: Window) -> float | None:
+    """Of the window's values of a column, where it kept moments."""
+    return None
+
+
 def _verdict(
     column: Column,
     counts: Counts,
@@ -127,15 +167,24 @@ def _verdict(
     *,
     judged: bool,
     times: Set[str],
+    mean: float | None,
 ) -> FeatureDrift:
-    reasons = _reasons(column, counts, found, drift.min_effect)
+    effect = effects.measure(column, counts, calibration.rows, mean=mean)
+    reasons = _reasons(column, counts, found, effect, drift.min_effect)
     drifted = judged and p_value < calibration.threshold and bool(reasons)
     reference, window, labels = picture(column, counts, as_time=column.name in times)
     return FeatureDrift(
         feature=column.name,
         kind=column.kind,
-        psi=float(found.psi[0]),
-        distance=float(found.ks[0] if column.kind == "number" else found.association[0]),
+        psi=effect.psi.value,
+        psi_low=effect.psi.low,
+        psi_high=effect.psi.high,
+        distance=effect.distance.value,
+        distance_low=effect.distance.low,
+        distance_high=effect.distance.high,
+        jensen_shannon=effect.jensen_shannon,
+        wasserstein=effect.wasserstein,
+        importance=column.importance,
         p_value=p_value,
         missing_rate=float(found.missing[0]),
         reference_missing_rate=float(found.reference_missing[0]),
@@ -148,9 +197,9 @@ def _verdict(
     )
 
 
-def _reasons(column: Column, counts: Counts, found: Difference, least: float) -> list[str]:
+def _reasons(column: Column, counts: Counts, found: Difference, effect: Effect, least: float) -> list[str]:
     """The effects that are large enough to matter, in words."""
-    psi, ks = float(found.psi[0]), float(found.ks[0])
+    psi, ks = effect.psi.value, float(found.ks[0])
     missing, usual = float(found.missing[0]), float(found.reference_missing[0])
     unseen = float(found.unseen[0])
     reasons = []
@@ -164,9 +213,18 @@ def _reasons(column: Column, counts: Counts, found: Difference, least: float) ->
     if missing != usual and abs(missing - usual) >= KS_OF_PSI * least:
         reasons.append(f"{missing:.1%} missing instead of {usual:.1%}")
     if psi > 0 and (psi >= least or ks >= KS_OF_PSI * least):
-        distance = f", largest gap between the distributions {ks:.2f}" if column.kind == "number" else ""
-        reasons.append(f"other values are frequent (PSI {psi:.2f}{distance})")
+        reasons.append(f"other values are frequent ({_sizes(column, effect)})")
     return reasons
+
+
+def _sizes(column: Column, effect: Effect) -> str:
+    """The effect sizes of a column, in words."""
+    told = [f"PSI {effect.psi.value:.2f}, {effect.psi.low:.2f} to {effect.psi.high:.2f}"]
+    if column.kind == "number":
+        told.append(f"largest gap between the distributions {effect.distance.value:.2f}")
+    if effect.wasserstein is not None:
+        told.append(f"values moved by about {effect.wasserstein:.2f} standard deviations")
+    return "; ".join(told)
 
 
 def picture(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ def number(values: np.ndarray) -> Column:
     return Column("x", "number", np.array(part.counts), np.zeros((0, part.cells), int), 0, edges=part.edges)
 
 
-def category(values: list[str | None]) -> Column:
+def category(values: Sequence[str | None]) -> Column:
     part = profiles.profile_categories(np.array(values, dtype=object))
     empty = np.zeros((0, part.cells), int)
     return Column("c", "category", np.array(part.counts), empty, part.singletons, categories=part.categories)
@@ -40,7 +42,7 @@ def test_the_distance_is_scipys_on_values_that_have_cells_of_their_own() -> None
 
 def test_chi_squared_is_scipys_on_a_category() -> None:
     reference, window = ["a"] * 500 + ["b"] * 300 + ["c"] * 200, np.array([[40, 40, 20, 0, 0]])
-    column = category(list(reference))
+    column = category(reference)
     found = differences(column, window, column.counts, 100)
     table = [[500, 300, 200], [40, 40, 20]]
     assert found.p_shape[0] == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue)
