@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -416,6 +416,41 @@ def test_other_limits_in_the_spec_judge_all_windows_again(world: World) -> None:
     world.spec = world.spec.model_copy(update={"monitor": lenient})
     (report,) = world.watch()
     assert not report.alarms
+
+
+def persistent(world: World, windows_: int) -> World:
+    monitor_ = world.spec.monitor
+    drift = monitor_.drift.model_copy(update={"persistence": windows_})
+    changed = monitor_.model_copy(update={"drift": drift})
+    return replace(world, spec=world.spec.model_copy(update={"monitor": changed}))
+
+
+def test_an_alarm_waits_for_as_many_windows_in_a_row_as_asked(world: World) -> None:
+    world = persistent(world, 2)
+    for hour, shift in enumerate((1.6, 1.0, 1.6, 1.6, 1.6)):
+        world.serve(hour, draw(800, 10 + hour, shift=shift))
+    found = world.watch()
+    assert [any(part.drifted for part in report.features) for report in found] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert [bool(report.alarms) for report in found] == [False, False, False, True, True]
+
+
+def test_a_late_replica_of_an_earlier_window_decides_over_a_later_ones_alarm(world: World) -> None:
+    world = persistent(world, 2)
+    world.serve(0, draw(100, 10))
+    world.serve(1, draw(800, 11, shift=1.6))
+    assert not [alarm for report in world.watch() for alarm in report.alarms]
+    world.serve(0, draw(3000, 12, shift=1.6), replica="late")
+    found = {report.start: report for report in world.watch()}
+    assert set(found) == {EPOCH, EPOCH + HOUR}
+    assert not found[EPOCH].alarms  # nothing is known of the window before it
+    assert [alarm.features for alarm in found[EPOCH + HOUR].alarms] == [("distance",)]
+    assert world.watch() == []
 
 
 def test_one_id_served_twice_counts_once_with_its_last_prediction(world: World) -> None:

@@ -23,8 +23,8 @@ def alarm_id(pilot: str, version: int, window: Window, cause: Cause) -> str:
 
 
 def drift_alarm(window: Window, found: Comparison, threshold: float) -> Alarm | None:
-    """The alarm that columns have drifted, most drifted first; None when none has."""
-    drifted = found.drifted
+    """The alarm that columns have drifted for as long as asked, what matters most first; None without any."""
+    drifted = [part for part in found.drifted if part.persistent]
     if not drifted:
         return None
     told = "; ".join(f"{_name(part, found)}: {part.reason}" for part in drifted[:MOST_NAMED])
@@ -72,4 +72,7 @@ def _name(part: FeatureDrift, found: Comparison) -> str:
     """A column in words; a feature may be called as what the model says is."""
     if part is found.score:
         return "the model's score"
-    return "the predicted classes" if part is found.prediction else f"`{part.feature}`"
+    if part is found.prediction:
+        return "the predicted classes"
+    rests = "" if part.importance is None else f" (the model rests on it for {part.importance:.0%})"
+    return f"`{part.feature}`{rests}"

@@ -12,38 +12,29 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from pydantic import ValidationError
 
 from pilotage.core import errors
-from pilotage.core.artifacts import DriftReport, Estimate, Model, Part, Performance, Report, Scorecard, Skew
-from pilotage.core.registry import Alias, Registered, Registry
+from pilotage.core.artifacts import DriftReport, Part
+from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import FeatureKind, PilotSpec
+from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import (
-    alarms,
-    calibrations,
-    comparisons,
-    methods,
-    outcomes,
-    pages,
-    performances,
-    slices,
-)
-from pilotage.serving.monitor.columns import Column, columns_of
+from pilotage.serving.monitor import comparisons, judgements, outcomes, pages, slices, subjects
+from pilotage.serving.monitor.judgements import SAMPLE_ROWS, Case
 from pilotage.serving.monitor.slices import Slice
+from pilotage.serving.monitor.subjects import Subject
 
 logger = logging.getLogger(__name__)
 
 PAGE = "drift.html"
 INDEX = "index.html"
 _SEEN = "seen.json"
-_REVISION = 2
+_REVISION = 3
 """Raised when the same windows would give another report."""
 
 
@@ -93,35 +84,18 @@ def _read(storage: Storage, name: str) -> DriftReport | None:
         return None
 
 
-@dataclass(frozen=True)
-class _Version:
-    """What judging a version's windows takes."""
-
-    registered: Registered
-    model: Model
-    columns: list[Column]
-    profile: str
-    """Digest of the reference profile."""
-    block_seconds: float | None
-    scorecard: Scorecard | None
-    value_skew: tuple[Skew, ...]
-
-    @property
-    def times(self) -> frozenset[str]:
-        return frozenset(feature.name for feature in self.model.features if feature.kind is FeatureKind.TIME)
-
-
 class _Watch:
     """One round over all windows of a pilot."""
 
     def __init__(self, spec: PilotSpec, settings: Settings, registry: Registry, now: datetime) -> None:
         self._spec = spec
+        self._settings = settings
         self._registry = registry
         self._now = now
         self._grace = timedelta(seconds=2 * settings.flush_seconds)
         self._storage = Storage(settings.storage)
         self._folder = _reports_folder(spec)
-        self._versions: dict[int, _Version | None] = {}
+        self._subjects: dict[int, Subject | None] = {}
 
     def run(self) -> list[DriftReport]:
         stamps = self._storage.stamps(slices.pilot_folder(self._spec.pilot))
@@ -136,8 +110,11 @@ class _Watch:
         due += self._newly_labelled(untouched, seen, labels)
         open_: set[str] = set()
         changed = []
-        for piece in sorted(due, key=lambda piece: (piece.start, piece.version)):
-            closed, report = self._judge(piece, pieces)
+        for piece in pieces:
+            before = self._before(piece, pieces)
+            if not any(other in due for other in (piece, *before)):
+                continue
+            closed, report = self._judge(piece, pieces, before)
             if not closed:
                 open_.add(piece.folder)
             if report:
@@ -145,6 +122,12 @@ class _Watch:
         current = _Seen(labels=labels, slices={key: known[key] for key in known if key not in open_})
         self._finish(current, seen, stamps)
         return changed
+
+    def _before(self, piece: Slice, pieces: list[Slice]) -> list[Slice]:
+        """The slices of the same version before `piece` in which a column must have drifted as well."""
+        own = [other for other in pieces if other.version == piece.version and other.start < piece.start]
+        wanted = self._spec.monitor.drift.persistence - 1
+        return own[len(own) - wanted :] if wanted and len(own) >= wanted else own if wanted else []
 
     def _is_untouched(
         self, piece: Slice, seen: _Seen, known: Mapping[str, str], stamps: Mapping[str, str]
@@ -169,13 +152,10 @@ class _Watch:
         index = f"{self._folder}/{INDEX}"
         if current == seen and index in stamps:
             return
-        stored = [
-            report
-            for name in self._storage.names(self._folder)
-            if name.endswith(f"/{DriftReport.FILE}") and (report := _read(self._storage, name))
-        ]
-        if stored:
-            self._storage.write(index, pages.render_index(self._spec.pilot, stored).encode())
+        if self._stored:
+            self._storage.write(
+                index, pages.render_index(self._spec.pilot, list(self._stored.values())).encode()
+            )
         self._storage.write(f"{self._folder}/{_SEEN}", current.model_dump_json().encode())
 
     def _seen(self) -> _Seen:
@@ -200,7 +180,9 @@ class _Watch:
     def _labels(self) -> dict[str, str]:
         return outcomes.read_labels(self._storage, self._spec.pilot)
 
-    def _judge(self, piece: Slice, pieces: list[Slice]) -> tuple[bool, DriftReport | None]:
+    def _judge(
+        self, piece: Slice, pieces: list[Slice], before: list[Slice]
+    ) -> tuple[bool, DriftReport | None]:
         """Whether a slice is closed, and the report on it if it is new or changed."""
         window = slices.read(self._storage, piece)
         if window is None:
@@ -208,113 +190,55 @@ class _Watch:
         monitor, latest = self._spec.monitor, slices.latest_begun(pieces, self._now)
         if not slices.is_closed(window, latest, self._now, monitor.window, self._grace):
             return False, None
-        version = self._version(piece.version)
-        if version is None:
+        subject = self._subject(piece.version)
+        if subject is None:
             return True, None
-        joined = self._join(piece, version)
-        alarming = self._was_champion(piece, window, pieces)
-        partial = _is_partial(piece, pieces)
-        evidence = _digest(
-            [
-                *(_REVISION, version.profile, window.model_dump(mode="json", exclude={"updated_at"})),
-                *(monitor.model_dump(mode="json"), joined.digest if joined else "", alarming, partial),
-            ]
-        )
-        stored = _read(self._storage, f"{piece.folder}/{DriftReport.FILE}")
+        case = self._case(piece, pieces, before, window, subject)
+        evidence = _digest([_REVISION, *case.evidence, monitor.model_dump(mode="json")])
+        stored = self._stored.get(piece.folder)
         if stored and stored.evidence == evidence and self._storage.exists(f"{piece.folder}/{PAGE}"):
             return True, None
-        report = self._report(window, version, joined, evidence, alarming=alarming, partial=partial)
+        report = judgements.judge(self._spec, self._settings, self._storage, case, evidence)
         self._storage.write(f"{piece.folder}/{PAGE}", pages.render(report, monitor).encode())
         self._storage.write(
             f"{piece.folder}/{DriftReport.FILE}", (report.model_dump_json(indent=2) + "\n").encode()
         )
+        self._stored[piece.folder] = report
         return True, report
 
-    def _report(
-        self,
-        window: Window,
-        version: _Version,
-        joined: outcomes.Outcomes | None,
-        evidence: str,
-        *,
-        alarming: bool,
-        partial: bool,
-    ) -> DriftReport:
-        monitor = self._spec.monitor
-        calibration = self._calibration(window, version, partial=partial)
-        least = _least_rows(version, monitor.window) if partial else comparisons.LEAST_ROWS
-        found = comparisons.compare(
-            version.columns, window, calibration, monitor.drift, version.times, least_rows=least
-        )
-        performance = self._performance(version, joined)
-        raised = (
-            alarms.drift_alarm(window, found, calibration.threshold),
-            alarms.performance_alarm(window, performance, monitor.performance.max_drop),
-        )
-        return DriftReport(
-            pilot=window.pilot,
-            version=window.version,
-            start=window.start,
-            end=window.end,
-            rows=window.rows,
-            requests=window.requests,
-            errors=window.errors,
-            p50_ms=window.latency_quantile(0.5),
-            p99_ms=window.latency_quantile(0.99),
-            false_alarm_rate=monitor.drift.false_alarm_rate,
-            threshold=calibration.threshold,
-            method=methods.describe(
-                calibration, monitor.drift, len(version.columns), window.rows, least_rows=least
+    def _case(
+        self, piece: Slice, pieces: list[Slice], before: list[Slice], window: Window, subject: Subject
+    ) -> Case:
+        stored = [self._stored.get(other.folder) for other in before]
+        needed = self._spec.monitor.drift.persistence - 1
+        return Case(
+            window=window,
+            subject=subject,
+            sample=slices.read_sample(self._storage, piece, SAMPLE_ROWS),
+            outcomes=self._join(piece, subject),
+            alarming=self._was_champion(piece, window, pieces),
+            partial=_is_partial(piece, pieces),
+            before=None
+            if len(before) < needed
+            else tuple(
+                frozenset(comparisons.drifted_keys(report)) if report else frozenset() for report in stored
             ),
-            features=found.features,
-            score=found.score,
-            prediction=found.prediction,
-            performance=performance,
-            value_skew=version.value_skew,
-            alarms=tuple(alarm for alarm in raised if alarm) if alarming else (),
-            evidence=evidence,
-            created_at=datetime.now(UTC),
+            earlier=tuple(report for report in self._stored.values() if report.end <= window.start),
         )
 
-    def _calibration(self, window: Window, version: _Version, *, partial: bool) -> calibrations.Calibration:
-        """That for windows of about this size, kept with the pilot's windows.
+    @cached_property
+    def _stored(self) -> dict[str, DriftReport]:
+        """The stored reports by the folder of their slice."""
+        names = (name for name in self._storage.names(self._folder) if name.endswith(f"/{DriftReport.FILE}"))
+        found = ((name.rsplit("/", 1)[0], _read(self._storage, name)) for name in names)
+        return {folder: report for folder, report in found if report}
 
-        One that was served only in part may hold a Monday and no Sunday, so it is held to
-        what single blocks do.
-        """
-        monitor = self._spec.monitor
-        blocks = monitor.window.total_seconds() / version.block_seconds if version.block_seconds else 0.0
-        blocks = min(blocks, 1.0) if partial else blocks
-        setup = calibrations.Setup(
-            rows=calibrations.size_class(window.rows),
-            rate=monitor.drift.false_alarm_rate,
-            window_blocks=blocks,
-            seed=int(version.profile[:8], 16),
-        )
-        key = _digest([calibrations.REVISION, version.profile, setup.rows, setup.rate, blocks])
-        folder = f"{slices.pilot_folder(self._spec.pilot)}/calibrations/{window.version}"
-        return calibrations.cached(self._storage, f"{folder}/{key[:32]}.json", version.columns, setup)
-
-    def _join(self, piece: Slice, version: _Version) -> outcomes.Outcomes | None:
+    def _join(self, piece: Slice, subject: Subject) -> outcomes.Outcomes | None:
         if not piece.rows or not self._labels:
             return None
         rows = outcomes.read_rows(self._storage, piece.rows)
-        joined = None if rows is None else outcomes.join(rows, self._labels, version.model)
+        joined = None if rows is None else outcomes.join(rows, self._labels, subject.model)
         return joined if joined and (len(joined.truth) or joined.unusable) else None
-
-    def _performance(self, version: _Version, joined: outcomes.Outcomes | None) -> Performance | None:
-        metric, monitor = self._spec.performance_metric, self._spec.monitor
-        reference = version.scorecard.metrics.get(metric, Estimate(value=None)) if version.scorecard else None
-        if joined is None or reference is None:
-            return None
-        return performances.evaluate(
-            joined,
-            metric,
-            len(version.model.classes),
-            reference,
-            monitor.performance.max_drop,
-            monitor.drift.false_alarm_rate,
-        )
 
     def _was_champion(self, piece: Slice, window: Window, pieces: list[Slice]) -> bool:
         """Whether the version is champion, was so before, or served most of the slice."""
@@ -324,41 +248,10 @@ class _Watch:
         others = [held.rows for other in rivals if (held := slices.read(self._storage, other))]
         return window.rows > sum(others)
 
-    def _version(self, number: int) -> _Version | None:
-        if number not in self._versions:
-            self._versions[number] = self._load(number)
-        return self._versions[number]
-
-    def _load(self, number: int) -> _Version | None:
-        try:
-            registered = self._registry.version(self._spec.pilot, number)
-            profile, model = self._registry.profile(registered), self._registry.model(registered)
-        except (errors.NotFound, errors.DataError) as error:
-            logger.warning("windows of version %s of %s are not judged: %s", number, self._spec.pilot, error)
-            return None
-        return _Version(
-            registered=registered,
-            model=model,
-            columns=columns_of(profile, len(model.classes)),
-            profile=profile.content_digest,
-            block_seconds=profile.block_seconds,
-            scorecard=self._scorecard(registered),
-            value_skew=self._value_skew(registered),
-        )
-
-    def _scorecard(self, registered: Registered) -> Scorecard | None:
-        try:
-            return self._registry.scorecard(registered)
-        except (errors.NotFound, errors.DataError):
-            logger.warning("version %s has no scorecard; performance is not judged", registered.version)
-            return None
-
-    def _value_skew(self, registered: Registered) -> tuple[Skew, ...]:
-        """What validation warned of when the version was trained, where its run keeps the report."""
-        try:
-            return Report.read(self._registry.run_file(registered.run, Report.FILE)).value_skew
-        except (errors.NotFound, errors.DataError):
-            return ()
+    def _subject(self, number: int) -> Subject | None:
+        if number not in self._subjects:
+            self._subjects[number] = subjects.load(self._registry, self._spec.pilot, number)
+        return self._subjects[number]
 
 
 def _is_partial(piece: Slice, pieces: list[Slice]) -> bool:
@@ -366,18 +259,6 @@ def _is_partial(piece: Slice, pieces: list[Slice]) -> bool:
     earlier = any(other.version == piece.version and other.start < piece.start for other in pieces)
     shared = any(other.version != piece.version and other.start == piece.start for other in pieces)
     return shared or not earlier
-
-
-def _least_rows(version: _Version, length: timedelta) -> int:
-    """Rows from which a slice that was served in part is judged: half of a usual block, or window if shorter.
-
-    With less it may be one evening, which differs from a day by its hours alone.
-    """
-    blocks = version.columns[0].blocks
-    if not version.block_seconds or not len(blocks):
-        return comparisons.LEAST_ROWS
-    usual = version.columns[0].size / len(blocks) * min(1.0, length.total_seconds() / version.block_seconds)
-    return max(comparisons.LEAST_ROWS, int(usual / 2))
 
 
 def _digest(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.monitor import alarms, calibrations, comparisons, methods
 from pilotage.serving.monitor.calibrations import Calibration, Mode, Setup
-from pilotage.serving.monitor.columns import Column, columns_of
+from pilotage.serving.monitor.columns import Column, Role, columns_of
 from pilotage.serving.monitor.comparisons import Comparison
 
 EPOCH = datetime(2026, 3, 2, tzinfo=UTC)
@@ -299,6 +300,45 @@ def test_a_window_below_the_least_rows_is_measured_and_not_judged(profile: Refer
     assert comparisons.compare(columns, window, calibration, Drift(), least_rows=300).drifted
 
 
+def test_an_alarm_waits_until_the_same_column_has_drifted_as_often_as_asked(
+    profile: ReferenceProfile,
+) -> None:
+    rows = draw(1000, np.random.default_rng(5))
+    unit_change(rows)
+    new_category(rows)
+    found, window = compare(profile, rows), window_of(profile, rows)
+    assert alarms.drift_alarm(window, found, 0.01) is None  # nothing is known of the windows before
+    both = {"feature n3", "feature city"}
+    assert {part.feature for part in found.persisting([both, both]).drifted if part.persistent} == {
+        "n3",
+        "city",
+    }
+    once = found.persisting([both, {"feature city", "feature n0", "score"}])
+    alarm = alarms.drift_alarm(window, once, 0.01)
+    assert alarm is not None
+    assert alarm.features == ("city",)
+    assert {part.feature for part in once.drifted} == {"n3", "city"}
+    assert alarms.drift_alarm(window, found.persisting([both, set()]), 0.01) is None
+
+
+def test_what_the_model_rests_on_comes_first_and_is_named(profile: ReferenceProfile) -> None:
+    rows = draw(1000, np.random.default_rng(8))
+    category_shift(rows)
+    rows["n0"] = rows["n0"] * 50
+    columns = [
+        replace(column, importance={"n0": 0.001, "city": 0.9}.get(column.name, 0.01))
+        if column.role is Role.FEATURE
+        else column
+        for column in columns_of(profile)
+    ]
+    window = window_of(profile, rows)
+    found = comparisons.compare(columns, window, calibrated(columns, 1000), Drift()).persisting(())
+    assert [part.feature for part in found.drifted] == ["city", "n0"]
+    alarm = alarms.drift_alarm(window, found, 0.01)
+    assert alarm is not None
+    assert "`city` (the model rests on it for 90%)" in alarm.message
+
+
 CLASSES = np.array(["a", "b", "c"], dtype=object)
 
 
@@ -323,7 +363,7 @@ def test_classes_that_trade_places_are_drift_though_no_score_moves(blocks: np.nd
         assert [part.feature for part in found.drifted] == drifted
         assert found.prediction is not None
         assert found.prediction.drifted == bool(drifted)
-        alarm = alarms.drift_alarm(window, found, calibration.threshold)
+        alarm = alarms.drift_alarm(window, found.persisting(()), calibration.threshold)
         assert (alarm is not None) == bool(drifted)
         assert alarm is None or "the predicted classes: other values are frequent" in alarm.message
 
@@ -342,6 +382,7 @@ def test_a_feature_may_be_called_as_what_the_model_says_is() -> None:
     counts = {"score": tuple(part.count(generator.normal(3, 1, 500)).tolist())}
     window = window_of(profile_of(rows), draw(500, generator)).model_copy(update={"features": counts})
     found = comparisons.compare(columns, window, calibrated(columns, 500), Drift())
+    found = found.persisting(())
     alarm = alarms.drift_alarm(window, found, 0.01)
     assert alarm is not None
     assert alarm.message.count("`score`: other values") == 1

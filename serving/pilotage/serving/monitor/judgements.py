@@ -1,0 +1,151 @@
+"""The judgement of one closed window: from counts, sampled rows and labels to a report with its alarms.
+
+Everything that was found is put together here; how each thing is found is in the
+modules that are called, and where reports are kept is the watch's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pilotage.core.artifacts import DriftReport, Estimate, Performance
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+from pilotage.core.storage import Storage
+from pilotage.core.windows import Window
+from pilotage.serving.monitor import alarms, calibrations, comparisons, methods, performances, slices
+from pilotage.serving.monitor.calibrations import Calibration
+from pilotage.serving.monitor.columns import Column, columns_of
+from pilotage.serving.monitor.outcomes import Outcomes
+from pilotage.serving.monitor.subjects import Subject
+
+SAMPLE_ROWS = 2000
+"""Sampled rows of a window that are looked at, of all replicas together."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one closed window is judged by."""
+
+    window: Window
+    """Merged over replicas."""
+    subject: Subject
+    """The version that served."""
+    sample: pa.Table | None
+    """Served rows with their features."""
+    outcomes: Outcomes | None
+    """Rows whose labels have come."""
+    alarming: bool
+    """The version was champion, so that what is found raises alarms."""
+    partial: bool
+    """The version served only a part of the window."""
+    before: tuple[frozenset[str], ...] | None
+    """What drifted in each of the windows before that count; None when there were too few."""
+    earlier: tuple[DriftReport, ...]
+    """All reports of windows that ended before this one began."""
+
+    @property
+    def evidence(self) -> list[Any]:
+        """What would make another report if it changed."""
+        return [
+            self.subject.profile_digest,
+            self.window.model_dump(mode="json", exclude={"updated_at"}),
+            _digest_of(self.sample),
+            self.outcomes.digest if self.outcomes else "",
+            *(self.alarming, self.partial),
+            None if self.before is None else [sorted(keys) for keys in self.before],
+        ]
+
+
+def _digest_of(sample: pa.Table | None) -> str:
+    if sample is None:
+        return ""
+    return hashlib.sha256(sample.column("priority").to_numpy().tobytes()).hexdigest()
+
+
+def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evidence: str) -> DriftReport:
+    """The report on one window.
+
+    Args:
+        spec: the pilot.
+        settings: of the installation; says which models may be loaded.
+        storage: keeps calibrations.
+        case: what is judged.
+        evidence: digest of all of it.
+    """
+    window, subject, monitor = case.window, case.subject, spec.monitor
+    columns = columns_of(subject.profile, len(subject.model.classes))
+    calibration = _calibration(spec, storage, case, columns)
+    least = subject.least_rows(monitor.window) if case.partial else comparisons.LEAST_ROWS
+    found = comparisons.compare(columns, window, calibration, monitor.drift, subject.times, least_rows=least)
+    if case.before is not None:
+        found = found.persisting(case.before)
+    performance = _performance(spec, case)
+    raised = (
+        alarms.drift_alarm(window, found, calibration.threshold),
+        alarms.performance_alarm(window, performance, monitor.performance.max_drop),
+    )
+    return DriftReport(
+        pilot=window.pilot,
+        version=window.version,
+        start=window.start,
+        end=window.end,
+        rows=window.rows,
+        requests=window.requests,
+        errors=window.errors,
+        p50_ms=window.latency_quantile(0.5),
+        p99_ms=window.latency_quantile(0.99),
+        false_alarm_rate=monitor.drift.false_alarm_rate,
+        threshold=calibration.threshold,
+        method=methods.describe(calibration, monitor.drift, len(columns), window.rows, least_rows=least),
+        features=found.features,
+        score=found.score,
+        prediction=found.prediction,
+        performance=performance,
+        value_skew=subject.value_skew,
+        alarms=tuple(alarm for alarm in raised if alarm) if case.alarming else (),
+        evidence=evidence,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _calibration(spec: PilotSpec, storage: Storage, case: Case, columns: list[Column]) -> Calibration:
+    """That for windows of about this size, kept with the pilot's windows.
+
+    One that was served only in part may hold a Monday and no Sunday, so it is held to
+    what single blocks do.
+    """
+    monitor, subject = spec.monitor, case.subject
+    seconds = subject.profile.block_seconds
+    blocks = monitor.window.total_seconds() / seconds if seconds else 0.0
+    blocks = min(blocks, 1.0) if case.partial else blocks
+    setup = calibrations.Setup(
+        rows=calibrations.size_class(case.window.rows),
+        rate=monitor.drift.false_alarm_rate,
+        window_blocks=blocks,
+        seed=int(subject.profile_digest[:8], 16),
+    )
+    parts = (calibrations.REVISION, subject.profile_digest, setup.rows, setup.rate, blocks)
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    folder = f"{slices.pilot_folder(spec.pilot)}/calibrations/{case.window.version}"
+    return calibrations.cached(storage, f"{folder}/{key[:32]}.json", columns, setup)
+
+
+def _performance(spec: PilotSpec, case: Case) -> Performance | None:
+    metric, monitor, card = spec.performance_metric, spec.monitor, case.subject.scorecard
+    reference = card.metrics.get(metric, Estimate(value=None)) if card else None
+    if case.outcomes is None or reference is None:
+        return None
+    return performances.evaluate(
+        case.outcomes,
+        metric,
+        len(case.subject.model.classes),
+        reference,
+        monitor.performance.max_drop,
+        monitor.drift.false_alarm_rate,
+    )
