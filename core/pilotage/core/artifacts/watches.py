@@ -9,6 +9,14 @@ from pydantic import AwareDatetime
 
 from pilotage.core.artifacts.bases import Artifact, Part
 from pilotage.core.artifacts.data import Skew
+from pilotage.core.artifacts.estimates import (
+    Change,
+    Contribution,
+    EstimatedPerformance,
+    Multivariate,
+    Segment,
+    Track,
+)
 from pilotage.core.specs import Cause
 
 
@@ -107,10 +115,24 @@ class DriftReport(Artifact):
     prediction: FeatureDrift | None = None
     """Of the predicted classes, where there are more than two."""
     performance: Performance | None = None
+    estimated: EstimatedPerformance | None = None
+    """The metric without labels."""
+    track: Track | None = None
+    """How such estimates did on windows before this one."""
+    multivariate: Multivariate | None = None
+    """All features together, on sampled rows."""
+    rows_drifted: bool = False
+    """The rows differ by what is improbable and large enough to matter."""
+    changes: tuple[Change, ...] = ()
+    """What happened to columns, where an alarm was raised."""
+    contributions: tuple[Contribution, ...] = ()
+    """Which features moved the mean score, where an alarm was raised."""
+    segments: tuple[Segment, ...] = ()
+    """Rows in which most is different, where an alarm was raised."""
     value_skew: tuple[Skew, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     evidence: str
-    """Digest of the windows and labels that this report was made from."""
+    """Digest of the windows, rows and labels that this report was made from."""
     created_at: AwareDatetime
 
 

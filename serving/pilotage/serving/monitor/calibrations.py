@@ -100,10 +100,14 @@ class Setup:
 
 def calibrate(columns: Sequence[Column], setup: Setup) -> Calibration:
     """The calibration of `columns`, as `columns_of` gives them."""
-    blocks = len(columns[0].blocks)
-    if blocks >= LEAST_BLOCKS and setup.window_blocks > 0:
-        return _from_blocks(columns, setup, blocks)
+    if by_blocks(columns, setup.window_blocks):
+        return _from_blocks(columns, setup, len(columns[0].blocks))
     return _redrawn(columns, setup)
+
+
+def by_blocks(columns: Sequence[Column], window_blocks: float) -> bool:
+    """Whether the reference has the time blocks to compare it with itself."""
+    return len(columns[0].blocks) >= LEAST_BLOCKS and window_blocks > 0
 
 
 def cached(storage: Storage, name: str, columns: Sequence[Column], setup: Setup) -> Calibration:

@@ -30,6 +30,8 @@ UNSEEN_OF_PSI = 0.05
 """Share of unseen values that matters as much as a PSI of 1."""
 
 
+ROWS = "rows"
+"""Key of all features together, among those of `drifted_keys`."""
 _OTHER, _MISSING = "any other", "missing"
 _OPTIONAL = frozenset({_OTHER, _MISSING})
 """Cells of a picture that are left out when neither side has any."""
@@ -74,9 +76,9 @@ class Comparison:
 def drifted_keys(report: DriftReport) -> set[str]:
     """What drifted in a stored report, as `Comparison.persisting` compares it."""
     said = ((Role.SCORE, report.score), (Role.PREDICTION, report.prediction))
-    return {f"feature {part.feature}" for part in report.features if part.drifted} | {
-        role.value for role, part in said if part is not None and part.drifted
-    }
+    keys = {f"feature {part.feature}" for part in report.features if part.drifted}
+    keys |= {role.value for role, part in said if part is not None and part.drifted}
+    return keys | ({ROWS} if report.rows_drifted else set())
 
 
 def weight(part: FeatureDrift) -> float:

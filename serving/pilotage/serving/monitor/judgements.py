@@ -7,21 +7,34 @@ modules that are called, and where reports are kept is the watch's business.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from pilotage.core.artifacts import DriftReport, Estimate, Performance
+from pilotage.core.artifacts import DriftReport, Estimate, EstimatedPerformance, Performance
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import alarms, calibrations, comparisons, methods, performances, slices
+from pilotage.serving.monitor import (
+    alarms,
+    calibrations,
+    comparisons,
+    estimates,
+    findings,
+    methods,
+    performances,
+    rows_together,
+    seasons,
+    slices,
+)
 from pilotage.serving.monitor.calibrations import Calibration
 from pilotage.serving.monitor.columns import Column, columns_of
 from pilotage.serving.monitor.outcomes import Outcomes
+from pilotage.serving.monitor.rows_together import Together
 from pilotage.serving.monitor.subjects import Subject
 
 SAMPLE_ROWS = 2000
@@ -79,17 +92,23 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         evidence: digest of all of it.
     """
     window, subject, monitor = case.window, case.subject, spec.monitor
-    columns = columns_of(subject.profile, len(subject.model.classes))
-    calibration = _calibration(spec, storage, case, columns)
+    profile = seasons.seasonal(subject.profile, window.start, window.end)
+    columns = columns_of(profile, len(subject.model.classes))
+    together = rows_together.look(case.sample, subject, monitor.drift)
+    calibration = _calibration(spec, storage, case, columns, together)
     least = subject.least_rows(monitor.window) if case.partial else comparisons.LEAST_ROWS
     found = comparisons.compare(columns, window, calibration, monitor.drift, subject.times, least_rows=least)
+    together = rows_together.judge(together, monitor.drift, calibration)
     if case.before is not None:
-        found = found.persisting(case.before)
-    performance = _performance(spec, case)
-    raised = (
-        alarms.drift_alarm(window, found, calibration.threshold),
-        alarms.performance_alarm(window, performance, monitor.performance.max_drop),
-    )
+        found, together = found.persisting(case.before), together.persisting(case.before)
+    performance, estimated = _performance(spec, case), _estimated(spec, case)
+    track = None if estimated is None else estimates.track(_pairs(case.earlier))
+    dropped = alarms.performance_alarm(window, performance, estimated, track, monitor.performance.max_drop)
+    drifted = [part for part in found.drifted if part.persistent]
+    found_causes = findings.NONE
+    if drifted or dropped or together.persistent:
+        found_causes = findings.find(subject, case.sample, case.outcomes, settings)
+    raised = (alarms.drift_alarm(window, found, together, found_causes, calibration.threshold), dropped)
     return DriftReport(
         pilot=window.pilot,
         version=window.version,
@@ -107,6 +126,13 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         score=found.score,
         prediction=found.prediction,
         performance=performance,
+        estimated=estimated,
+        track=track,
+        multivariate=together.found,
+        rows_drifted=together.drifted,
+        changes=found_causes.changes,
+        contributions=found_causes.contributions,
+        segments=found_causes.segments,
         value_skew=subject.value_skew,
         alarms=tuple(alarm for alarm in raised if alarm) if case.alarming else (),
         evidence=evidence,
@@ -114,7 +140,9 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
     )
 
 
-def _calibration(spec: PilotSpec, storage: Storage, case: Case, columns: list[Column]) -> Calibration:
+def _calibration(
+    spec: PilotSpec, storage: Storage, case: Case, columns: list[Column], together: Together
+) -> Calibration:
     """That for windows of about this size, kept with the pilot's windows.
 
     One that was served only in part may hold a Monday and no Sunday, so it is held to
@@ -124,13 +152,17 @@ def _calibration(spec: PilotSpec, storage: Storage, case: Case, columns: list[Co
     seconds = subject.profile.block_seconds
     blocks = monitor.window.total_seconds() / seconds if seconds else 0.0
     blocks = min(blocks, 1.0) if case.partial else blocks
+    rate = monitor.drift.false_alarm_rate
+    if not calibrations.by_blocks(columns, blocks):
+        rate = rows_together.rate_left(together, rate)
     setup = calibrations.Setup(
         rows=calibrations.size_class(case.window.rows),
-        rate=monitor.drift.false_alarm_rate,
+        rate=rate,
         window_blocks=blocks,
         seed=int(subject.profile_digest[:8], 16),
     )
-    parts = (calibrations.REVISION, subject.profile_digest, setup.rows, setup.rate, blocks)
+    held = sorted(seasons.touched(subject.profile.season, case.window.start, case.window.end))
+    parts = (calibrations.REVISION, subject.profile_digest, setup.rows, setup.rate, blocks, held)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     folder = f"{slices.pilot_folder(spec.pilot)}/calibrations/{case.window.version}"
     return calibrations.cached(storage, f"{folder}/{key[:32]}.json", columns, setup)
@@ -149,3 +181,28 @@ def _performance(spec: PilotSpec, case: Case) -> Performance | None:
         monitor.performance.max_drop,
         monitor.drift.false_alarm_rate,
     )
+
+
+def _estimated(spec: PilotSpec, case: Case) -> EstimatedPerformance | None:
+    """The metric as it is without labels; None without rows to estimate it from."""
+    metric, subject = spec.performance_metric, case.subject
+    if case.sample is None or subject.reference is None or subject.scorecard is None:
+        return None
+    return estimates.estimate(
+        subject.model,
+        subject.reference,
+        case.sample,
+        metric,
+        reference_value=subject.scorecard.metrics.get(metric, Estimate(value=None)).value,
+        seed=int(subject.profile_digest[:8], 16),
+    )
+
+
+def _pairs(earlier: Sequence[DriftReport]) -> list[tuple[EstimatedPerformance, Performance]]:
+    """Estimates of earlier windows whose labels have come since, in the order of time."""
+    ordered = sorted(earlier, key=lambda report: (report.start, report.version))
+    return [
+        (report.estimated, report.performance)
+        for report in ordered
+        if report.estimated is not None and report.performance is not None
+    ]
