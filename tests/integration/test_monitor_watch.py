@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.serving import small_profiles
 
-from pilotage.core import profiles, storage, windows
+from pilotage.core import profiles, storage, window_files, windows
 from pilotage.core.artifacts import (
     DriftReport,
     Estimate,
@@ -103,7 +103,7 @@ class World:
             updated_at=start + HOUR,
         )  # fmt: skip
         name = windows.window_name("demo", version, start, replica)
-        self.storage.write(name, window.model_dump_json().encode())
+        self.storage.write(name, window_files.encode(window))
         ids = [f"{hour}-{replica}-{row}" for row in range(n)]
         if log:
             table = pa.table(
@@ -359,7 +359,7 @@ def test_broken_files_are_left_out_and_named(world: World, caplog: pytest.LogCap
     world.storage.write(windows.window_name("demo", 1, EPOCH, "b"), b"{")
     world.storage.write(windows.rows_name("demo", 1, EPOCH, "b", 0), b"PAR1")
     world.storage.write(windows.labels_name("demo", "f" * 64), b"nothing")
-    world.storage.write("windows/demo/1/notes/window-a.json", b"{}")
+    world.storage.write("windows/demo/1/notes/window-a.window", b"{}")
     world.label([f"0-a-{row}" for row in range(300)], draw(300, 10)["late"])
     (report,) = world.watch()
     assert report.rows == 300

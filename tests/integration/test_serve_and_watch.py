@@ -19,14 +19,13 @@ import httpx
 import pytest
 from tests.unit.serving import small_models
 
-from pilotage.core import settings
+from pilotage.core import settings, window_files, windows
 from pilotage.core.artifacts import DriftReport, Estimate, Latency, Rival, Scorecard
 from pilotage.core.pilots import Pilot
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
 from pilotage.core.storage import Storage
-from pilotage.core.windows import Window
 from pilotage.serving import monitor
 
 HOUR = timedelta(hours=1)
@@ -94,8 +93,10 @@ class World:
         storage = Storage(self.settings.storage)
         deadline = time.monotonic() + 20
         while True:
-            names = [name for name in storage.names("windows/flights") if name.endswith(".json")]
-            held = [Window.model_validate_json(storage.read(name)) for name in names]
+            names = [
+                name for name in storage.names("windows/flights") if name.endswith(windows.WINDOW_SUFFIX)
+            ]
+            held = [window_files.decode(storage.read(name)).window() for name in names]
             if (sum(part.rows for part in held), sum(part.errors for part in held)) == (rows, errors):
                 return
             assert time.monotonic() < deadline, "the server does not write what it served"

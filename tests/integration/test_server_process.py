@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.serving import small_models
 
-from pilotage.core import settings, windows
+from pilotage.core import settings, window_files, windows
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
@@ -73,7 +73,11 @@ class Server:
     def windows(self) -> list[Window]:
         storage = Storage(self.settings.storage)
         names = storage.names("windows/flights")
-        return [Window.model_validate_json(storage.read(name)) for name in names if name.endswith(".json")]
+        return [
+            window_files.decode(storage.read(name)).window()
+            for name in names
+            if name.endswith(windows.WINDOW_SUFFIX)
+        ]
 
     def logged(self) -> list[str]:
         return self._column("/rows-", "id")

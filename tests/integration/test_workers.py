@@ -19,7 +19,7 @@ import httpx
 import pytest
 from tests.unit.serving import small_models
 
-from pilotage.core import settings, windows
+from pilotage.core import settings, window_files, windows
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
@@ -65,8 +65,8 @@ class Server:
 
     def windows(self) -> list[Window]:
         storage = Storage(self.settings.storage)
-        names = [name for name in storage.names("windows/flights") if name.endswith(".json")]
-        return [Window.model_validate_json(storage.read(name)) for name in names]
+        names = [name for name in storage.names("windows/flights") if name.endswith(windows.WINDOW_SUFFIX)]
+        return [window_files.decode(storage.read(name)).window() for name in names]
 
     def metric(self, name: str) -> float:
         text = httpx.get(f"{self.url}/metrics").text

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 REFERENCE_FILE = "reference.parquet"
 """Of held-out rows, in a model's folder."""
+_BELOW = b"pilotage.complete_below"
 
 
 def build(
@@ -124,10 +125,28 @@ def columns_of(sample: pa.Table, features: Sequence[Feature]) -> Columns:
 def smallest(samples: Sequence[pa.Table], rows: int) -> pa.Table:
     """The `rows` rows with the smallest priorities of a non-empty series of samples, by priority.
 
-    Associative and commutative as far as priorities differ.
+    A sample that left rows out knows from which priority on; of several, only what lies below that
+    of each is a sample of all, however unlike the traffic of replicas was. Fewer than `rows` rows come
+    back where a sample was kept smaller. Associative and commutative as far as priorities differ.
     """
     import pyarrow as pa
 
+    below = min(complete_below(sample) for sample in samples)
     together = pa.concat_tables(samples, promote_options="permissive")
-    order = np.argsort(together.column("priority").to_numpy(), kind="stable")[:rows]
-    return together.take(pa.array(order))
+    priorities = together.column("priority").to_numpy()
+    order = np.argsort(priorities, kind="stable")
+    order = order[: np.searchsorted(priorities[order], below)]
+    if len(order) > rows:
+        below = float(priorities[order[rows]])
+    return bounded(together.take(pa.array(order[:rows])), below)
+
+
+def bounded(sample: pa.Table, below: float) -> pa.Table:
+    """The sample with the word that it holds every row with a priority below `below`."""
+    metadata = {**(sample.schema.metadata or {}), _BELOW: repr(below).encode()}
+    return sample.replace_schema_metadata(metadata)
+
+
+def complete_below(sample: pa.Table) -> float:
+    """Below which priority a sample holds every row; 1 when it left none out."""
+    return float((sample.schema.metadata or {}).get(_BELOW, 1.0))

@@ -12,8 +12,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from pilotage.core import errors
 
 COMPLETE = "manifest.json"
 """A published folder holds this file; it is the last one to appear."""
+READ_AT_ONCE = 128
+"""Files that an object store is asked for together."""
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -98,11 +100,30 @@ class Storage:
         Raises:
             NotFound: there is no such file.
         """
+        path = f"{self._root}/{name}"
         try:
-            data: bytes = self._files.cat_file(f"{self._root}/{name}")
+            data: bytes = Path(path).read_bytes() if self.local else self._files.cat_file(path)
         except FileNotFoundError as error:
             raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
         return data
+
+    def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """The content of each of many files in turn, None for one that is not there.
+
+        An object store is asked for several at a time, which takes hardly longer than for one.
+        """
+        if self.local:
+            for name in names:
+                try:
+                    yield self.read(name)
+                except errors.NotFound:
+                    yield None
+            return
+        for begin in range(0, len(names), READ_AT_ONCE):
+            paths = [f"{self._root}/{name}" for name in names[begin : begin + READ_AT_ONCE]]
+            held = self._files.cat(paths, on_error="return")
+            for path in paths:
+                yield _content(held[path])
 
     def write(self, name: str, data: bytes, *, sync: bool = True) -> None:
         """Replace file `name` by `data`; writing the same again changes nothing; `sync`: see `write_file`."""
@@ -130,13 +151,25 @@ class Storage:
     def stamps(self, prefix: str) -> dict[str, str]:
         """Finished files below folder `prefix` by name, each with a text that changes with the file."""
         path = f"{self._root}/{prefix}".rstrip("/")
+        if self.local:
+            return dict(sorted(self._local_stamps(path)))
         if not self._files.exists(path):
             return {}
-        if not self.local:
-            self._files.invalidate_cache(path)
+        self._files.invalidate_cache(path)
         found = self._files.find(path, detail=True).items()
         stamps = {str(name)[len(self._root) + 1 :]: _stamp(entry) for name, entry in sorted(found)}
         return {name: stamp for name, stamp in stamps.items() if not name.rsplit("/", 1)[-1].startswith(".")}
+
+    def _local_stamps(self, folder: str) -> Iterator[tuple[str, str]]:
+        """The same for local files, several times faster than fsspec lists them."""
+        for parent, _, files in os.walk(folder):
+            for name in files:
+                if name.startswith("."):
+                    continue
+                path = f"{parent}/{name}"
+                with suppress(FileNotFoundError):  # replaced or removed meanwhile
+                    held = os.stat(path)  # noqa: PTH116 - a Path for each of thousands takes as long again
+                    yield path[len(self._root) + 1 :], f"{held.st_size} {held.st_mtime_ns} {held.st_ino}"
 
     def modified_at(self, name: str) -> datetime:
         """When file `name` was written last.
@@ -212,6 +245,14 @@ class Storage:
         paths.sort(key=lambda path: path.name == COMPLETE)
         for path in paths:
             self._files.put_file(str(path), f"{self._root}/{name}/{path.relative_to(folder).as_posix()}")
+
+
+def _content(found: bytes | Exception) -> bytes | None:
+    if isinstance(found, FileNotFoundError):
+        return None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 _STAMPED = ("size", "mtime", "ino", "etag", "ETag", "LastModified", "last_modified", "updated", "created")

@@ -1,33 +1,74 @@
-"""The summary of one time slice of served traffic: counts that add up.
+"""The summary of one time slice of served traffic: counts, moments and sketches that add up.
 
 Each replica keeps one cumulative window per version and slice and rewrites it
 under the same name, so a repeated flush is harmless; windows of replicas and of
 times merge by addition. Names of the files are decided here too, because the
-server that writes and the monitor that reads must agree.
+server that writes and the monitor that reads must agree. How a window is spelt in a
+file is `pilotage.core.window_files`' business, what is in a sketch its reader's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ConfigDict
 
-from pilotage.core.artifacts import Artifact, instant
+from pilotage.core import moments
+from pilotage.core.artifacts import Artifact, Part, instant
 
 LATENCY_EDGES_MS: tuple[float, ...] = tuple(float(round(0.1 * 1.25**step, 4)) for step in range(64))
 """Upper bounds of the latency cells, 0.1 ms to over two minutes in steps of a quarter."""
 
 
+WINDOW_SUFFIX = ".window"
+"""What the names of windows' files end with."""
+
+Sketches = tuple[bytes, ...]
+"""Sketches as DataSketches serialises them, sorted; of one column, one for each window that had any.
+
+They are kept side by side because merging quantile sketches is randomised: windows that are merged are
+the same whenever and in whatever order that is done, and only who reads a quantile merges them.
+"""
+
+
+class WindowMoments(Part):
+    """Of the values that are present and of a magnitude of at most `moments.LARGEST`; times in seconds
+    since 1970."""
+
+    count: int
+    """At least 1."""
+    mean: float
+    squares: float
+    """Sum of the squared distances from the mean."""
+    min: float
+    max: float
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of these values."""
+        return math.sqrt(self.squares / self.count)
+
+    def merged(self, other: WindowMoments) -> WindowMoments:
+        """Both together; commutative, and associative but for rounding of `mean` and `squares`."""
+        one, two = (
+            np.array([part.count, part.mean, part.squares, part.min, part.max]) for part in (self, other)
+        )
+        _, mean, squares, low, high = moments.add(one, two).tolist()
+        return WindowMoments(count=self.count + other.count, mean=mean, squares=squares, min=low, max=high)
+
+
 class Window(Artifact):
     """What one replica, or several together, served between `start` and `end`."""
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
     FILE: ClassVar[str] = "window.json"
     kind: Literal["window"] = "window"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     pilot: str
     version: int
     start: AwareDatetime
@@ -44,12 +85,19 @@ class Window(Artifact):
     prediction: tuple[int, ...] = ()
     latency: tuple[int, ...] = ()
     """Requests by `LATENCY_EDGES_MS`, the last cell for those beyond."""
+    moments: dict[str, WindowMoments] = {}
+    """Of numbers, booleans and times that had values."""
+    score_moments: WindowMoments | None = None
     novel: dict[str, dict[str, int]] = {}
-    """The most frequent values of a category that training did not see, at most 20 a feature."""
+    """The most frequent values of a category that have no cell of their own, at most 20 a feature."""
+    outside: dict[str, Sketches] = {}
+    """Quantile sketches (KLL, doubles) of a number's values below and above the reference's range."""
+    distinct: dict[str, Sketches] = {}
+    """Distinct-count sketches (HLL) of a category's values that have no cell of their own."""
     updated_at: AwareDatetime
 
     def merged(self, other: Window) -> Window:
-        """Both together; associative and commutative.
+        """Both together; commutative, and associative but for rounding of moments.
 
         Raises:
             ValueError: they are of different pilots or versions.
@@ -74,7 +122,15 @@ class Window(Artifact):
             score=_sum(self.score, other.score),
             prediction=_sum(self.prediction, other.prediction),
             latency=_sum(self.latency, other.latency),
+            moments={
+                name: held
+                for name in sorted({*self.moments, *other.moments})
+                if (held := _both(self.moments.get(name), other.moments.get(name)))
+            },
+            score_moments=_both(self.score_moments, other.score_moments),
             novel=_union(self.novel, other.novel),
+            outside=_beside(self.outside, other.outside),
+            distinct=_beside(self.distinct, other.distinct),
             updated_at=max(self.updated_at, other.updated_at),
         )
 
@@ -114,6 +170,15 @@ def _added(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
     return {value: one.get(value, 0) + two.get(value, 0) for value in sorted({*one, *two})}
 
 
+def _both(one: WindowMoments | None, two: WindowMoments | None) -> WindowMoments | None:
+    return one.merged(two) if one and two else one or two
+
+
+def _beside(one: Mapping[str, Sketches], two: Mapping[str, Sketches]) -> dict[str, Sketches]:
+    names = sorted({*one, *two})
+    return {name: tuple(sorted((*one.get(name, ()), *two.get(name, ())))) for name in names}
+
+
 def count_latencies(milliseconds: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Requests by latency cell, shape `(len(LATENCY_EDGES_MS) + 1,)`."""
     cell = np.searchsorted(np.array(LATENCY_EDGES_MS), np.asarray(milliseconds, dtype=float), side="left")
@@ -132,8 +197,14 @@ def folder(pilot: str, version: int) -> str:
 
 
 def window_name(pilot: str, version: int, start: datetime, replica: str) -> str:
-    """Name in the storage of one replica's window that begins at `start`."""
-    return f"{folder(pilot, version)}/{instant(start)}/window-{replica}.json"
+    """Name in the storage of one replica's window that begins at `start`, as `window_files` writes it."""
+    return f"{folder(pilot, version)}/{instant(start)}/window-{replica}{WINDOW_SUFFIX}"
+
+
+def sample_name(pilot: str, version: int, start: datetime, replica: str) -> str:
+    """Name in the storage of one replica's sample of served rows with features, as
+    `pilotage.core.samples` lays them out: a Parquet file that is rewritten whole."""
+    return f"{folder(pilot, version)}/{instant(start)}/sample-{replica}.parquet"
 
 
 def rows_name(pilot: str, version: int, start: datetime, replica: str, sequence: int) -> str:

@@ -76,3 +76,22 @@ def test_samples_of_replicas_merge_into_the_sample_of_all_in_any_order(
         merged = samples.smallest(parts, kept)
         assert merged.column("priority").to_pylist() == whole.column("priority").to_pylist()
     assert whole.column("priority").to_pylist() == sorted(priorities)[:kept]
+
+
+def test_what_a_smaller_sample_left_out_is_not_made_up_for_by_another() -> None:
+    busy = samples.smallest([sample([k / 1000 for k in range(900)])], 10)
+    quiet = sample([0.0055, 0.5, 0.9])
+    assert samples.complete_below(busy) == 0.01
+    assert samples.complete_below(quiet) == 1.0
+    merged = samples.smallest([busy, quiet], 20)
+    assert merged.column("priority").to_pylist() == [*[k / 1000 for k in range(6)], 0.0055, *[
+        k / 1000 for k in range(6, 10)
+    ]]  # fmt: skip
+    sink = io.BytesIO()
+    pq.write_table(merged, sink)
+    assert samples.complete_below(pq.read_table(io.BytesIO(sink.getvalue()))) == 0.01
+
+
+def test_a_sample_of_equal_priorities_is_cut_where_it_must_be() -> None:
+    merged = samples.smallest([sample([0.5, 0.5, 0.5, 0.2])], 2)
+    assert merged.column("priority").to_pylist() == [0.2, 0.5]

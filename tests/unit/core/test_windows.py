@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pilotage.core import windows
+from pilotage.core import moments, windows
 from pilotage.core.specs import Monitor
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def measured(values: list[float]) -> windows.WindowMoments:
+    count, mean, squares, low, high = moments.measure(np.array([values]))[0, 0].tolist()
+    return windows.WindowMoments(count=int(count), mean=mean, squares=squares, min=low, max=high)
+
+
+MEASURED = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5).map(measured)
+SKETCHES = st.lists(st.binary(min_size=1, max_size=5), min_size=1, max_size=3).map(
+    lambda parts: tuple(sorted(parts))
+)
 COUNTS = st.lists(st.integers(0, 1000), min_size=3, max_size=3).map(tuple)
 
 
@@ -35,7 +48,35 @@ def drawn(draw: st.DrawFn) -> windows.Window:
         novel=draw(
             st.dictionaries(st.sampled_from("xy"), st.dictionaries(st.text(max_size=2), st.integers(1, 9)))
         ),
+        moments=draw(st.dictionaries(st.sampled_from("xyz"), MEASURED)),
+        score_moments=draw(MEASURED | st.none()),
+        outside=draw(st.dictionaries(st.sampled_from("xy"), SKETCHES)),
+        distinct=draw(st.dictionaries(st.sampled_from("xy"), SKETCHES)),
         updated_at=start,
+    )
+
+
+def alike(one: windows.Window, two: windows.Window) -> bool:
+    """Whether they are equal but for rounding of means and squares."""
+
+    def exact(window: windows.Window) -> windows.Window:
+        held: dict[str, object] = {"moments": {}, "score_moments": None}
+        return window.model_copy(update=held)
+
+    def close(a: windows.WindowMoments | None, b: windows.WindowMoments | None) -> bool:
+        if a is None or b is None:
+            return a is b
+        assert (a.count, a.min, a.max) == (b.count, b.min, b.max)
+        size = max(abs(a.min), abs(a.max))
+        return math.isclose(a.mean, b.mean, rel_tol=1e-9, abs_tol=1e-12 * size) and math.isclose(
+            a.squares, b.squares, rel_tol=1e-9, abs_tol=1e-12 * a.count * size**2
+        )
+
+    return (
+        exact(one) == exact(two)
+        and one.moments.keys() == two.moments.keys()
+        and all(close(part, two.moments[name]) for name, part in one.moments.items())
+        and close(one.score_moments, two.score_moments)
     )
 
 
@@ -44,8 +85,17 @@ def test_merging_is_associative_and_commutative(
     a: windows.Window, b: windows.Window, c: windows.Window
 ) -> None:
     assert a.merged(b) == b.merged(a)
-    assert a.merged(b).merged(c) == a.merged(b.merged(c))
-    assert windows.merge([a, b, c]) == windows.merge([c, a, b])
+    assert alike(a.merged(b).merged(c), a.merged(b.merged(c)))
+    assert alike(windows.merge([a, b, c]), windows.merge([c, a, b]))
+
+
+def test_moments_that_are_merged_are_those_of_all_values() -> None:
+    values = np.random.default_rng(0).normal(1.7e9, 1e5, 1000)  # times in seconds since 1970
+    whole, one, two = (measured(part.tolist()) for part in (values, values[:300], values[300:]))
+    merged = one.merged(two)
+    assert (merged.count, merged.min, merged.max) == (1000, whole.min, whole.max)
+    assert merged.mean == pytest.approx(whole.mean, rel=1e-12)
+    assert merged.std == pytest.approx(float(values.std()), rel=1e-6)
 
 
 @given(drawn())

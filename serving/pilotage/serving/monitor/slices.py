@@ -8,16 +8,20 @@ evidence has changed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from pilotage.core import windows
+from pilotage.core import errors, samples, window_files, windows
 from pilotage.core.storage import Storage
+from pilotage.core.window_files import Opened
 from pilotage.core.windows import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ class Slice:
     """Names of the replicas' windows, sorted."""
     rows: list[str] = field(default_factory=list)
     """Names of the row log's segments, sorted."""
+    samples: list[str] = field(default_factory=list)
+    """Names of the replicas' samples of rows with features, sorted."""
 
     @property
     def folder(self) -> str:
@@ -41,7 +47,7 @@ class Slice:
 
     def stamp(self, stamps: Mapping[str, str]) -> str:
         """A digest that changes when one of the files does, from `Storage.stamps`."""
-        text = "\n".join(f"{name} {stamps[name]}" for name in (*self.windows, *self.rows))
+        text = "\n".join(f"{name} {stamps[name]}" for name in (*self.windows, *self.rows, *self.samples))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -53,44 +59,87 @@ def pilot_folder(pilot: str) -> str:
 def find(pilot: str, names: Iterable[str]) -> list[Slice]:
     """The slices among file `names` of the storage, by time and version."""
     prefix = pilot_folder(pilot) + "/"
-    found: dict[tuple[datetime, int], Slice] = {}
+    found: dict[str, Slice | None] = {}
     for name in sorted(names):
-        parts = name.removeprefix(prefix).split("/")
-        if not name.startswith(prefix) or len(parts) != 3 or not parts[0].isdecimal():
+        folder, _, file = name.rpartition("/")
+        if folder not in found:
+            found[folder] = _slice(pilot, folder.removeprefix(prefix)) if name.startswith(prefix) else None
+        held = found[folder]
+        if held is None:
             continue
-        start = _start(parts[1])
-        if start is None:
-            continue
-        version = int(parts[0])
-        held = found.setdefault((start, version), Slice(pilot, version, start))
-        if parts[2].startswith("window-") and parts[2].endswith(".json"):
+        if file.startswith("window-") and file.endswith(windows.WINDOW_SUFFIX):
             held.windows.append(name)
-        elif parts[2].startswith("rows-") and parts[2].endswith(".parquet"):
+        elif file.startswith("rows-") and file.endswith(".parquet"):
             held.rows.append(name)
-    return [found[key] for key in sorted(found) if found[key].windows]
+        elif file.startswith("sample-") and file.endswith(".parquet"):
+            held.samples.append(name)
+    pieces = [piece for piece in found.values() if piece and piece.windows]
+    return sorted(pieces, key=lambda piece: (piece.start, piece.version))
 
 
-def _start(text: str) -> datetime | None:
+def _slice(pilot: str, folder: str) -> Slice | None:
+    """The slice that a version's folder below the pilot's is of; None when it is of none."""
+    version, _, start = folder.partition("/")
     try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        time = datetime.strptime(start, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return Slice(pilot, int(version), time) if version.isdecimal() else None
 
 
 def read(storage: Storage, piece: Slice) -> Window | None:
     """The replicas' windows of a slice together; None when none can be read."""
-    held = []
-    for name in piece.windows:
-        try:
-            held.append(Window.model_validate_json(storage.read(name)))
-        except ValidationError:
-            logger.warning("%s is not a window and is left out", storage.location(name))
-    if not held:
+    return merged(storage, [piece])
+
+
+def merged(storage: Storage, pieces: Sequence[Slice]) -> Window | None:
+    """All windows of several slices of one version together; None when none can be read.
+
+    Files that are not windows are left out and named. Thousands of windows are summed as arrays.
+    """
+    files = _opened(storage, [name for piece in pieces for name in piece.windows])
+    first = next(files, None)
+    if first is None:
         return None
     try:
-        return windows.merge(held)
-    except ValueError:
-        logger.warning("the windows in %s do not add up and are left out", storage.location(piece.folder))
+        return window_files.total(itertools.chain([first], files))
+    except ValueError as error:
+        logger.warning("%s and are left out, in %s", error, storage.location(pieces[0].folder))
+        return None
+
+
+def _opened(storage: Storage, names: Sequence[str]) -> Iterator[Opened]:
+    """The files that are windows."""
+    for name, data in zip(names, storage.read_all(names), strict=True):
+        if data is None:
+            continue
+        try:
+            yield window_files.opened(data)
+        except errors.DataError as error:
+            logger.warning("%s is not a window to be read and is left out: %s", storage.location(name), error)
+
+
+def read_sample(storage: Storage, piece: Slice, rows: int) -> pa.Table | None:
+    """At most `rows` served rows with their features, drawn at random from all that the slice served.
+
+    Laid out as `pilotage.core.samples` says; None when there is none that can be read. Whichever
+    replica answered, each row had the same chance.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held = []
+    for name, data in zip(piece.samples, storage.read_all(piece.samples), strict=True):
+        if data is None:
+            continue
+        try:
+            held.append(pq.read_table(pa.BufferReader(data)))
+        except pa.ArrowException:
+            logger.warning("%s is not a Parquet file and is left out", storage.location(name))
+    try:
+        return samples.smallest(held, rows) if held else None
+    except (pa.ArrowException, KeyError) as error:
+        logger.warning("the samples in %s do not go together: %s", storage.location(piece.folder), error)
         return None
 
 

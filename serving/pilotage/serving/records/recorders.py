@@ -33,10 +33,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core import windows
+from pilotage.core import window_files, windows
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.core.windows import Window
 from pilotage.serving.records import counts, servings, tallies
 from pilotage.serving.records.servings import Joined, Served
 from pilotage.serving.records.tallies import Logged, RowLog, Tally
@@ -281,7 +280,7 @@ class Recorder:
         sequence = self._let_go.get((live.version, start))
         if sequence is not None:
             name = windows.window_name(self._pilot, live.version, start, self.replica)
-            tally.resume(Window.model_validate_json(self._storage.read(name)))
+            tally.resume(window_files.decode(self._storage.read(name)).window())
         log = RowLog(self._pilot, live.version, start, self.replica, sequence or 0)
         return _Open(tally, log, written=tally.rows)
 
@@ -313,7 +312,7 @@ class Recorder:
         try:
             part.log.flush(self._storage)
             name = windows.window_name(self._pilot, tally.version, tally.start, self.replica)
-            self._storage.write(name, tally.window(self._pilot).model_dump_json().encode(), sync=False)
+            self._storage.write(name, window_files.encode(tally.window(self._pilot)), sync=False)
         except Exception as error:
             self._complain("windows could not be written, keeping them: %s", error)
             if part.log.waiting > _MOST_UNWRITTEN:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.serving import small_models, small_profiles
 
-from pilotage.core import errors, features, windows
+from pilotage.core import errors, features, window_files, windows
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.protocols import batches
@@ -44,8 +44,8 @@ def served(live: Live, rows: list[dict[str, Any]], milliseconds: float = 3.0) ->
 
 
 def stored(storage: Storage) -> list[Window]:
-    names = [name for name in storage.names("windows/flights") if name.endswith(".json")]
-    return [Window.model_validate_json(storage.read(name)) for name in names]
+    names = [name for name in storage.names("windows/flights") if name.endswith(windows.WINDOW_SUFFIX)]
+    return [window_files.decode(storage.read(name)).window() for name in names]
 
 
 def logged(storage: Storage) -> pa.Table:
