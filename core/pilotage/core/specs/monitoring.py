@@ -15,11 +15,23 @@ from pilotage.core.metrics import METRICS
 from pilotage.core.specs.bases import Model
 
 
+class Season(StrEnum):
+    """What times of the reference a window is compared with."""
+
+    NONE = "none"
+    """All of them."""
+    WEEKDAY = "weekday"
+    HOUR = "hour"
+    """Of the day."""
+
+
 class Drift(Model):
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Share of undrifted windows that may raise an alarm, over all features together."""
     min_effect: Annotated[float, Field(ge=0)] = 0.1
     """Smallest population stability index that matters."""
+    season: Season = Season.NONE
+    """Compare a window with the reference's rows of the same weekday or hour (UTC) only."""
 
 
 class Performance(Model):
