@@ -21,13 +21,14 @@ import pytest
 import yaml
 
 from pilotage.components import evaluate, ingest, register, train
-from pilotage.core import errors, forms, models, pilots, settings
+from pilotage.core import errors, forms, models, pilots, samples, settings
 from pilotage.core.artifacts import Decision, ModelFormat, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.features import from_rows, to_frame
 from pilotage.core.forms import FormPredictor
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Alias, Registry
+from pilotage.core.specs import Season
 from pilotage.serving.versions import lives
 
 BASE: dict[str, Any] = {
@@ -211,6 +212,63 @@ def test_the_profile_counts_training_rows_by_block_and_held_out_scores(bench):
     assert profile.prediction is not None
     assert sum(profile.score.counts) == sum(profile.prediction.counts) == model.test_rows == 120
     assert profile.last_at == model.trained_until
+
+
+def test_scores_have_blocks_of_their_own_and_all_profiles_their_seasons(bench):
+    bench.spec(data={"time": "at"}, monitor={"drift": {"season": "hour"}})
+    _, _, trained = bench.trained()
+    profile = ReferenceProfile.read(folder_of(bench, trained) / "pilotage")
+    assert profile.prediction is not None
+    for part in (profile.score, profile.prediction):
+        assert 5 <= len(part.blocks) <= 6
+        assert np.sum(part.blocks, axis=0).tolist() == list(part.counts)
+    assert profile.season is Season.HOUR
+    for part in (*profile.features.values(), profile.score, profile.prediction):
+        assert np.sum(part.seasons, axis=0).tolist() == list(part.counts)
+    assert {sum(counts) for counts in profile.features["delay"].seasons} == {20}
+
+
+def test_importances_tell_what_the_model_leans_on(bench):
+    bench.spec(train={"estimator": "hist_gradient_boosting", "params": {"max_iter": 20}})
+    found = ReferenceProfile.read(folder_of(bench, bench.trained()[2]) / "pilotage").importances
+    assert list(found) == ["delay", "line", "holiday", "at"]
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["delay"] > 0.5 > found["line"] > found["holiday"]
+
+
+@pytest.mark.parametrize(("target", "metric"), [("late", "roc_auc"), ("minutes", "r2")])
+def test_held_out_rows_are_kept_with_what_the_model_said_of_them(bench, target, metric):
+    bench.table["id"] = [f"t{row}" for row in range(len(bench.table))]
+    bench.table.to_csv(bench.folder / "trains.csv", index=False)
+    bench.spec(goal={"metric": metric}, data={"target": target, "time": "at", "key": "id"})
+    version = bench.registered()
+    kept = bench.registry.reference(bench.registry.version("late-trains", version.version))
+    folder = bench.registry.folder(bench.registry.version("late-trains", version.version))
+    predictor = models.open_predictor(folder, bench.installation)
+    said = predictor.predict(samples.columns_of(kept, predictor.model.features))
+    rows = [int(key[1:]) for key in kept["id"].to_pylist()]
+    assert sorted(rows) == list(range(480, 600)) != rows
+    assert kept["priority"].to_pylist() == sorted(kept["priority"].to_pylist())
+    assert [time.replace(tzinfo=None) for time in kept["time"].to_pylist()] == list(bench.table["at"][rows])
+    np.testing.assert_allclose(kept["score"].to_numpy(), said.score)
+    if metric == "r2":
+        assert kept["probabilities"].null_count == len(rows)
+        assert kept["truth"].to_pylist() == [repr(float(x)) for x in bench.table["minutes"][rows]]
+        assert kept["prediction"].to_pylist() == [repr(score) for score in kept["score"].to_pylist()]
+    else:
+        assert said.probabilities is not None
+        np.testing.assert_allclose(np.stack(kept["probabilities"].to_pylist()), said.probabilities)
+        assert kept["truth"].to_pylist() == list(bench.table["late"][rows])
+        assert kept["prediction"].to_pylist() == said.predictions.tolist()
+
+
+@pytest.mark.parametrize(("most", "kept"), [(7, 7), (0, None)])
+def test_how_many_held_out_rows_are_kept_is_a_setting(bench, monkeypatch, most, kept):
+    monkeypatch.setenv("PILOTAGE_REFERENCE_SAMPLE", str(most))
+    bench.installation = settings.load()
+    version = bench.registered()
+    found = bench.registry.reference(bench.registry.version("late-trains", version.version))
+    assert (None if found is None else found.num_rows) == kept
 
 
 def test_the_run_in_mlflow_has_params_metrics_digests_and_is_finished(bench):
@@ -540,7 +598,7 @@ def test_a_version_has_a_form_that_agreed_on_every_held_out_row(bench):
     assert form.form.difference <= form.form.tolerance <= 1e-6
     assert models.is_own(folder_of(bench, trained), bench.installation)
     assert sorted(path.name for path in (folder_of(bench, trained) / "pilotage").iterdir()) == [
-        "form", "model.json", "profile.json", "signature",
+        "form", "model.json", "profile.json", "reference.parquet", "signature",
     ]  # fmt: skip
 
 

@@ -16,24 +16,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
-from pilotage.components.training import estimators, own_estimators, references, searches
+from pilotage.components.training import estimators, importances, own_estimators, references, searches
 from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
 from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
 from pilotage.core.metrics import Task
-from pilotage.core.models import Prediction
+from pilotage.core.models import Prediction, Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry, folders
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +48,20 @@ TRIALS_FILE = "trials.json"
 class _Fitted:
     """A fitted estimator and what is known of it before it is stored."""
 
-    estimator: Any
+    predictor: Predictor
     form: ModelFormat
     params: dict[str, Any]
     classes: tuple[Scalar, ...]
     positive: Scalar | None
     found: Found | None
     held_out: Prediction
+
+
+class _Reference(NamedTuple):
+    """What the monitor will compare with."""
+
+    profile: ReferenceProfile
+    sample: pa.Table | None
 
 
 def train(
@@ -73,10 +83,10 @@ def train(
         fitted = _fit(spec, folder, settings, rows, rest)
         own = own_estimators.sources(spec.train.estimator, folder)
         model = _describe(spec, snapshot, fitted, rows, rest, own)
-        profile = references.build(snapshot, rows, fitted.held_out)
+        reference = _reference(spec, settings, snapshot, fitted, rows, rest)
         with tempfile.TemporaryDirectory(prefix="pilotage-model-") as scratch:
             place = Path(scratch)
-            model = _store(place / "model", model, profile, fitted, rows, folder, own, settings)
+            model = _store(place / "model", model, reference, fitted, rows, folder, own, settings)
             _log(registry, mlflow_run, model, fitted, place)
             uri = registry.log_model(spec.pilot, mlflow_run, place / "model", model.params)
     except BaseException:
@@ -116,7 +126,7 @@ def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest:
     predictor = estimators.predictor(estimator, rows, spec.task, positive)
     held_out = estimators.predict(predictor, rest, name)
     return _Fitted(
-        estimator=estimator,
+        predictor=predictor,
         form=_format(estimator, settings),
         params=params,
         classes=predictor.model.classes,
@@ -141,6 +151,18 @@ def _format(estimator: Any, settings: Settings) -> ModelFormat:
         )
         return ModelFormat.PICKLE
     return ModelFormat.SKOPS
+
+
+def _reference(
+    spec: PilotSpec, settings: Settings, snapshot: Snapshot, fitted: _Fitted, rows: Dataset, rest: Dataset
+) -> _Reference:
+    seed = spec.train.seed
+    weights = importances.measure(fitted.predictor, rest, spec.train.estimator, seed=seed)
+    profile = references.build(
+        snapshot, rows, rest, fitted.held_out, season=spec.monitor.drift.season, importances=weights
+    )
+    most = settings.reference_sample
+    return _Reference(profile, references.sample(snapshot, rest, fitted.held_out, rows=most, seed=seed))
 
 
 def _describe(
@@ -173,7 +195,7 @@ def _describe(
         validation={} if found is None else {spec.goal.metric: found.value},
         trials=0 if found is None else found.trials,
         pruned=0 if found is None else found.pruned,
-        requirements=provenance.requirements(fitted.estimator, fitted.form),
+        requirements=provenance.requirements(fitted.predictor.estimator, fitted.form),
         python=provenance.python(),
         code=provenance.code_digest(own),
         created_at=datetime.now(UTC),
@@ -183,7 +205,7 @@ def _describe(
 def _store(
     target: Path,
     model: Model,
-    profile: ReferenceProfile,
+    reference: _Reference,
     fitted: _Fitted,
     rows: Dataset,
     folder: Path,
@@ -195,7 +217,7 @@ def _store(
     try:
         digest = folders.save_estimator(
             target,
-            fitted.estimator,
+            fitted.predictor.estimator,
             fitted.form,
             features=model.features,
             task=model.task,
@@ -211,7 +233,7 @@ def _store(
             remedy="Keep open files, locks and generators out of the estimator's attributes.",
         ) from error
     stored = model.model_copy(update={"digest": digest})
-    folders.add_facts(target, stored, profile, settings)
+    folders.add_facts(target, stored, reference.profile, settings, reference.sample)
     return stored
 
 

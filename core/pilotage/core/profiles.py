@@ -7,18 +7,17 @@ question, not ours.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AwareDatetime, ConfigDict, Discriminator
 
 from pilotage.core.artifacts import Artifact, Digest, Feature, Part
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import FeatureKind, Season
 
 Counts = npt.NDArray[np.int64]
 
@@ -26,6 +25,15 @@ MOST_BINS = 64
 """Cells for the values of a number, besides the one for missing values."""
 MOST_CATEGORIES = 250
 """Categories that have a cell of their own; the others share one."""
+
+
+class Groups(NamedTuple):
+    """Which of several groups each row is in."""
+
+    numbers: npt.NDArray[np.int64]
+    """From 0, shape `(n,)`."""
+    groups: int
+    """How many there are, with and without rows."""
 
 
 class Moments(Part):
@@ -47,6 +55,8 @@ class NumberProfile(Part):
     counts: tuple[int, ...]
     blocks: tuple[tuple[int, ...], ...] = ()
     """The same counts by time block, oldest first; empty without a time."""
+    seasons: tuple[tuple[int, ...], ...] = ()
+    """The same by weekday (Monday first) or hour, as `ReferenceProfile.season` says; else empty."""
     moments: Moments | None
     """None when every value is missing."""
 
@@ -92,6 +102,7 @@ class CategoryProfile(Part):
     counts: tuple[int, ...]
     """One for each category, then one for all others, then one for missing."""
     blocks: tuple[tuple[int, ...], ...] = ()
+    seasons: tuple[tuple[int, ...], ...] = ()
     singletons: int = 0
     """Values seen exactly once, which tells how likely a new one is (Good, 1953)."""
 
@@ -106,6 +117,14 @@ class CategoryProfile(Part):
     def count(self, values: npt.NDArray[Any]) -> Counts:
         """Counts of `values` (text or None) by cell, shape `(cells,)`."""
         return self.count_distinct(Counter(values.tolist()))
+
+    def count_groups(self, values: npt.NDArray[Any], group: npt.NDArray[np.intp], groups: int) -> Counts:
+        """The same for each of several groups at once, shape `(groups, cells)`; see `NumberProfile`."""
+        known, other, missing = self._cell, self.cells - 2, self.cells - 1
+        found = (missing if value is None else known.get(value, other) for value in values.tolist())
+        cell = np.fromiter(found, dtype=np.intp, count=len(values)) + group * self.cells
+        counts: Counts = np.bincount(cell, minlength=groups * self.cells).astype(np.int64)
+        return counts.reshape(groups, self.cells)
 
     def count_distinct(self, found: Mapping[str | None, int]) -> Counts:
         """The same from how often each distinct value was found."""
@@ -135,8 +154,14 @@ class ReferenceProfile(Artifact):
     """Predicted classes; None for regression."""
     block_seconds: float | None = None
     """Length of a time block; None without a time."""
+    """Blocks of features are of the training rows, those of score and prediction of the held-out ones; each
+    series begins with its own first block."""
     first_at: AwareDatetime | None = None
     last_at: AwareDatetime | None = None
+    season: Season = Season.NONE
+    """What `seasons` of the profiles stand for, in UTC."""
+    importances: dict[str, float] = {}
+    """How much the score depends on each feature, of 1 together; empty where that is not known."""
 
 
 def numeric(kind: FeatureKind) -> bool:
@@ -154,7 +179,10 @@ def as_profiled(feature: Feature, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def profile_column(
-    feature: Feature, values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None
+    feature: Feature,
+    values: npt.NDArray[Any],
+    blocks: npt.NDArray[np.int64] | None = None,
+    seasons: Groups | None = None,
 ) -> NumberProfile | CategoryProfile:
     """The profile of one column, shape `(n,)`, of a non-empty table.
 
@@ -162,27 +190,37 @@ def profile_column(
         feature: name and kind.
         values: as `pilotage.core.features` gives it.
         blocks: number of the time block of each row, from 0, or None.
+        seasons: the weekday or hour of each row, or None.
     """
     if numeric(feature.kind):
-        return profile_numbers(as_profiled(feature, values), blocks)
-    return profile_categories(values, blocks)
+        return profile_numbers(as_profiled(feature, values), blocks, seasons)
+    return profile_categories(values, blocks, seasons)
 
 
-def profile_numbers(values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None) -> NumberProfile:
+def profile_numbers(
+    values: npt.NDArray[Any],
+    blocks: npt.NDArray[np.int64] | None = None,
+    seasons: Groups | None = None,
+) -> NumberProfile:
     """The profile of numbers, with edges at the quantiles or, for few values, at each of them."""
     present = values[~np.isnan(values)]
-    edges = _edges(present)
+    edges = edges_of(present)
     empty = NumberProfile(edges=edges, counts=(), moments=None)
     moments = None
     if present.size:
         mean, std = float(present.mean()), float(present.std())
         moments = Moments(mean=mean, std=std, min=float(present.min()), max=float(present.max()))
-    counts = tuple(empty.count(values).tolist())
-    return NumberProfile(edges=edges, counts=counts, blocks=_by_block(empty, values, blocks), moments=moments)
+    return NumberProfile(
+        edges=edges,
+        counts=tuple(empty.count(values).tolist()),
+        blocks=_by_group(empty, values, _blocks(blocks)),
+        seasons=_by_group(empty, values, seasons),
+        moments=moments,
+    )
 
 
-def _edges(present: npt.NDArray[Any]) -> tuple[float, ...]:
-    """Inner edges; a value shared by many rows gets a cell of its own."""
+def edges_of(present: npt.NDArray[Any]) -> tuple[float, ...]:
+    """Inner edges for values that are present; one shared by many rows gets a cell of its own."""
     if not present.size:
         return ()
     distinct = np.unique(present)
@@ -193,32 +231,53 @@ def _edges(present: npt.NDArray[Any]) -> tuple[float, ...]:
 
 
 def profile_categories(
-    values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None = None
+    values: npt.NDArray[Any],
+    blocks: npt.NDArray[np.int64] | None = None,
+    seasons: Groups | None = None,
 ) -> CategoryProfile:
     """The profile of categories, the most frequent ones with a cell of their own."""
-    present = np.array([value for value in values.tolist() if value is not None], dtype=object)
-    names, counts = (
-        np.unique(present.astype(str), return_counts=True) if present.size else (np.array([]), np.array([]))
-    )
-    order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
-    empty = CategoryProfile(categories=tuple(str(name) for name in names[order]), counts=())
+    profile = profile_distinct(Counter(values.tolist()))
+    by_group = {
+        "blocks": _by_group(profile, values, _blocks(blocks)),
+        "seasons": _by_group(profile, values, seasons),
+    }
+    return profile.model_copy(update=by_group)
+
+
+def profile_distinct(found: Mapping[str | None, int]) -> CategoryProfile:
+    """The profile of a category from how often each distinct value was found; ties go by name."""
+    present = [(value, count) for value, count in found.items() if value is not None]
+    present.sort(key=lambda item: (-item[1], item[0]))
+    empty = CategoryProfile(categories=tuple(value for value, _ in present[:MOST_CATEGORIES]), counts=())
     return CategoryProfile(
         categories=empty.categories,
-        counts=tuple(empty.count(values).tolist()),
-        blocks=_by_block(empty, values, blocks),
-        singletons=int((counts == 1).sum()),
+        counts=tuple(empty.count_distinct(found).tolist()),
+        singletons=sum(count == 1 for _, count in present),
     )
 
 
-def _by_block(
-    profile: NumberProfile | CategoryProfile, values: npt.NDArray[Any], blocks: npt.NDArray[np.int64] | None
+def _blocks(numbers: npt.NDArray[np.int64] | None) -> Groups | None:
+    if numbers is None or not numbers.size:
+        return None
+    return Groups(numbers, int(numbers.max()) + 1)
+
+
+def _by_group(
+    profile: NumberProfile | CategoryProfile, values: npt.NDArray[Any], by: Groups | None
 ) -> tuple[tuple[int, ...], ...]:
-    if blocks is None or not blocks.size:
+    if by is None:
         return ()
-    order = np.argsort(blocks, kind="stable")
-    bounds = np.searchsorted(blocks[order], np.arange(int(blocks.max()) + 2))
-    parts = (values[order[start:end]] for start, end in itertools.pairwise(bounds))
-    return tuple(tuple(profile.count(part).tolist()) for part in parts)
+    return tuple(tuple(counts) for counts in profile.count_groups(values, by.numbers, by.groups).tolist())
+
+
+def season_numbers(times: npt.NDArray[Any], season: Season) -> Groups | None:
+    """The weekday (Monday is 0) or hour in UTC of `times` (datetime64, none missing); None for no season."""
+    if season is Season.NONE:
+        return None
+    hours = times.astype("datetime64[h]").astype(np.int64)
+    if season is Season.HOUR:
+        return Groups(hours % 24, 24)
+    return Groups((hours // 24 + 3) % 7, 7)  # 1970-01-01 was a Thursday
 
 
 def block_numbers(times: npt.NDArray[Any], block_seconds: float) -> npt.NDArray[np.int64]:

@@ -19,11 +19,13 @@ drawn at random, so that samples of replicas merge into a sample of all they ser
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pilotage.core import errors, storage
 from pilotage.core import features as feature_columns
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Columns
@@ -104,6 +106,34 @@ def _field(feature: Feature, values: npt.NDArray[Any]) -> pa.Array:
     import pyarrow as pa
 
     return pa.array(values, _type(feature.kind), from_pandas=True)  # NaN and NaT are null
+
+
+def write(sample: pa.Table, path: Path) -> None:
+    """Write a sample as a Parquet file, all or nothing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(sample, sink, compression="zstd")
+    storage.write_file(path, sink.getvalue().to_pybytes())
+
+
+def read(path: Path) -> pa.Table:
+    """The sample in a Parquet file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise errors.DataError(
+            f"`{path}` is not a sample of rows: {error}.", remedy="Restore the file, or train again."
+        ) from error
 
 
 def columns_of(sample: pa.Table, features: Sequence[Feature]) -> Columns:

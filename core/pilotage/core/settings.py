@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     """Whether a model server counts windows and logs rows; without them nothing can be monitored."""
     row_sample: float = Field(default=1.0, ge=0, le=1)
     """Share of served rows with an id that the row log keeps."""
+    reference_sample: int = Field(default=5000, ge=0)
+    """Held-out rows that training stores in the model's folder, for what counts cannot answer; 0 for none."""
     model_memory_mb: int = Field(default=0, ge=0)
     """Memory that one version may take in a model server; 0 stands for 90 % of what is left."""
     poll_seconds: float = Field(default=1.0, gt=0)

@@ -54,6 +54,7 @@ def test_five_lines_are_enough() -> None:
             ["whole numbers"],
             id="whole numbers",
         ),
+        pytest.param("monitor: {drift: {season: hour}}\n", 5, ["`data.time`"], id="season without time"),
         pytest.param("monitor: {window: 99999999999d}\n", 5, ["at most 36500d"], id="endless window"),
         pytest.param("owner: &me [*me]\n", 5, ["alias refers to what it is part of"], id="own alias"),
         pytest.param('owner: "\0"\n', 1, ["not YAML", "#x0000"], id="unprintable"),

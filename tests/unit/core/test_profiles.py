@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pilotage.core import profiles
 from pilotage.core.artifacts import Feature
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import FeatureKind, Season
 
 NUMBERS = st.lists(st.floats(allow_infinity=False, width=32), min_size=1, max_size=300)
 CATEGORIES = st.lists(st.none() | st.text(max_size=3), min_size=1, max_size=300)
@@ -56,6 +56,32 @@ def test_blocks_add_up_to_the_whole(reference: list[float], many: int) -> None:
     blocks = np.arange(len(reference)) % many
     profile = profiles.profile_numbers(np.array(reference), blocks)
     assert np.sum(profile.blocks, axis=0).tolist() == list(profile.counts)
+
+
+@given(st.one_of(NUMBERS, CATEGORIES))
+def test_each_season_has_the_counts_of_its_rows(reference: list[float] | list[str | None]) -> None:
+    numeric = isinstance(reference[0], float)
+    values = np.array(reference) if numeric else as_objects(reference)  # type: ignore[arg-type]
+    seasons = profiles.Groups(np.arange(len(reference)) % 5, 7)
+    feature = Feature(name="a", kind=FeatureKind.NUMBER if numeric else FeatureKind.CATEGORY)
+    profile = profiles.profile_column(feature, values, seasons=seasons)
+    found = [profile.count(values[seasons.numbers == season]).tolist() for season in range(7)]
+    assert [list(counts) for counts in profile.seasons] == found
+
+
+def test_weekdays_begin_on_monday_and_hours_at_midnight() -> None:
+    times = np.array(["2026-11-23T00:00", "2026-11-29T23:59", "1969-12-31T22:30"], dtype="datetime64[us]")
+    weekday = profiles.season_numbers(times, Season.WEEKDAY)
+    hour = profiles.season_numbers(times, Season.HOUR)
+    assert weekday is not None
+    assert hour is not None
+    assert (weekday.numbers.tolist(), weekday.groups) == ([0, 6, 2], 7)
+    assert (hour.numbers.tolist(), hour.groups) == ([0, 23, 22], 24)
+    assert profiles.season_numbers(times, Season.NONE) is None
+
+
+def test_categories_as_frequent_as_each_other_go_by_name() -> None:
+    assert profiles.profile_categories(as_objects(["b", "c", "a", "c", None])).categories == ("c", "a", "b")
 
 
 def test_few_values_have_a_cell_each() -> None:

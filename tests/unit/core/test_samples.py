@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage.core import samples
+from pilotage.core import errors, samples
 from pilotage.core.artifacts import Feature
 from pilotage.core.specs import FeatureKind
 
@@ -52,6 +54,15 @@ def test_columns_come_back_from_a_file_as_they_went_in() -> None:
     assert columns["carrier"][:3].tolist() == [None, "c1", "c0"]
     assert np.isnat(columns["score"][1])
     assert columns["score"][0] == np.datetime64("2026-01-01T00:00")
+
+
+def test_a_sample_is_read_as_it_was_written(tmp_path: Path) -> None:
+    table, path = sample([0.5, 0.25]), tmp_path / samples.REFERENCE_FILE
+    samples.write(table, path)
+    assert samples.read(path).equals(table)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(errors.DataError, match=r"reference\.parquet"):
+        samples.read(path)
 
 
 def test_a_sample_without_rows_has_all_columns() -> None:

@@ -45,6 +45,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PILOTAGE_STEP_TIMEOUT_SECONDS", "0"),
         ("PILOTAGE_STEP_RETRIES", "-1"),
         ("PILOTAGE_ROW_SAMPLE", "2"),
+        ("PILOTAGE_REFERENCE_SAMPLE", "-1"),
         ("PILOTAGE_FLUSH_SECONDS", "soon"),
     ],
 )

@@ -1,22 +1,30 @@
-"""Builds the reference profile of a model: its training rows, and its scores on the held-out ones.
+"""What monitoring compares traffic with: the profile of the training rows and of what the model says of
+the held-out ones, and a sample of these.
 
-Cells and counts are `pilotage.core.profiles`'; the choice here is how long a
-block of time is.
+Cells and counts are `pilotage.core.profiles`', the sample's layout is
+`pilotage.core.samples`'; the choices here are how long a block of time is, and which
+rows are kept. How much a feature matters is measured in `importances`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pilotage.components.datasets import Dataset
-from pilotage.core import features, profiles
+from pilotage.core import features, profiles, samples
 from pilotage.core.artifacts import Snapshot
+from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction
-from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.profiles import Groups, ReferenceProfile
+from pilotage.core.specs import Season
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FEWEST_BLOCKS, MOST_BLOCKS = 20, 400
 _DAY = 86_400.0
@@ -49,30 +57,88 @@ def block_length(times: npt.NDArray[Any]) -> float | None:
     return seconds / 100
 
 
-def build(snapshot: Snapshot, train: Dataset, held_out: Prediction) -> ReferenceProfile:
-    """The profile of training rows `train` and of what the model said of the held-out rows."""
+def build(
+    snapshot: Snapshot,
+    train: Dataset,
+    rest: Dataset,
+    held_out: Prediction,
+    *,
+    season: Season = Season.NONE,
+    importances: Mapping[str, float] | None = None,
+) -> ReferenceProfile:
+    """The profile of training rows `train` and of what the model said of the held-out rows.
+
+    Args:
+        snapshot: where both come from.
+        train: counted feature by feature.
+        rest: the held-out rows.
+        held_out: what the model said of `rest`.
+        season: by which rows are counted apart, where they have times.
+        importances: of the features.
+    """
     length = None if train.times is None else block_length(train.times)
-    blocks = None
-    if train.times is not None and length is not None:
-        blocks = profiles.block_numbers(train.times, length)
+    blocks, seasons = _groups(train.times, length, season)
+    said_blocks, said_seasons = _groups(rest.times, length, season)
     classes = None
     if snapshot.classes:
-        texts = [features.category_text(value) for value in held_out.predictions.tolist()]
-        classes = profiles.profile_categories(np.array(texts, dtype=object))
+        texts = np.array(spelt(held_out.predictions, Task.CLASSIFICATION), dtype=object)
+        classes = profiles.profile_categories(texts, said_blocks, said_seasons)
+    score = np.asarray(held_out.score, dtype=np.float64)
     return ReferenceProfile(
         pilot=snapshot.pilot,
         snapshot=snapshot.digest,
         rows=train.rows,
         features={
-            feature.name: profiles.profile_column(feature, train.columns[feature.name], blocks)
+            feature.name: profiles.profile_column(feature, train.columns[feature.name], blocks, seasons)
             for feature in train.features
         },
-        score=profiles.profile_numbers(np.asarray(held_out.score, dtype=np.float64)),
+        score=profiles.profile_numbers(score, said_blocks, said_seasons),
         prediction=classes,
         block_seconds=length,
         first_at=None if train.times is None else instant(train.times.min()),
         last_at=None if train.times is None else instant(train.times.max()),
+        season=Season.NONE if seasons is None else season,
+        importances=dict(importances or {}),
     )
+
+
+def _groups(
+    times: npt.NDArray[Any] | None, length: float | None, season: Season
+) -> tuple[npt.NDArray[np.int64] | None, Groups | None]:
+    """The block and the season of each row; None without times."""
+    if times is None:
+        return None, None
+    blocks = None if length is None else profiles.block_numbers(times, length)
+    return blocks, profiles.season_numbers(times, season)
+
+
+def sample(
+    snapshot: Snapshot, rest: Dataset, held_out: Prediction, *, rows: int, seed: int
+) -> pa.Table | None:
+    """Up to `rows` of the held-out rows, drawn at random by `seed`, with what the model said; None for 0."""
+    if not rows:
+        return None
+    priorities = np.random.default_rng(seed).random(rest.rows)
+    kept = np.argsort(priorities, kind="stable")[:rows]
+    part, probabilities = rest.take(kept), held_out.probabilities
+    return samples.build(
+        part.features,
+        part.columns,
+        predictions=spelt(held_out.predictions[kept], snapshot.task),
+        scores=np.asarray(held_out.score, dtype=np.float64)[kept],
+        probabilities=None if probabilities is None else probabilities[kept],
+        priorities=priorities[kept],
+        ids=None if part.keys is None else part.keys.tolist(),
+        times=part.times,
+        truth=spelt(part.target, snapshot.task),
+    )
+
+
+def spelt(values: npt.NDArray[Any], task: Task) -> list[str]:
+    """Classes as categories are spelt, numbers in full."""
+    if task is Task.REGRESSION:
+        return [repr(float(value)) for value in values.tolist()]
+    return [str(features.category_text(value)) for value in values.tolist()]
 
 
 def instant(time: np.datetime64) -> datetime:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotage.core import errors, signatures
+from pilotage.core import errors, samples, signatures
 from pilotage.core.artifacts import Model, Scorecard
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry.remotes import ClientReader
@@ -21,6 +21,7 @@ from pilotage.core.registry.versions import Alias, Reader, Registered, SqlReader
 from pilotage.core.settings import Settings
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,11 @@ class Registry:
     def profile(self, registered: Registered) -> ReferenceProfile:
         """The reference profile stored with a version."""
         return ReferenceProfile.read(self.folder(registered) / INSIDE)
+
+    def reference(self, registered: Registered) -> pa.Table | None:
+        """Held-out rows stored with a version, in the layout of `pilotage.core.samples`; None without any."""
+        path = self.folder(registered) / INSIDE / samples.REFERENCE_FILE
+        return samples.read(path) if path.is_file() else None
 
     def scorecard(self, registered: Registered) -> Scorecard:
         """The scorecard that a version was judged by.

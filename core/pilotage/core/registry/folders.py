@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotage.core import models, storage
+from pilotage.core import models, samples, storage
 from pilotage.core.artifacts import Feature, Model, ModelFormat, Scalar
 from pilotage.core.metrics import Task
 from pilotage.core.profiles import ReferenceProfile
@@ -22,6 +22,7 @@ from pilotage.core.specs import FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from mlflow.models import ModelSignature
 
 _INSIDE = "pilotage"
@@ -77,10 +78,26 @@ def save_estimator(
     return storage.file_digest(folder / models.FILES[form])
 
 
-def add_facts(folder: Path, model: Model, profile: ReferenceProfile, settings: Settings) -> None:
-    """Add what Pilotage knows of the model in `folder`, and this installation's signature."""
+def add_facts(
+    folder: Path,
+    model: Model,
+    profile: ReferenceProfile,
+    settings: Settings,
+    sample: pa.Table | None = None,
+) -> None:
+    """Add what Pilotage knows of the model in `folder`, and this installation's signature.
+
+    Args:
+        folder: of the model.
+        model: what made it.
+        profile: of its training rows.
+        settings: whose installation signs.
+        sample: held-out rows, in the layout of `pilotage.core.samples`.
+    """
     model.write(folder / _INSIDE)
     profile.write(folder / _INSIDE)
+    if sample is not None:
+        samples.write(sample, folder / _INSIDE / samples.REFERENCE_FILE)
     models.sign(folder, settings)
 
 

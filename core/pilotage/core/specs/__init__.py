@@ -9,7 +9,7 @@ from __future__ import annotations
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
-from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Retrain
+from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Retrain, Season
 from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
 from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Range, Search, Train
@@ -38,6 +38,7 @@ __all__ = [
     "Retrain",
     "Rollout",
     "Search",
+    "Season",
     "Serve",
     "Source",
     "Split",

@@ -15,6 +15,16 @@ from pilotage.core.metrics import METRICS
 from pilotage.core.specs.bases import Model
 
 
+class Season(StrEnum):
+    """What times of the reference a window is compared with."""
+
+    NONE = "none"
+    """All of them."""
+    WEEKDAY = "weekday"
+    HOUR = "hour"
+    """Of the day."""
+
+
 class Drift(Model):
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Share of undrifted windows that may raise an alarm, over all features together."""
@@ -24,6 +34,8 @@ class Drift(Model):
     """Windows in a row in which a column must have drifted before an alarm is raised."""
     rows_together: bool = True
     """Whether whole rows are compared too, which finds changes that no column shows alone."""
+    season: Season = Season.NONE
+    """Compare a window with the reference's rows of the same weekday or hour (UTC) only."""
 
 
 class Performance(Model):

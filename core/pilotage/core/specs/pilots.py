@@ -10,7 +10,7 @@ from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure,
 from pilotage.core.specs.bases import Misplaced, Model, Name
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
-from pilotage.core.specs.monitoring import Monitor, Retrain
+from pilotage.core.specs.monitoring import Monitor, Retrain, Season
 from pilotage.core.specs.serving import Serve
 from pilotage.core.specs.training import Against, Approval, Gate, Train
 
@@ -47,6 +47,8 @@ class PilotSpec(Model):
         metric = self.monitor.performance.metric
         if metric is not None and task_of(metric) != self.task:
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
+        if self.monitor.drift.season is not Season.NONE and self.data.time is None:
+            raise Misplaced("a season needs `data.time`", ("monitor", "drift", "season"))
         return self
 
     @property
