@@ -77,6 +77,14 @@ def follow(guide: Path, folder: Path, ports: Sequence[str]) -> list[tuple[Comman
     return list(zip(commands(guide), ended.stdout.split("\036")[1:], strict=True))
 
 
+def require_shown(done: Sequence[tuple[Command, str]]) -> None:
+    """Every output that a guide shows is what its command printed."""
+    for command, output in done:
+        lines = "\n".join(line.strip() for line in output.strip().splitlines())
+        if command.shown:
+            assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
+
+
 def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -104,10 +112,15 @@ def test_the_model_server_does_what_its_guide_shows(tmp_path: Path, uncovered: N
     shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
     done = follow(DOCS / "serving.md", tmp_path, ["8080", "8081"])
     assert sum(bool(command.shown) for command, _ in done) > 15
-    for command, output in done:
-        lines = "\n".join(line.strip() for line in output.strip().splitlines())
-        if command.shown:
-            assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
+    require_shown(done)
+
+
+@pytest.mark.slow
+def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "monitoring.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 2
+    require_shown(done)
+    assert "distance" in (tmp_path / "today.html").read_text()
 
 
 def test_a_guide_is_read_command_by_command(tmp_path: Path) -> None:

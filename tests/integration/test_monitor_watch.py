@@ -38,8 +38,8 @@ from pilotage.core.settings import Settings, load
 from pilotage.core.specs import Cause, FeatureKind, PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving import monitor
 from pilotage.serving.monitor import watches
+from pilotage.serving.monitor import watches as monitor
 from pilotage.serving.records.labels import store_labels
 
 EPOCH = datetime(2026, 3, 2, tzinfo=UTC)
@@ -492,7 +492,7 @@ from pathlib import Path
 from pilotage.core.registry import Registry
 from pilotage.core.settings import load
 from pilotage.core.specs import PilotSpec
-from pilotage.serving import monitor
+from pilotage.serving.monitor import watches as monitor
 home, registry_home, spec, now = sys.argv[1:]
 spec = PilotSpec.model_validate_json(spec)
 registry = Registry(load(home=Path(registry_home)))

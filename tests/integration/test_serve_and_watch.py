@@ -26,7 +26,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
 from pilotage.core.storage import Storage
-from pilotage.serving import monitor
+from pilotage.serving.monitor import watches as monitor
 
 HOUR = timedelta(hours=1)
 ROWS = 200

@@ -22,7 +22,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import rollouts, tables, triggers
 from pilotage.pipelines.records import Records
-from pilotage.serving import monitor
+from pilotage.serving.monitor import watches as monitor
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,6 @@
 """Watches what a pilot serves: windows against the reference, labels against predictions.
 
-`watch` judges closed windows and stores reports with their alarms; `reports` reads them.
+`watches.watch` judges closed windows and stores reports with their alarms, and `watches.reports`
+reads them; `tables.compare` holds two tables beside each other without a pilot. Nothing is
+imported here, so that who compares tables does not load what judges a model.
 """
-
-from __future__ import annotations
-
-from pilotage.serving.monitor.watches import reports, watch
-
-__all__ = ["reports", "watch"]

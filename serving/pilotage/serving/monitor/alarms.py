@@ -11,8 +11,8 @@ from pilotage.core.artifacts import Alarm, EstimatedPerformance, FeatureDrift, P
 from pilotage.core.specs import Cause
 from pilotage.core.windows import Window
 from pilotage.serving.monitor.comparisons import Comparison
-from pilotage.serving.monitor.findings import Findings
-from pilotage.serving.monitor.rows_together import Together
+from pilotage.serving.monitor.findings import NONE, Findings
+from pilotage.serving.monitor.rows_together import NOT_LOOKED_AT, Together
 
 MOST_NAMED = 3
 """Columns whose difference a message describes; the others are only listed."""
@@ -25,16 +25,20 @@ def alarm_id(pilot: str, version: int, window: Window, cause: Cause) -> str:
 
 
 def drift_alarm(
-    window: Window, found: Comparison, together: Together, causes: Findings, threshold: float
+    window: Window,
+    found: Comparison,
+    threshold: float,
+    together: Together = NOT_LOOKED_AT,
+    causes: Findings = NONE,
 ) -> Alarm | None:
     """The alarm that columns, or rows as a whole, have drifted for as long as asked; None without any.
 
     Args:
         window: that they drifted in.
         found: the columns.
+        threshold: of the columns' p-values.
         together: all features together.
         causes: what happened, in words.
-        threshold: of the columns' p-values.
     """
     drifted = [part for part in found.drifted if part.persistent]
     if not drifted and not together.persistent:
@@ -106,7 +110,8 @@ def performance_alarm(
         if not performance.dropped:
             return None
         value, reference = performance.value, performance.reference
-        told = f"is {_spread(value, performance.low, performance.high)} on {performance.labelled:,} labelled rows"
+        spread = _spread(value, performance.low, performance.high)
+        told = f"is {spread} on {performance.labelled:,} labelled rows"
     elif estimated is not None and track is not None and track.trusted and _has_dropped(estimated, max_drop):
         value, reference = estimated.value or 0.0, estimated.reference or 0.0
         told = f"is estimated at {_spread(value, estimated.low, estimated.high)}, before labels have come"

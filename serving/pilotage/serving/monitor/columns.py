@@ -129,13 +129,17 @@ def columns_of(profile: ReferenceProfile, classes: int = 0) -> list[Column]:
         profile: the reference.
         classes: how many the model knows; 0 for regression.
     """
-    columns = [_column(name, part) for name, part in profile.features.items()]
+    columns = [
+        replace(column_of(name, part), importance=profile.importances.get(name))
+        for name, part in profile.features.items()
+    ]
     if profile.prediction is not None and classes > 2:
-        columns.append(replace(_column(Role.PREDICTION.value, profile.prediction), role=Role.PREDICTION))
-    return [*columns, replace(_column(Role.SCORE.value, profile.score), role=Role.SCORE)]
+        columns.append(replace(column_of(Role.PREDICTION.value, profile.prediction), role=Role.PREDICTION))
+    return [*columns, replace(column_of(Role.SCORE.value, profile.score), role=Role.SCORE)]
 
 
-def _column(name: str, part: Profile) -> Column:
+def column_of(name: str, part: Profile) -> Column:
+    """The column of a profile."""
     counts = np.array(part.counts, dtype=np.int64)
     blocks = np.array(part.blocks, dtype=np.int64).reshape(-1, len(counts))
     if isinstance(part, NumberProfile):

@@ -115,26 +115,14 @@ def compare(
         least_rows: a window with fewer is measured and not judged.
     """
     counts = [_counts(column, window) for column in columns]
-    usable = [part for part in counts if part is not None]
-    found = [
-        differences(column, part[None, :], column.counts, calibration.rows)
-        if part is not None
-        else differences(column, np.zeros((1, len(column.counts)), np.int64), column.counts, calibration.rows)
+    judged = window.rows >= least_rows and any(part is not None for part in counts)
+    means = [_mean(column, window) for column in columns]
+    held = [
+        part if part is not None else np.zeros(len(column.counts), np.int64)
         for column, part in zip(columns, counts, strict=True)
     ]
-    p = calibrations.p_values(columns, found, calibration)
-    judged = window.rows >= least_rows and bool(usable)
-    parts = [
-        _verdict(
-            *(column, part, difference, float(p_value), calibration, drift),
-            judged=judged,
-            times=times,
-            mean=_mean(column, window),
-        )
-        if part is not None
-        else None
-        for column, part, difference, p_value in zip(columns, counts, found, p, strict=True)
-    ]
+    found = compare_counts(columns, held, calibration, drift, times, judged=judged, means=means)
+    parts = [None if part is None else verdict for part, verdict in zip(counts, found, strict=True)]
     by_role = {column.role: part for column, part in zip(columns, parts, strict=True)}
     return Comparison(
         features=tuple(
@@ -147,6 +135,45 @@ def compare(
     )
 
 
+def compare_counts(
+    columns: Sequence[Column],
+    counts: Sequence[Counts],
+    calibration: Calibration,
+    drift: Drift,
+    times: Set[str] = frozenset(),
+    *,
+    judged: bool,
+    means: Sequence[float | None] = (),
+) -> list[FeatureDrift]:
+    """Each of `columns` with its `counts`, shape `(cells,)`, in their order.
+
+    Args:
+        columns: of the reference.
+        counts: of the window.
+        calibration: for windows of about this size.
+        drift: the limits.
+        times: names of columns whose numbers are seconds since 1970.
+        judged: whether anything may be called drifted.
+        means: of the window's values, where they are known.
+    """
+    found = [
+        differences(column, part[None, :], column.counts, calibration.rows)
+        for column, part in zip(columns, counts, strict=True)
+    ]
+    p = calibrations.p_values(columns, found, calibration)
+    return [
+        _verdict(
+            *(column, part, difference, float(p_value), calibration, drift),
+            judged=judged,
+            times=times,
+            mean=mean,
+        )
+        for column, part, difference, p_value, mean in zip(
+            columns, counts, found, p, means or [None] * len(columns), strict=True
+        )
+    ]
+
+
 def _counts(column: Column, window: Window) -> Counts | None:
     """The window's counts of a column; None when they do not fit the reference's cells."""
     said = {Role.PREDICTION: window.prediction, Role.SCORE: window.score}
@@ -155,8 +182,9 @@ def _counts(column: Column, window: Window) -> Counts | None:
 
 
 def _mean(column: Column, window: Window) -> float | None:
-    """Of the window's values of a column, where it kept moments."""
-    return None
+    """Of the window's values of a number."""
+    held = window.score_moments if column.role is Role.SCORE else window.moments.get(column.name)
+    return None if held is None or column.role is Role.PREDICTION else held.mean
 
 
 def _verdict(

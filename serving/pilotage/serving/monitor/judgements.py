@@ -108,7 +108,7 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
     found_causes = findings.NONE
     if drifted or dropped or together.persistent:
         found_causes = findings.find(subject, case.sample, case.outcomes, settings)
-    raised = (alarms.drift_alarm(window, found, together, found_causes, calibration.threshold), dropped)
+    raised = (alarms.drift_alarm(window, found, calibration.threshold, together, found_causes), dropped)
     return DriftReport(
         pilot=window.pilot,
         version=window.version,

@@ -16,6 +16,7 @@ from pilotage.core.artifacts import DriftReport, instant
 from pilotage.core.specs import Monitor
 from pilotage.serving.monitor import figures
 from pilotage.serving.monitor.comparisons import weight
+from pilotage.serving.monitor.tables import TableDrift
 
 MOST_COLUMNS = 160
 """Windows that the heat map over all windows shows, the latest ones."""
@@ -63,6 +64,19 @@ def render_index(pilot: str, reports: Sequence[DriftReport]) -> str:
             track=next((report.track for report in reversed(ordered) if report.track), None),
             drifted=lambda report: [part.feature for part in figures.columns_in(report) if part.drifted],
             link=lambda report: f"{report.version}/{instant(report.start)}/drift.html",
+        )
+    )
+
+
+def render_tables(found: TableDrift) -> str:
+    """The page of two tables beside each other."""
+    return (
+        _environment()
+        .get_template("tables.html.j2")
+        .render(
+            found=found,
+            drifted=[figures.column(part) for part in found.columns if part.drifted],
+            quiet=[figures.column(part) for part in found.columns if not part.drifted],
         )
     )
 

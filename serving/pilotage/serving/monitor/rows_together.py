@@ -1,4 +1,4 @@
-"""Whether whole rows drifted, beside the columns: which part of the false alarm rate it spends, and the verdict.
+"""Whether whole rows drifted, beside the columns: their part of the false alarm rate, and the verdict.
 
 The test itself is in `multivariate`. Where time blocks say that one period differs from
 the next, rows are not independent and the reference's rows are of one period only; how
@@ -42,10 +42,13 @@ class Together:
         return replace(self, persistent=self.drifted and all(ROWS in keys for keys in before))
 
 
+NOT_LOOKED_AT = Together(None)
+
+
 def look(sample: pa.Table | None, subject: Subject, drift: Drift) -> Together:
     """The test of a window's `sample` against the version's reference rows."""
     if sample is None or subject.reference is None or not drift.rows_together:
-        return Together(None)
+        return NOT_LOOKED_AT
     seed = int(subject.profile_digest[:8], 16)
     return Together(multivariate.test(subject.reference, sample, subject.model.features, seed=seed))
 
