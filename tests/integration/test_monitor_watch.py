@@ -418,6 +418,33 @@ def test_other_limits_in_the_spec_judge_all_windows_again(world: World) -> None:
     assert not report.alarms
 
 
+def test_labels_of_a_key_that_is_served_again_and_again_join_by_time(world: World) -> None:
+    rows = draw(400, 10)
+    for hour in range(2):
+        start = EPOCH + hour * HOUR
+        world.serve(hour, rows, log=False)
+        times = [start + timedelta(seconds=9 * row) for row in range(400)]
+        log = pa.table(
+            {
+                "id": [f"customer-{row % 50}" for row in range(400)],  # each eight times an hour
+                "time": pa.array(times, pa.timestamp("us", tz="UTC")),
+                "prediction": ["true" if value > 0.5 else "false" for value in rows["score"]],
+                "score": rows["score"],
+            }
+        )
+        world.write_rows(windows.rows_name("demo", 1, start, "a", 0), log)
+        if hour == 0:
+            late = [bool(value) for value in rows["late"]]
+            store_labels(
+                world.storage, "demo", log["id"].to_pylist(), late, [time.isoformat() for time in times]
+            )
+    first, second = world.watch()
+    assert first.performance is not None
+    assert first.performance.labelled == first.performance.rows == 400
+    assert first.performance.value == pytest.approx(0.95, abs=0.04)
+    assert second.performance is None  # its rows have the same ids and other times
+
+
 def persistent(world: World, windows_: int) -> World:
     monitor_ = world.spec.monitor
     drift = monitor_.drift.model_copy(update={"persistence": windows_})

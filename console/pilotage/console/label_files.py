@@ -19,12 +19,18 @@ class Labels:
 
     ids: list[str]
     labels: list[Any]
+    times: list[Any] | None
+    """Event times of the rows that the labels are about; None where the file was not asked for them."""
     missing: int
     """Rows left out because they have no label."""
 
 
-def read(file: Path, id_names: Sequence[str], label_names: Sequence[str]) -> Labels:
+def read(
+    file: Path, id_names: Sequence[str], label_names: Sequence[str], time_name: str | None = None
+) -> Labels:
     """The ids and labels in `file`, from the first column of each list of names that it has.
+
+    With `time_name` also the event time of each, from that column.
 
     Raises:
         NotFound: there is no such file.
@@ -50,9 +56,9 @@ def read(file: Path, id_names: Sequence[str], label_names: Sequence[str]) -> Lab
             f"`{file}` cannot be read as {'Parquet' if file.suffix != '.csv' else 'CSV'}: {error}.",
             remedy="Hand in a CSV file with a header, or a Parquet file.",
         ) from error
-    return _labels(
-        file, table, _column(file, table, id_names, "--id"), _column(file, table, label_names, "--label")
-    )
+    names = _column(file, table, id_names, "--id"), _column(file, table, label_names, "--label")
+    time = None if time_name is None else _column(file, table, [time_name], "--time")
+    return _labels(file, table, *names, time)
 
 
 def _column(file: Path, table: pl.DataFrame, names: Sequence[str], option: str) -> str:
@@ -66,12 +72,13 @@ def _column(file: Path, table: pl.DataFrame, names: Sequence[str], option: str) 
     )
 
 
-def _labels(file: Path, table: pl.DataFrame, id_name: str, label_name: str) -> Labels:
+def _labels(file: Path, table: pl.DataFrame, id_name: str, label_name: str, time_name: str | None) -> Labels:
     known = table.select(
         pl.col(id_name).cast(pl.String).alias("id"),
         pl.col(label_name).fill_nan(None).alias("label")
         if table.schema[label_name].is_float()
         else pl.col(label_name).alias("label"),
+        *([] if time_name is None else [pl.col(time_name).alias("time")]),
     ).drop_nulls("label")
     without = known.select(pl.col("id").is_null().sum()).item()
     if without:
@@ -79,4 +86,5 @@ def _labels(file: Path, table: pl.DataFrame, id_name: str, label_name: str) -> L
             f"`{file}` has {without} labels without an id in `{id_name}`.",
             remedy="Give every label the id that its row was served with, or leave it out.",
         )
-    return Labels(known["id"].to_list(), known["label"].to_list(), table.height - known.height)
+    times = None if time_name is None else known["time"].to_list()
+    return Labels(known["id"].to_list(), known["label"].to_list(), times, table.height - known.height)

@@ -220,6 +220,8 @@ def rows_name(pilot: str, version: int, start: datetime, replica: str, sequence:
 def labels_name(pilot: str, digest: str) -> str:
     """Name in the storage of one batch of labels, a Parquet file with columns `id` and `label`, both text.
 
+    It may also have `time`, timestamp[us, UTC]: the event time of the row that a label is about.
+
     `digest` is that of its content, so the same batch sent again is the same file.
     """
     return f"windows/{pilot}/labels/{digest}.parquet"

@@ -115,12 +115,15 @@ class Endpoint:
             return self._keep_labels(body, content_type)
 
     def _keep_labels(self, body: bytes, content_type: str) -> int:
-        document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"))
+        document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"), ("times",))
         ids = batches.check_list(document["ids"], "ids", self._limits.labels)
         given = batches.check_list(document["labels"], "labels", self._limits.labels)
         if self.spec.task is Task.REGRESSION:
             _check_numbers(given)
-        stored = labels.store_labels(self._storage, self.name, ids, given)
+        times = document.get("times")
+        if times is not None:
+            times = batches.check_list(times, "times", self._limits.labels)
+        stored = labels.store_labels(self._storage, self.name, ids, given, times)
         self.meters.labels.inc(stored)
         return stored
 

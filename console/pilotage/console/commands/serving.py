@@ -173,10 +173,17 @@ def labels(
         str | None,
         typer.Option("--label", help="Column of the labels; `label`, or the pilot's target, when left out."),
     ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            "--time", help="Column of event times, where ids are served repeatedly: joins by id and time."
+        ),
+    ] = None,
 ) -> None:
     """Store labels that came late.
 
-    The monitor joins them to served rows by id. The same labels again change nothing.
+    The monitor joins them to served rows by id, or by id and event time. The same labels again change
+    nothing.
     """
     from pilotage.console import label_files
     from pilotage.core.storage import Storage
@@ -188,8 +195,10 @@ def labels(
         file,
         [id_column] if id_column else ["id", *([data.key] if data and data.key else [])],
         [label_column] if label_column else ["label", *([data.target] if data else [])],
+        time_column,
     )
-    stored = store_labels(Storage(session.settings.storage), name, table.ids, table.labels)
+    storage = Storage(session.settings.storage)
+    stored = store_labels(storage, name, table.ids, table.labels, table.times)
     document = {"pilot": name, "labels": stored, "missing": table.missing, "file": str(file)}
     left_out = f"; {table.missing} rows without a label were left out" if table.missing else ""
     session.output.answer(

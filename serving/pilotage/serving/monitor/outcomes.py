@@ -1,6 +1,7 @@
-"""What came true: labels that came later, joined by id to the rows that were logged when served.
+"""What came true: labels that came later, joined to the rows that were logged when served.
 
-The last label to arrive for an id counts, by when its batch was stored and then by the
+A label belongs to the row of its id or, when it says a time, to the row of its id and
+event time. The last label to arrive counts, by when its batch was stored and then by the
 batch's name, so that the same files always give the same join. Nothing is scored here.
 """
 
@@ -11,6 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,23 @@ from pilotage.core.storage import Storage
 logger = logging.getLogger(__name__)
 
 _Reader = Callable[[str], float]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that have come, as text."""
+
+    by_id: dict[str, str]
+    by_time: dict[tuple[str, int], str]
+    """By id and event time, in microseconds since 1970."""
+
+    def __bool__(self) -> bool:
+        return bool(self.by_id or self.by_time)
+
+    def find(self, rows: pa.Table) -> list[str | None]:
+        """The label of each logged row, or None; that of its time comes before that of its id."""
+        keys = zip(_ids(rows), _micros(rows), strict=True)
+        return [self.by_time.get((key, time)) or self.by_id.get(key) for key, time in keys]
 
 
 @dataclass(frozen=True)
@@ -59,18 +78,37 @@ def labels_folder(pilot: str) -> str:
     return windows.labels_name(pilot, "").rsplit("/", 1)[0]
 
 
-def read_labels(storage: Storage, pilot: str) -> dict[str, str]:
-    """The label of each id, as text."""
+def read_labels(storage: Storage, pilot: str) -> Labels:
+    """All labels of a pilot."""
     names = [name for name in storage.names(labels_folder(pilot)) if name.endswith(".parquet")]
-    labels: dict[str, str] = {}
+    found = Labels({}, {})
     for _, name in sorted((storage.modified_at(name), name) for name in names):
         table = _table(storage, name)
-        if table is not None:
-            batch = zip(table.column("id").to_pylist(), table.column("label").to_pylist(), strict=True)
-            labels.update(
-                (str(key), str(label)) for key, label in batch if key is not None and label is not None
-            )
-    return labels
+        if table is None:
+            continue
+        timed = "time" in table.column_names
+        times = _micros(table) if timed else [None] * table.num_rows
+        for key, label, time in zip(_ids(table), table.column("label").to_pylist(), times, strict=True):
+            if key is None or label is None:
+                continue
+            if time is None:
+                found.by_id[str(key)] = str(label)
+            else:
+                found.by_time[str(key), time] = str(label)
+    return found
+
+
+def _ids(table: pa.Table) -> list[str]:
+    ids: list[str] = table.column("id").cast(pa.string()).to_pylist()
+    return ids
+
+
+def _micros(table: pa.Table) -> list[int | None]:
+    """Times in microseconds since 1970."""
+    times: list[int | None] = (
+        table.column("time").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+    )
+    return times
 
 
 def new_ids(storage: Storage, names: Iterable[str]) -> pa.Array:
@@ -92,14 +130,20 @@ def concerns(storage: Storage, rows: Sequence[str], ids: pa.Array) -> bool:
     return False
 
 
-def read_rows(storage: Storage, names: Sequence[str]) -> pa.Table | None:
-    """The logged rows of one window, one for each id: the last served, by time and then by segment."""
+def read_rows(storage: Storage, names: Sequence[str], labels: Labels) -> pa.Table | None:
+    """The logged rows of one window, one for each id: the last served, by time and then by segment.
+
+    Rows with a label of their own time are kept besides.
+    """
     tables = [table for name in sorted(names) if (table := _table(storage, name)) is not None]
     if not tables:
         return None
     rows = pa.concat_tables(tables, promote_options="permissive")
     order = np.argsort(rows.column("time").cast(pa.int64()).to_numpy(), kind="stable")
-    last = {key: int(row) for row, key in zip(order, rows.column("id").take(order).to_pylist(), strict=True)}
+    ordered = rows.take(pa.array(order))
+    last: dict[Any, int] = {}
+    for row, key, time in zip(order.tolist(), _ids(ordered), _micros(ordered), strict=True):
+        last[(key, time) if (key, time) in labels.by_time else key] = row
     return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
 
@@ -111,15 +155,15 @@ def _table(storage: Storage, name: str, columns: list[str] | None = None) -> pa.
         return None
 
 
-def join(rows: pa.Table, labels: dict[str, str], model: Model) -> Outcomes:
+def join(rows: pa.Table, labels: Labels, model: Model) -> Outcomes:
     """The logged `rows` (see `read_rows`) whose label is known.
 
     Args:
         rows: of one window.
-        labels: by id, see `read_labels`.
+        labels: see `read_labels`.
         model: says what the classes are.
     """
-    found = [labels.get(str(key)) for key in rows.column("id").to_pylist()]
+    found = labels.find(rows)
     read = _number if model.task is Task.REGRESSION else _positions(model)
     truth = np.array([np.nan if label is None else _or_nan(read, label) for label in found], dtype=np.float64)
     told = np.array(

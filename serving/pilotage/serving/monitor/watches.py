@@ -26,6 +26,7 @@ from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.monitor import comparisons, judgements, outcomes, pages, slices, subjects
 from pilotage.serving.monitor.judgements import SAMPLE_ROWS, Case
+from pilotage.serving.monitor.outcomes import Labels
 from pilotage.serving.monitor.slices import Slice
 from pilotage.serving.monitor.subjects import Subject
 
@@ -177,7 +178,7 @@ class _Watch:
         return self._registry.aliases(self._spec.pilot)
 
     @cached_property
-    def _labels(self) -> dict[str, str]:
+    def _labels(self) -> Labels:
         return outcomes.read_labels(self._storage, self._spec.pilot)
 
     def _judge(
@@ -236,7 +237,7 @@ class _Watch:
     def _join(self, piece: Slice, subject: Subject) -> outcomes.Outcomes | None:
         if not piece.rows or not self._labels:
             return None
-        rows = outcomes.read_rows(self._storage, piece.rows)
+        rows = outcomes.read_rows(self._storage, piece.rows, self._labels)
         joined = None if rows is None else outcomes.join(rows, self._labels, subject.model)
         return joined if joined and (len(joined.truth) or joined.unusable) else None
 

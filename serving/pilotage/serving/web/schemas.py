@@ -63,6 +63,8 @@ class Explanations(_Document):
 class LabelsRequest(_Document):
     ids: list[Id]
     labels: list[Value]
+    times: list[str | None] | None = None
+    """Event times (ISO 8601) of the rows that the labels are about, where an id is served repeatedly."""
 
 
 class Stored(_Document):
