@@ -13,7 +13,7 @@ Statistics, encoders and the meaning of a value are not known here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -195,17 +195,20 @@ def from_table(features: Sequence[Feature], table: pa.Table) -> Columns:
     Raises:
         DataError: a column is missing or cannot be read as its kind.
     """
-    columns: Columns = {}
     stored = dict(zip(table.column_names, table.columns, strict=True))
-    for feature in features:
-        if feature.name not in stored:
+    require([feature.name for feature in features], stored)
+    return {feature.name: _from_arrow(feature, stored[feature.name]) for feature in features}
+
+
+def require(names: Iterable[str], stored: Container[str]) -> None:
+    """Raises DataError for the first of `names` that is not among the `stored` columns."""
+    for name in names:
+        if name not in stored:
             raise errors.DataError(
-                f"The table has no column `{feature.name}`.",
+                f"The table has no column `{name}`.",
                 remedy="Restore it in the source, or take it out of `data.features`.",
-                column=feature.name,
+                column=name,
             )
-        columns[feature.name] = _from_arrow(feature, stored[feature.name])
-    return columns
 
 
 def _from_arrow(feature: Feature, values: pa.ChunkedArray) -> Array:
@@ -225,11 +228,17 @@ def _from_arrow(feature: Feature, values: pa.ChunkedArray) -> Array:
             return np.array(values.to_pylist(), dtype=object)
         return _categories(values.to_pylist())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError) as error:
-        raise errors.DataError(
-            f"Column `{feature.name}` of type {values.type} cannot be used as a {kind}: {error}.",
-            remedy=f"Give it another kind in `data.features`, or exclude it; a {kind} is {EXPECTED[kind]}.",
-            column=feature.name,
-        ) from error
+        raise unusable(feature, values.type, error) from error
+
+
+def unusable(feature: Feature, found: pa.DataType, reason: Exception) -> errors.DataError:
+    """The error for a column of type `found` that cannot be read as `feature`."""
+    kind = feature.kind
+    return errors.DataError(
+        f"Column `{feature.name}` of type {found} cannot be used as a {kind}: {reason}.",
+        remedy=f"Give it another kind in `data.features`, or exclude it; a {kind} is {EXPECTED[kind]}.",
+        column=feature.name,
+    )
 
 
 def time_parts(times: Array) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AwareDatetime, ConfigDict, Discriminator
 
+from pilotage.core import cells
 from pilotage.core.artifacts import Artifact, Digest, Feature, Part
 from pilotage.core.specs import FeatureKind, Season
 
@@ -83,13 +84,7 @@ class NumberProfile(Part):
             group: of each value, from 0; None when there is one group.
             groups: how many there are.
         """
-        cell = np.searchsorted(self._edges, values, side="left")
-        cell[np.isnan(values)] = self.cells - 1
-        if group is not None:
-            cell += group * self.cells
-        counts = np.bincount(cell, minlength=groups * self.cells).astype(np.int64)
-        by_group: Counts = counts.reshape(groups, self.cells)
-        return by_group
+        return cells.count(self._edges, values, group, groups)
 
 
 class CategoryProfile(Part):

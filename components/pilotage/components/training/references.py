@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotage.components.datasets import Dataset
-from pilotage.core import features, profiles, samples
+from pilotage.core import cells, features, profiles, samples
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction
@@ -76,6 +76,9 @@ def build(
         season: by which rows are counted apart, where they have times.
         importances: of the features.
     """
+    numbers = sum(profiles.numeric(feature.kind) for feature in train.features)
+    ways = 1 + 2 * (train.times is not None)
+    cells.prepare(train.rows * numbers * ways)
     length = None if train.times is None else block_length(train.times)
     blocks, seasons = _groups(train.times, length, season)
     said_blocks, said_seasons = _groups(rest.times, length, season)
