@@ -617,7 +617,7 @@ def test_a_model_that_cannot_be_compiled_is_registered_with_the_reason(bench):
 
 def test_a_form_that_differs_on_one_held_out_row_is_refused_with_the_row(bench, monkeypatch):
     inputs = bench.evaluated()
-    honest = Predictor.predict
+    honest = FormPredictor.predict
 
     def lies(self, columns):
         found = honest(self, columns)
@@ -625,7 +625,7 @@ def test_a_form_that_differs_on_one_held_out_row_is_refused_with_the_row(bench, 
         found.probabilities[7] += [1e-4, -1e-4]
         return found
 
-    monkeypatch.setattr(Predictor, "predict", lies)
+    monkeypatch.setattr(FormPredictor, "predict", lies)
     version = bench.registered(inputs=inputs)
     said, form = form_of(bench)
     assert version.promoted

@@ -32,7 +32,8 @@ def environment() -> Environment:
 def render(report: Report, snapshot: Snapshot, champion: Snapshot | None) -> str:
     """The validation report as one self-contained page."""
     failed = [check for check in report.checks if not check.success]
-    critical = sum(check.severity is Severity.CRITICAL for check in failed)
+    stopped = sum(check.severity is Severity.CRITICAL for check in failed)
+    critical = stopped + sum(item.severity is Severity.CRITICAL for item in report.findings)
     return (
         environment()
         .get_template("report.html.j2")
@@ -41,9 +42,10 @@ def render(report: Report, snapshot: Snapshot, champion: Snapshot | None) -> str
             snapshot=snapshot,
             champion=champion,
             critical=critical,
-            warned=len(failed) - critical,
+            warned=len(failed) + len(report.findings) - critical,
             passed=len(report.checks) - len(failed),
             skews=_bars(report),
+            tolerances=any(check.tolerance for check in report.checks),
             columns=_columns(snapshot),
             most=MOST_ROWS,
         )

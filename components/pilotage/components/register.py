@@ -2,7 +2,8 @@
 
 Safe to repeat at any point: the same MLflow run is the same version, and what
 was done already is left as it is. Gates are not judged again. The version says
-whether the model also has an inference form, and if not, why.
+whether the model also has an inference form, and if not, why; and whether training
+and serving agree, without which it is refused.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pathlib import Path
 
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
-from pilotage.components import provenance, rollouts
+from pilotage.components import agreements, datasets, provenance, rollouts, splits
 from pilotage.components.compilation import forms
 from pilotage.core import errors, signatures
 from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import FORM_TAG, RUN_TAG
+from pilotage.core.registry.clients import FORM_TAG, RUN_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
 from pilotage.core.storage import Storage
@@ -52,9 +53,9 @@ def register(
     if decision is Decision.PROMOTED:
         _require_same_champion(registry, spec.pilot, trained, scorecard)
     registry.log_file(trained.mlflow_run, scorecard.write(out))
-    form = forms.add(spec, settings, registry, snapshot, trained)
-    _sign(settings, registry, trained)
-    tags = {**_tags(folder, snapshot, report, trained, scorecard, run), FORM_TAG: form}
+    said = _complete(spec, settings, registry, snapshot, trained)
+    decision, reason = _refused(said[SKEW_TAG]) or (decision, reason)
+    tags = {**_tags(folder, snapshot, report, trained, scorecard, run), **said}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
     storage = Storage(settings.storage)
     if decision is Decision.PENDING:
@@ -80,10 +81,25 @@ def register(
         model=trained.model.digest,
         scorecard=scorecard.content_digest,
         code=tags.get("pilotage.revision", trained.model.code),
+        skew=said[SKEW_TAG],
         created_at=datetime.now(UTC),
     )
     made.write(out)
     return made
+
+
+def _complete(
+    spec: PilotSpec, settings: Settings, registry: Registry, snapshot: Snapshot, trained: TrainedModel
+) -> dict[str, str]:
+    """Add the model's form, test what a server will load, and sign it; returns tags that say how it went."""
+    dataset = datasets.load(settings, snapshot)
+    places = splits.split(dataset, spec.task, spec.data.split.test).test
+    rows = dataset.take(places)  # those that evaluation judged the model on
+    form = forms.add(settings, registry, trained, rows.columns)
+    model = registry.folder_at(registry.model_location(trained.uri))
+    skew = agreements.check(settings, snapshot, model, places, rows)
+    _sign(settings, registry, trained)
+    return {FORM_TAG: form, SKEW_TAG: skew}
 
 
 def _sign(settings: Settings, registry: Registry, trained: TrainedModel) -> None:
@@ -102,6 +118,13 @@ def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
     if spec.approval is Approval.MANUAL:
         return Decision.PENDING, "every gate passed; waits for an approval"
     return Decision.PROMOTED, "every gate passed"
+
+
+def _refused(skew: str) -> tuple[Decision, str] | None:
+    """What follows from the test of training against serving: nothing, or that nobody gets this version."""
+    if skew == agreements.NONE:
+        return None
+    return Decision.REFUSED, f"training and serving disagree: {skew.removeprefix(agreements.FOUND)}"
 
 
 def _decided_before(registry: Registry, name: str, version: int) -> tuple[Decision, str] | None:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Snapshot
 from pilotage.core.settings import Settings
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 """Rows of a row group, and of a batch that `scan` gives."""
+_TAKEN_AT_ONCE = 8_192
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:
@@ -79,6 +83,38 @@ def read_table(settings: Settings, snapshot: Snapshot, columns: Sequence[str] | 
         with _intact(place / part.name, snapshot) as file:
             parts.append(file.read(columns=wanted).select(wanted))
     return pa.concat_tables(parts)
+
+
+def take(
+    settings: Settings, snapshot: Snapshot, columns: Sequence[str], positions: npt.NDArray[np.int64]
+) -> pa.Table:
+    """The rows at ascending `positions`, with `columns`; holds no more than them and a batch.
+
+    Raises:
+        NotFound: the storage does not hold the snapshot.
+        DataError: the snapshot has no such column, or its files are damaged.
+    """
+    import pyarrow as pa
+
+    kept, begin = [], 0
+    for batch in scan(settings, snapshot, columns, _TAKEN_AT_ONCE):
+        first, last = np.searchsorted(positions, [begin, begin + batch.num_rows])
+        kept.append(batch.take(pa.array(positions[first:last] - begin)))
+        begin += batch.num_rows
+    return pa.Table.from_batches(kept).combine_chunks()
+
+
+def sample(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """Ascending positions of at most `most` of `rows` rows, one at random of each stretch of equal length.
+
+    The same every time; a period in the rows does not fall in with the stretches.
+    """
+    if rows <= most:
+        return np.arange(rows)
+    places: npt.NDArray[np.int64] = (
+        (np.arange(most) + np.random.default_rng(most).random(most)) * (rows / most)
+    ).astype(np.int64)
+    return np.minimum(places, rows - 1)
 
 
 def _columns(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:

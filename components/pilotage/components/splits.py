@@ -45,7 +45,7 @@ def split(dataset: Dataset, task: Task, test: float) -> Split:
     Raises:
         DataError: a part would be empty, lack a class that the other has, or hold one class only.
     """
-    held_out = _latest(dataset.times, test) if dataset.times is not None else _hashed(dataset, task, test)
+    held_out = latest(dataset.times, test) if dataset.times is not None else _hashed(dataset, task, test)
     parts = Split(train=np.flatnonzero(~held_out), test=np.flatnonzero(held_out))
     if min(parts.train.size, parts.test.size) < 2:
         raise errors.DataError(
@@ -76,7 +76,12 @@ def folds(dataset: Dataset, task: Task, seed: int) -> list[Split]:
     return usable
 
 
-def _latest(times: npt.NDArray[Any], test: float) -> npt.NDArray[np.bool_]:
+def latest(times: npt.NDArray[Any], test: float) -> npt.NDArray[np.bool_]:
+    """Which rows are among the last fraction `test`; no instant is on both sides.
+
+    Raises:
+        DataError: all times are the same.
+    """
     ordered = np.sort(times)
     if ordered[0] == ordered[-1]:
         raise errors.DataError(

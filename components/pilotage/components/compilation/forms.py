@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from pilotage.components import datasets, splits
 from pilotage.components.compilation import conversions, encoders, estimators, graphs, parities
 from pilotage.components.compilation.estimators import SINGLE_TOLERANCE, Floats
 from pilotage.core import forms, models, storage
-from pilotage.core.artifacts import InferenceForm, Input, Link, Model, Snapshot, TrainedModel
+from pilotage.core.artifacts import InferenceForm, Input, Link, Model, TrainedModel
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.forms.encodings import Encoder
@@ -29,7 +28,6 @@ from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec
 
 logger = logging.getLogger(__name__)
 
@@ -50,34 +48,24 @@ class _Converted:
     tolerance: float
 
 
-def add(
-    spec: PilotSpec, settings: Settings, registry: Registry, snapshot: Snapshot, trained: TrainedModel
-) -> str:
+def add(settings: Settings, registry: Registry, trained: TrainedModel, columns: Columns) -> str:
     """Give the stored model its inference form; returns `ready`, or `refused: ` and why.
 
-    A form that is there already stays.
+    A form that is there already stays. `columns` are those of the rows that evaluation judged the model on.
     """
     folder = registry.folder_at(registry.model_location(trained.uri))
     _forget_unfinished(folder, settings)
     if forms.open_form(folder, trained.model) is not None:
         return READY
     try:
-        form, graph = compile_form(
-            models.open_predictor(folder, settings), _held_out(spec, settings, snapshot)
-        )
+        form, graph = compile_form(models.open_predictor(folder, settings), columns)
     except Exception as error:  # an estimator's own code may raise anything
         reason = " ".join((str(error) or type(error).__name__).split())[:_LONGEST_REASON]
-        logger.warning("this version of %s has no inference form: %s", spec.pilot, reason)
+        logger.warning("this version of %s has no inference form: %s", trained.model.pilot, reason)
         return f"{REFUSED}{reason}"
     _place(folder, form, graph, settings)
     registry.add_to_model(trained.uri, folder, (forms.FOLDER, models.SIGNATURE))
     return READY
-
-
-def _held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot) -> Columns:
-    """Columns of the rows that evaluation judged the model on."""
-    dataset = datasets.load(settings, snapshot)
-    return dataset.take(splits.split(dataset, spec.task, spec.data.split.test).test).columns
 
 
 def _forget_unfinished(folder: Path, settings: Settings) -> None:

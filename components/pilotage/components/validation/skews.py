@@ -2,29 +2,34 @@
 
 A schema skew stops the run: a column that the champion's features need is gone,
 empty, or of another kind, and pilot.yaml does not say so. A value skew warns:
-the population stability index of a feature, less what chance alone gives, is
-above the pilot's `monitor.drift.min_effect`. Times move on by nature and are
-not compared. Drift in served traffic is the monitor's business.
+the population stability index of a feature is above the pilot's
+`monitor.drift.min_effect` and above what chance alone gives; so does the
+target's. Times move on by nature and are not compared. Drift in served traffic
+is the monitor's business.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pilotage.components import snapshots
+from pilotage.components.validation import stabilities
 from pilotage.core import errors, features, profiles
-from pilotage.core.artifacts import ColumnType, Feature, Skew, Snapshot
+from pilotage.core.artifacts import ColumnType, Feature, Finding, FindingKind, Severity, Skew, Snapshot
+from pilotage.core.metrics import Task
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind, PilotSpec
 
 _CELLS_AT_ONCE = 1 << 24
-_LEAST_EXPECTED = 5.0
-"""Cells of the reference with fewer rows are merged into one."""
 _BROKEN = ("has no value", "looks like an identifier")
 """Beginnings of the reasons for which a champion's feature may not drop out unnoticed."""
+_MUCH = 0.1
+"""A change in the share of missing values that is told before all else."""
 _NUMERIC = {ColumnType.INTEGER, ColumnType.NUMBER}
 _TIMES = {ColumnType.DATE, ColumnType.DATETIME}
 
@@ -73,7 +78,7 @@ def _same(old: ColumnType, new: ColumnType) -> bool:
 def value_skew(
     spec: PilotSpec, champion: Snapshot, snapshot: Snapshot, settings: Settings
 ) -> tuple[Skew, ...]:
-    """Features whose distribution moved by more than the pilot's smallest effect that matters, largest first.
+    """Features that moved by more than the pilot's smallest effect that matters and chance, largest first.
 
     Raises:
         NotFound: the champion's snapshot is gone from the storage.
@@ -85,7 +90,7 @@ def value_skew(
         if feature == old_features.get(feature.name) and feature.kind is not FeatureKind.TIME
     ]
     floor = spec.monitor.drift.min_effect
-    found = [skew for skew in _compare(shared, champion, snapshot, settings) if (skew.effect or 0.0) > floor]
+    found = list(_compare(shared, champion, snapshot, settings, floor))
     found.sort(key=lambda skew: -(skew.effect or 0.0))
     kept = {feature.name for feature in snapshot.features}
     new = [feature.name for feature in snapshot.features if feature.name not in old_features]
@@ -106,9 +111,35 @@ def _classes(champion: Snapshot, snapshot: Snapshot) -> Skew:
     return Skew(column=snapshot.target, message="; ".join(parts))
 
 
+def target_shift(
+    spec: PilotSpec, champion: Snapshot, snapshot: Snapshot, settings: Settings
+) -> tuple[Finding, ...]:
+    """Whether the target is spread differently, judged as a feature's values are.
+
+    Raises:
+        NotFound: the champion's snapshot is gone from the storage.
+    """
+    old, new = champion.column(champion.target), snapshot.column(snapshot.target)
+    if champion.target != snapshot.target or not (old and new and _same(old.type, new.type)):
+        return ()
+    kind = FeatureKind.NUMBER if snapshot.task is Task.REGRESSION else FeatureKind.CATEGORY
+    target = Feature(name=snapshot.target, kind=kind)
+    return tuple(
+        Finding(
+            kind=FindingKind.TARGET_SHIFT,
+            column=skew.column,
+            message=f"the target shifted: {skew.message}",
+            value=skew.effect,
+            severity=Severity.WARNING,
+        )
+        for skew in _compare([target], champion, snapshot, settings, spec.monitor.drift.min_effect)
+    )
+
+
 def _compare(
-    shared: list[Feature], champion: Snapshot, snapshot: Snapshot, settings: Settings
+    shared: list[Feature], champion: Snapshot, snapshot: Snapshot, settings: Settings, floor: float
 ) -> Iterator[Skew]:
+    """The columns that moved by more than `floor` and chance."""
     at_once = max(1, _CELLS_AT_ONCE // max(champion.rows, snapshot.rows))
     for begin in range(0, len(shared), at_once):
         part = shared[begin : begin + at_once]
@@ -116,34 +147,49 @@ def _compare(
         old = features.from_table(part, snapshots.read_table(settings, champion, names))
         new = features.from_table(part, snapshots.read_table(settings, snapshot, names))
         for feature in part:
-            profile = profiles.profile_column(feature, old[feature.name])
-            before = np.array(profile.counts, dtype=np.int64)
-            now = profile.count(profiles.as_profiled(feature, new[feature.name]))
-            effect = stability_index(before, now)
-            yield Skew(
-                column=feature.name,
-                message=f"its values are spread differently (population stability index {effect:.3f})",
-                effect=effect,
-            )
+            before, now = old[feature.name], new[feature.name]
+            profile = profiles.profile_column(feature, before)
+            counts = profile.count(profiles.as_profiled(feature, now))
+            moved = stabilities.movement(np.array(profile.counts, dtype=np.int64), counts, floor, len(shared))
+            if moved is not None:
+                yield Skew(
+                    column=feature.name,
+                    message=f"{_told(feature, before, now)} (population stability index"
+                    f" {moved.effect:.3f}; chance alone stays below {moved.chance:.3f})",
+                    effect=moved.effect,
+                    chance=moved.chance,
+                )
 
 
-def stability_index(before: npt.NDArray[np.int64], now: npt.NDArray[np.int64]) -> float:
-    """Population stability index of two vectors of counts, less its expectation under no change, at least 0.
+def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> str:
+    """What changed most, in words."""
+    gone, lacks = _missing(before), _missing(now)
+    if gone.all():
+        return f"it was missing in every row, now is in {lacks.mean():.1%}"
+    if abs(lacks.mean() - gone.mean()) > _MUCH:
+        return f"it was missing in {gone.mean():.1%} of the rows, now is in {lacks.mean():.1%}"
+    if lacks.all():
+        return "its values are spread differently"
+    if profiles.numeric(feature.kind):
+        old, new = np.median(before[~gone]), np.median(now[~lacks])
+        was = f"always {old:.4g}" if np.ptp(before[~gone]) == 0 else f"{old:.4g}"
+        return f"its values are spread differently: the median was {was}, now is {new:.4g}"
+    shares = [Counter(values.tolist()) for values in (before, now)]
+    moved = {
+        value: shares[1][value] / now.size - shares[0][value] / before.size for value in shares[0] | shares[1]
+    }
+    name = max(moved, key=lambda value: (abs(moved[value]), str(value)))
+    return (
+        f"its values are spread differently: {name!s:.40} was {shares[0][name] / before.size:.1%},"
+        f" now is {shares[1][name] / now.size:.1%}"
+    )
 
-    PSI is the sum of (p - q) ln(p / q) over cells; with k cells of n and m rows, chance alone gives about
-    (k - 1)(1/n + 1/m) (Yurdakul, 2018). Cells with few reference rows are merged, and half
-    a row is added to each.
-    """
-    few = before < _LEAST_EXPECTED
-    cells = [before[~few], now[~few]]
-    if before[few].sum() + now[few].sum():
-        cells = [np.append(kept, whole[few].sum()) for kept, whole in zip(cells, (before, now), strict=True)]
-    n, m = int(before.sum()), int(now.sum())
-    if not n or not m:
-        return 0.0
-    p, q = ((kept + 0.5) / (kept.sum() + 0.5 * kept.size) for kept in cells)
-    index = float(((p - q) * np.log(p / q)).sum())
-    return round(max(0.0, index - (cells[0].size - 1) * (1 / n + 1 / m)), 6)
+
+def _missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if values.dtype == object:
+        return np.array([value is None for value in values.tolist()])
+    found: npt.NDArray[np.bool_] = np.isnan(values)
+    return found
 
 
 def readable(champion: Snapshot, settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pilotage.components import snapshots
 from pilotage.core import errors, pilots
-from pilotage.core.artifacts import Column, ColumnType, Severity, Snapshot
+from pilotage.core.artifacts import Check, Column, ColumnType, Severity, Snapshot
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
@@ -121,6 +121,21 @@ def draft(settings: Settings, reference: Snapshot) -> Suite:
         "expectations": expectations,
         "meta": {"pilotage": {"learned_from": learned, "rows": reference.rows, "left_out": left_out}},
     }
+
+
+def with_tolerances(checks: Sequence[Check], suite: Suite) -> tuple[Check, ...]:
+    """The checks with the tolerance that the suite states in their expectations' meta."""
+    stated: dict[tuple[Any, ...], str] = {}
+    for item in suite["expectations"]:
+        kwargs = item.get("kwargs") or {}
+        told = ((item.get("meta") or {}).get("pilotage") or {}).get("tolerance")
+        stated[item["type"], kwargs.get("column"), item.get("severity") or "critical"] = str(told or "")
+    return tuple(
+        check.model_copy(
+            update={"tolerance": stated.get((check.expectation, check.column, check.severity.value), "")}
+        )
+        for check in checks
+    )
 
 
 def _roles(snapshot: Snapshot) -> set[str]:

@@ -103,6 +103,8 @@ class Check(Part):
     observed: str
     """What was seen, in words."""
     expected: str
+    tolerance: str = ""
+    """What a drafted suite lets pass, in words; empty when the suite does not say."""
     unexpected_percent: float | None = None
 
 
@@ -112,7 +114,38 @@ class Skew(Part):
     column: str
     message: str
     effect: float | None = None
-    """Population stability index, for values."""
+    """Population stability index less what chance gives on average, for values."""
+    chance: float | None = None
+    """The effect that sampling alone stays below in 95 % of comparisons of as many columns and rows."""
+
+
+class FindingKind(StrEnum):
+    """What validation can find in the values themselves."""
+
+    TARGET_COPY = "target_copy"
+    """A feature is the target under another name."""
+    LEAKAGE = "leakage"
+    """A feature alone tells the target (almost) perfectly."""
+    IDENTIFIER = "identifier"
+    """A feature numbers the rows."""
+    DUPLICATES = "duplicates"
+    """Held-out rows repeat training rows."""
+    SHARED_KEYS = "shared_keys"
+    """Keys are in the training and in the held-out part."""
+    TARGET_SHIFT = "target_shift"
+    """The target is spread differently from the champion's."""
+
+
+class Finding(Part):
+    """Something about the values that makes a model look better than it is, or the last one wrong."""
+
+    kind: FindingKind
+    column: str | None = None
+    """None when it is about whole rows."""
+    message: str
+    value: float | None = None
+    """The figure that the message names: an association, a share, or a population stability index."""
+    severity: Severity
 
 
 class Report(Artifact):
@@ -127,10 +160,12 @@ class Report(Artifact):
     drafted: bool
     """The suite was learned from a snapshot, not given."""
     success: bool
-    """No critical expectation failed and the schema is the champion's."""
+    """No critical expectation failed, nothing critical was found and the schema is the champion's."""
     checks: tuple[Check, ...]
     schema_skew: tuple[Skew, ...] = ()
     """Stops the run."""
     value_skew: tuple[Skew, ...] = ()
     """Warns; the monitor shows it beside its own findings."""
+    findings: tuple[Finding, ...] = ()
+    """Critical ones first."""
     created_at: AwareDatetime

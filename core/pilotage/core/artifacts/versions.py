@@ -184,7 +184,7 @@ class Decision(StrEnum):
     PENDING = "pending"
     """Waits for an approval."""
     REFUSED = "refused"
-    """A gate said no."""
+    """A gate said no, or training and serving disagree."""
     REJECTED = "rejected"
     """A person said no."""
 
@@ -209,4 +209,6 @@ class Version(Artifact):
     model: Digest
     scorecard: Digest
     code: str
+    skew: str | None = None
+    """`none`, or `found: ` and where training and serving disagree; None in versions of before the test."""
     created_at: AwareDatetime

@@ -31,6 +31,8 @@ INSIDE = "pilotage"
 RUN_TAG = "pilotage.run"
 FORM_TAG = "pilotage.form"
 """Of a version: `ready`, or `refused: ` and why it has no inference form."""
+SKEW_TAG = "pilotage.skew"
+"""Of a version: `none`, or `found: ` and where training and serving disagree."""
 _MOST = 1000
 
 
