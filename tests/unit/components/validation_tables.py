@@ -20,7 +20,26 @@ from pilotage.core.artifacts import ColumnType
 INTEGERS = st.integers(-4, 9)
 NUMBERS = st.sampled_from([0.0, -0.0, 0.5, 1.0, 1.5, -2.0, 3.0, 1e12, math.inf, -math.inf, math.nan])
 TEXTS = st.sampled_from(
-    ["", "a", "b", "ab", "A1", "é", "e\u0301", "ß", "日本", "a\n", "\n", " a", "\x1c", "12", "x@y.org", "٣", "🙂", "_"]
+    [
+        "",
+        "a",
+        "b",
+        "ab",
+        "A1",
+        "é",
+        "e\u0301",
+        "ß",
+        "日本",
+        "a\n",
+        "\n",
+        " a",
+        "\x1c",
+        "12",
+        "x@y.org",
+        "٣",
+        "🙂",
+        "_",
+    ]
 )
 DATES = st.sampled_from([date(2024, 1, 1), date(2024, 2, 29), date(1969, 12, 31), date(2024, 1, 2)])
 TIMES = st.sampled_from(
@@ -37,7 +56,7 @@ VALUES: dict[str, tuple[ColumnType, st.SearchStrategy[Any], bool]] = {
     "v": (ColumnType.DATETIME, TIMES, False), "w": (ColumnType.DATETIME, TIMES, True),
 }  # fmt: skip
 """Column → its type, its values, whether some may be missing."""
-STORED = {
+STORED: dict[ColumnType, Any] = {
     ColumnType.INTEGER: pl.Int64, ColumnType.NUMBER: pl.Float64, ColumnType.BOOLEAN: pl.Boolean,
     ColumnType.TEXT: pl.String, ColumnType.DATE: pl.Date, ColumnType.DATETIME: pl.Datetime("us", "UTC"),
 }  # fmt: skip
@@ -78,7 +97,12 @@ def table_of(frame: pl.DataFrame, path: Path) -> Table:
 
         table = frame.select(columns).to_arrow()
         return table.cast(
-            pa.schema([(view.name, snapshots.arrow_type(view.type)) for view in (views_of[name] for name in columns)])
+            pa.schema(
+                [
+                    (view.name, snapshots.arrow_type(view.type))
+                    for view in (views_of[name] for name in columns)
+                ]
+            )
         )
 
     views_of = {view.name: view for view in views}
@@ -89,9 +113,23 @@ def table_of(frame: pl.DataFrame, path: Path) -> Table:
 
 
 COLUMNS = st.sampled_from(list(VALUES))
-MOSTLY = st.sampled_from([{}, {"mostly": 0.5}, {"mostly": 0.75}, {"mostly": 1.0}, {"mostly": 0}, {"mostly": 2 / 3}])
+MOSTLY = st.sampled_from(
+    [{}, {"mostly": 0.5}, {"mostly": 0.75}, {"mostly": 1.0}, {"mostly": 0}, {"mostly": 2 / 3}]
+)
 LIMITS = st.sampled_from(
-    [-2, 0, 1, 1.5, 3, 9, 0.5, "2024-01-01", "2024-01-02", "1970-01-01T00:00:00", "2024-01-01T12:30:01.250000"]
+    [
+        -2,
+        0,
+        1,
+        1.5,
+        3,
+        9,
+        0.5,
+        "2024-01-01",
+        "2024-01-02",
+        "1970-01-01T00:00:00",
+        "2024-01-01T12:30:01.250000",
+    ]
 )
 MEMBERS = st.lists(
     st.one_of(INTEGERS, NUMBERS.filter(lambda x: x == x), TEXTS, st.none(), st.booleans(),
@@ -126,7 +164,13 @@ SHARES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0])
 
 def _limits(ends: st.SearchStrategy[Any], least: int = 0) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
-        {}, optional={"min_value": ends, "max_value": ends, "strict_min": st.booleans(), "strict_max": st.booleans()}
+        {},
+        optional={
+            "min_value": ends,
+            "max_value": ends,
+            "strict_min": st.booleans(),
+            "strict_max": st.booleans(),
+        },
     ).filter(lambda kwargs: sum(key in kwargs for key in ("min_value", "max_value")) >= least)
 
 
@@ -138,7 +182,9 @@ def _with(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
 def _ranges(draw: st.DrawFn) -> dict[str, Any]:
     shares = sorted(set(draw(st.lists(SHARES, min_size=1, max_size=3))))
     ends = st.one_of(st.none(), st.sampled_from([-2, 0, 1, 1.5, 3]))
-    return {"quantile_ranges": {"quantiles": shares, "value_ranges": [[draw(ends), draw(ends)] for _ in shares]}}
+    return {
+        "quantile_ranges": {"quantiles": shares, "value_ranges": [[draw(ends), draw(ends)] for _ in shares]}
+    }
 
 
 _NAMES = st.lists(COLUMNS, min_size=2, max_size=3)
@@ -198,6 +244,15 @@ KINDS: dict[str, tuple[str, st.SearchStrategy[dict[str, Any]]]] = {
 }  # fmt: skip
 
 
+_FITTING = (
+    (("regex", "lengths"), "stu"),
+    (("mean", "median", "sum", "stdev", "quantile"), "ijkfg"),
+    (("between", "creasing"), "ijkfgdevw"),
+    (("_set", "most_common"), "ijfgstbcd"),
+)
+"""Words in a kind → columns that it is mostly drawn for."""
+
+
 @st.composite
 def expectations(draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Any]:
     """One expectation in Great Expectations' JSON that its parser takes."""
@@ -207,11 +262,14 @@ def expectations(draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS)) -> dict[s
     if domain in ("map", "pair", "several"):
         kwargs |= draw(MOSTLY)
     if domain in ("map", "column"):
-        kwargs["column"] = draw(COLUMNS)
+        fitting = next(
+            (names for words, names in _FITTING if any(word in kind for word in words)), "ijkfgstubcdevw"
+        )
+        kwargs["column"] = draw(st.sampled_from(fitting * 4 + "".join(VALUES)))
     if domain == "pair":
         kwargs["column_A"], kwargs["column_B"] = draw(_PAIRS)
-        kwargs |= draw(st.sampled_from([{}] + [{"ignore_row_if": name} for name in (
-            "neither", "both_values_are_missing", "either_value_is_missing")]))  # fmt: skip
+        ignored = ["neither", "both_values_are_missing", "either_value_is_missing"]
+        kwargs |= {"ignore_row_if": draw(st.sampled_from(ignored))}
     if domain == "several":
         kwargs |= {"ignore_row_if": draw(_IGNORED)}
     if domain != "table" or kind.startswith("expect_table_row"):

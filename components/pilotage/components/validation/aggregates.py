@@ -87,7 +87,10 @@ def _extreme(scope: Scope, name: str, extreme: Callable[[pl.Expr], pl.Expr]) -> 
         raise Uncompiled(f"the {name} of {view.type}")
     _limits(scope, date if view.type is ColumnType.DATE else datetime)
     key = f"{name} {view.alias}"
-    return judge(scope, (yield {key: Number(extreme(view.values))})[key])
+    value = (yield {key: Number(extreme(view.values))})[key]
+    if value is None and view.type is ColumnType.DATETIME:
+        raise Uncompiled("pandas' time that is none, which without limits passes")
+    return judge(scope, value)
 
 
 def quantiles(scope: Scope) -> Steps:
@@ -227,5 +230,3 @@ def most_common(scope: Scope) -> Steps:
     common = len(set(scope["value_set"]).intersection(modes))
     success = common > 0 if scope["ties_okay"] else len(modes) == 1 and common == 1
     return Outcome(success, {"observed_value": modes})
-
-

@@ -159,7 +159,9 @@ def _from_python(node: ast.expr, names: dict[str, str]) -> dict[str, Any]:
         case ast.BoolOp(op=op, values=values):
             return _joined(isinstance(op, ast.And), [_from_python(value, names) for value in values])
         case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
-            return _joined(isinstance(op, ast.BitAnd), [_from_python(left, names), _from_python(right, names)])
+            return _joined(
+                isinstance(op, ast.BitAnd), [_from_python(left, names), _from_python(right, names)]
+            )
         case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
             return {"type": "not", "conditions": [_from_python(operand, names)]}
         case ast.Call(func=ast.Attribute(value=ast.Name(id=column), attr=method), args=[], keywords=[]):
@@ -230,4 +232,6 @@ def _comparable(view: View, sign: str, value: Any) -> bool:
         return type(value) in (int, float) and abs(value) <= View.EXACT
     if view.type is ColumnType.TEXT:
         return isinstance(value, str) and (sign in ("==", "!=") or not view.gaps)
-    return view.type is ColumnType.BOOLEAN and not view.gaps and isinstance(value, bool) and sign in ("==", "!=")
+    return (
+        view.type is ColumnType.BOOLEAN and not view.gaps and isinstance(value, bool) and sign in ("==", "!=")
+    )

@@ -219,7 +219,9 @@ def read_one(item: Any, place: int) -> Expectation:
     if not isinstance(given, dict) or not isinstance(meta, dict) or severity not in SEVERITIES:
         raise Unsure
     given = dict(given)
-    written, condition = conditions.read(given.pop("row_condition", None), given.pop("condition_parser", None))
+    written, condition = conditions.read(
+        given.pop("row_condition", None), given.pop("condition_parser", None)
+    )
     if written and kind.startswith(_ROWLESS):
         raise Unsure
     arguments, kwargs = _arguments(kind, given)

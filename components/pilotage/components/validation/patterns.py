@@ -47,7 +47,9 @@ def found(values: pl.Expr, pattern: str) -> pl.Expr:
     def search(batch: pl.Series) -> pl.Series:
         texts = batch.unique().drop_nulls()
         hits = [compiled.search(text) is not None for text in texts]
-        return batch.replace_strict(texts, pl.Series(hits, dtype=pl.Boolean), default=None, return_dtype=pl.Boolean)
+        return batch.replace_strict(
+            texts, pl.Series(hits, dtype=pl.Boolean), default=None, return_dtype=pl.Boolean
+        )
 
     return values.map_batches(search, return_dtype=pl.Boolean, is_elementwise=True)
 

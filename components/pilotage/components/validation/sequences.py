@@ -32,9 +32,7 @@ def unique(scope: Scope) -> Steps:
         answers = yield _repeated(scope.place, [view.values.alias("0")], kept)
         unexpected = int(answers[f"repeated {scope.place}"].item() or 0)
         listed = column(answers[f"first {scope.place}"])
-    return Outcome(
-        mostly(present, unexpected, scope["mostly"]), counted(rows, present, unexpected, listed)
-    )
+    return Outcome(mostly(present, unexpected, scope["mostly"]), counted(rows, present, unexpected, listed))
 
 
 def distinct(view: View) -> pl.Expr:
@@ -121,9 +119,15 @@ def _kept(views: Sequence[View], ignored: str) -> pl.Expr:
 
 
 def records(views: Sequence[View], rows: pl.DataFrame) -> list[dict[str, object]]:
-    """Rows with the names of their columns."""
-    names = [view.name for view in views]
-    return [dict(zip(names, map(told, row), strict=True)) for row in rows.iter_rows()]
+    """Rows with the names of their columns; pandas has a word for a time that is missing."""
+    none = ["NaT" if view.type is ColumnType.DATETIME else None for view in views]
+    return [
+        {
+            view.name: instead if value is None else told(value)
+            for view, value, instead in zip(views, row, none, strict=True)
+        }
+        for row in rows.iter_rows()
+    ]
 
 
 def increasing(scope: Scope) -> Steps:

@@ -28,9 +28,7 @@ def judge(scope: Scope, expected: pl.Expr) -> Steps:
     if unexpected:
         examples = yield {f"first {scope.place}": first(~expected, [view.values])}
         listed = column(examples[f"first {scope.place}"])
-    return Outcome(
-        mostly(present, unexpected, scope["mostly"]), counted(rows, present, unexpected, listed)
-    )
+    return Outcome(mostly(present, unexpected, scope["mostly"]), counted(rows, present, unexpected, listed))
 
 
 def not_null(scope: Scope) -> Steps:
