@@ -21,6 +21,7 @@ from pilotage.console.commands import (
     serving,
     showcase,
     tokens,
+    validations,
 )
 from pilotage.console.outputs import Output
 from pilotage.core.errors import ExitCode
@@ -59,7 +60,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Take a machine-learning pilot, described by one pilot.yaml, and run it in production."""
 
-    for module in (showcase, pilots, runs, models, rollouts, serving, scoring, drifts, tokens):
+    for module in (showcase, pilots, runs, models, rollouts, serving, scoring, drifts, validations, tokens):
         module.add_to(app)
     return app
 

@@ -12,16 +12,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from pilotage.components import snapshots
 from pilotage.core import errors, pilots
 from pilotage.core.artifacts import Check, Column, ColumnType, Severity, Snapshot
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NULL_TOLERANCE = 0.05
 """How much the share of missing values may grow beyond the learned one."""
@@ -183,6 +183,8 @@ def _nulls(column: Column, reference: Snapshot) -> Suite:
 
 def _values(settings: Settings, column: Column, reference: Snapshot) -> Iterator[Suite]:
     """What warns: numbers in a range, categories in a set."""
+    import pyarrow.compute as pc
+
     if column.name in (reference.key, reference.time) or not column.distinct:
         return
     if column.type in (ColumnType.INTEGER, ColumnType.NUMBER):
@@ -210,6 +212,8 @@ def _values(settings: Settings, column: Column, reference: Snapshot) -> Iterator
 
 
 def _ends(settings: Settings, column: Column, reference: Snapshot) -> tuple[float, float]:
+    import pyarrow.compute as pc
+
     ends = pc.min_max(_read(settings, column, reference))
     return float(ends["min"].as_py()), float(ends["max"].as_py())
 

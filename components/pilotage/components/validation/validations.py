@@ -1,31 +1,25 @@
-"""Running a suite with Great Expectations, in memory, and putting its result into our terms.
+"""Running a suite on a table, and putting its result into our terms.
 
-The one module that talks to Great Expectations. Which suite is in force is not
-known here, nor what follows from a failure.
+Great Expectations is the language of suites and the format of results. What
+has a compiled form is evaluated by `plans`, and then Great Expectations is not
+even imported; the rest by `fallbacks`. Which suite is in force is not known
+here, nor what follows from a failure.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-
-from pilotage.components import snapshots
-from pilotage.components.validation.suites import Suite
-from pilotage.core import errors
+from pilotage.components.validation import conditions, expectations, plans, results, tables
+from pilotage.components.validation.expectations import Expectation
+from pilotage.components.validation.tables import Table
 from pilotage.core.artifacts import Check, Severity, Snapshot
 from pilotage.core.settings import Settings
 
 if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
+    from pilotage.components.validation.suites import Suite
 
-MOST_EXAMPLES = 20
-"""Unexpected values that a result lists."""
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
 _SHOWN = 5
 
@@ -35,9 +29,9 @@ class Validation:
     """What a run of a suite gave."""
 
     suite: Suite
-    """As Great Expectations read it."""
+    """As Great Expectations reads it."""
     result: dict[str, Any]
-    """In Great Expectations' own format."""
+    """In Great Expectations' own format; `results.to_great_expectations` makes its object of it."""
     checks: tuple[Check, ...]
     """Critical failures first, then warnings, then what succeeded."""
 
@@ -47,101 +41,42 @@ def run(settings: Settings, snapshot: Snapshot, suite: Suite) -> Validation:
 
     Raises:
         SpecError: the suite has an expectation that Great Expectations does not know or cannot read.
+        NotFound: the storage does not hold the snapshot.
     """
-    with _quiet():
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
-
-        parsed = gx.ExpectationSuite(name=suite["name"], meta=suite.get("meta") or {})
-        parsed.expectations = list(_parse(suite["expectations"]))
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        frame = read_frame(settings, snapshot, _needed(suite["expectations"], snapshot))
-        asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset(snapshot.pilot)
-        whole = asset.add_batch_definition_whole_dataframe(snapshot.digest[:12])
-        batch = whole.get_batch(batch_parameters={"dataframe": frame})
-        outcome = batch.validate(
-            parsed,
-            result_format={"result_format": "BASIC", "partial_unexpected_count": MOST_EXAMPLES},
-        )
-        result: dict[str, Any] = outcome.to_json_dict()  # type: ignore[no-untyped-call]
-        described: Suite = parsed.to_json_dict()
-    found = [_check(item) for item in result["results"]]
-    order = sorted(found, key=lambda check: (check.success, check.severity is not Severity.CRITICAL))
-    return Validation(suite=described, result=_without_paths(result), checks=tuple(order))
+    return run_on(tables.of_snapshot(settings, snapshot), suite)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Great Expectations uses what Python and pandas call deprecated; nobody here can change that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def run_on(table: Table, suite: Suite) -> Validation:
+    """Hold any table against the suite.
 
-
-def _parse(expectations: Sequence[Any]) -> Iterator[Expectation]:
-    from great_expectations.exceptions.exceptions import GreatExpectationsError
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from great_expectations.expectations.metadata_types import FailureSeverity
-
-    for place, item in enumerate(expectations, 1):
-        try:
-            yield ExpectationConfiguration(
-                type=item["type"],
-                kwargs=item.get("kwargs") or {},
-                meta=item.get("meta") or {},
-                severity=FailureSeverity(item.get("severity") or "critical"),
-            ).to_domain_obj()
-        except (GreatExpectationsError, KeyError, TypeError, AttributeError, ValueError) as error:
-            kind = item.get("type", "without `type`") if isinstance(item, dict) else repr(item)
-            raise errors.SpecError(
-                f"Expectation {place} of the suite, {kind}, cannot be read: {_reason(error)}.",
-                remedy="Correct it as Great Expectations 1.24 has it: type, kwargs, meta, severity.",
-                expectation=place,
-            ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
-    return "; ".join(line.strip() for line in str(error).splitlines()[:3] if line.strip()).rstrip(".")
-
-
-def _needed(expectations: Sequence[Any], snapshot: Snapshot) -> list[str]:
-    """The columns that the suite looks at; all, when an expectation is about the table's columns or rows."""
-    wanted: set[str] = set()
-    for item in expectations:
-        kwargs = item.get("kwargs") or {}
-        named = [kwargs[key] for key in _COLUMN_KEYS if key in kwargs]
-        if not named and item["type"] != "expect_table_row_count_to_be_between":
-            return [column.name for column in snapshot.columns]
-        for value in named:
-            wanted.update([value] if isinstance(value, str) else value)
-        if kwargs.get("row_condition"):
-            return [column.name for column in snapshot.columns]
-    stored = [column.name for column in snapshot.columns]
-    return [name for name in stored if name in wanted] or stored[:1]
-
-
-def read_frame(settings: Settings, snapshot: Snapshot, columns: Sequence[str]) -> pd.DataFrame:
-    """The rows with `columns` as pandas.
-
-    Integers are int64, or float64 with gaps; booleans bool, or object with gaps; text and dates
-    object; times datetime64[us] in UTC without zone.
+    Raises:
+        SpecError: see `run`.
     """
-    table = snapshots.read_table(settings, snapshot, columns)
-    return pd.DataFrame(
-        {name: _series(values) for name, values in zip(table.column_names, table.columns, strict=True)}
-    )
+    items = _read(suite["expectations"])
+    findings = plans.run(items, table)
+    by_place = {item.place: item for item in items}
+    found = {
+        place: results.of_expectation(by_place[place], outcome, table.name)
+        for place, outcome in findings.outcomes.items()
+    }
+    if findings.left:
+        from pilotage.components.validation import fallbacks
+
+        found |= fallbacks.run(findings.left, table)
+    result = results.of_suite(suite["name"], table.name, items, found)
+    checks = [_check(item) for item in result["results"]]
+    order = sorted(checks, key=lambda check: (check.success, check.severity is not Severity.CRITICAL))
+    described = results.described(suite["name"], suite.get("meta") or {}, items)
+    return Validation(suite=described, result=result, checks=tuple(order))
 
 
-def _series(values: pa.ChunkedArray) -> pd.Series[Any]:
-    if pa.types.is_string(values.type):
-        return pd.Series(values.to_pylist(), dtype=object)
-    if pa.types.is_timestamp(values.type):
-        return pd.Series(values.cast(pa.timestamp("us")).to_numpy())
-    series: pd.Series[Any] = values.to_pandas()
-    return series
+def _read(items: list[Any]) -> list[Expectation]:
+    try:
+        return expectations.read(items)
+    except conditions.Unsure:
+        from pilotage.components.validation import fallbacks
+
+        return fallbacks.read(items)
 
 
 def _check(item: dict[str, Any]) -> Check:
@@ -215,15 +150,3 @@ def _limits(low: object, high: object) -> str:
 
 def _short(value: object) -> str:
     return f"{value:,.6g}" if isinstance(value, (int, float)) else str(value)
-
-
-def _without_paths(result: dict[str, Any]) -> dict[str, Any]:
-    """The result without the tracebacks that Great Expectations keeps, which tell paths of this machine."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: None if key == "exception_traceback" else clean(part) for key, part in value.items()}
-        return [clean(part) for part in value] if isinstance(value, list) else value
-
-    cleaned: dict[str, Any] = clean(result)
-    return cleaned
