@@ -69,6 +69,7 @@ from pilotage.core.artifacts.watches import (
     Release,
     Trigger,
     TriggerState,
+    Wait,
 )
 
 ARTIFACTS: tuple[type[Artifact], ...] = (
@@ -141,6 +142,7 @@ __all__ = [
     "TriggerState",
     "Verdict",
     "Version",
+    "Wait",
     "Worth",
     "instant",
 ]
