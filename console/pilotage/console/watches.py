@@ -20,7 +20,7 @@ from pilotage.core import errors
 from pilotage.core.artifacts import DriftReport, Rollout, Trigger
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import rollouts, tables, triggers
+from pilotage.pipelines import claims, rollouts, tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.serving.monitor import watches as monitor
 
@@ -91,15 +91,19 @@ class Watch:
         self._known: list[DriftReport] | None = None
 
     def look(self, now: datetime | None = None) -> Findings:
-        """One pass.
+        """One pass; `now` is the time, when it is to be another than the clock's.
 
         Raises:
             Unavailable: a store does not answer; the next pass catches up.
         """
-        found = Findings(
-            reports=monitor.watch(self._spec, self._settings, now=now),
-            rollouts=rollouts.settle(self._spec.pilot, self._settings),
-        )
+        try:
+            return self._look(now)
+        except BaseException:
+            self._known = None  # what was stored, and not yet acted upon, is read again
+            raise
+
+    def _look(self, now: datetime | None) -> Findings:
+        found = Findings(reports=monitor.watch(self._spec, self._settings, now=now))
         if self._known is None:  # alarms of reports that an interrupted pass stored
             self._known = monitor.reports(self._spec, self._settings)
         self._known += found.reports
@@ -107,8 +111,9 @@ class Watch:
         found.triggers = triggers.open_triggers(self._settings, self._spec, alarms)
         reached = max((report.end for report in self._known), default=None)
         self._known = [report for report in self._known if report.end == reached]
+        found.rollouts = rollouts.settle(self._spec.pilot, self._settings)
         found.retrainings = self.collect()
-        started = triggers.dispatch(self._settings, self._spec, self._folder, moment=reached)
+        started = triggers.dispatch(self._settings, self._spec, self._folder, moment=reached, clock=now)
         if started is not None:
             self._active = started
             found.started.append(started.trigger)
@@ -124,7 +129,8 @@ class Watch:
         if self._active is None or self._active.process.poll() is None:
             return []
         ended, self._active = self._active, None
-        return [self._result(ended.trigger.id, ended.process)]
+        result = self._result(ended.trigger.id, ended.process)
+        return [] if result is None else [result]
 
     def wait(self, idle: Callable[[], None]) -> list[Retraining]:
         """Wait for the retraining, calling `idle` meanwhile; nothing when there is none."""
@@ -147,9 +153,11 @@ class Watch:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        claims.withdraw(tables.connect(self._settings), self._active.trigger.id, process.pid)
         self._active = None
 
-    def _result(self, trigger_id: str, process: subprocess.Popen[Any]) -> Retraining:
+    def _result(self, trigger_id: str, process: subprocess.Popen[Any]) -> Retraining | None:
+        """What became of a retraining; None when another process carries it out, or did."""
         trigger = next(
             item for item in triggers.triggers(self._settings, self._spec.pilot) if item.id == trigger_id
         )
@@ -162,6 +170,9 @@ class Watch:
                 trigger, None, "failed", None, False, f"exit code {process.returncode}, see {log}"
             )
         record = Records(tables.connect(self._settings)).run(trigger.run)
+        if record.process.pid != process.pid:
+            logger.info("run %s, of another process, is that of trigger %s", record.id, trigger.id)
+            return None
         result = record.result or {}
         reason = result.get("reason") or (record.error or {}).get("message", "")
         return Retraining(

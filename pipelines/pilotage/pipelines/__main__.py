@@ -44,9 +44,9 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
         result = runs.run(pilot.spec, pilot.folder, installation, cache=cache, trigger=trigger)
     except errors.RunActive:
         if trigger is not None:
-            from pilotage.pipelines import tables, triggers
+            from pilotage.pipelines import claims, tables
 
-            triggers.reopen(tables.connect(installation), trigger)
+            claims.reopen(tables.connect(installation), trigger)
         raise
     sys.stdout.write(json.dumps(result.document) + "\n")
     return result.exit_code

@@ -29,10 +29,10 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import processes, promotions, tables, triggers
+from pilotage.pipelines import claims, processes, promotions, tables
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
-from pilotage.pipelines.records import Records, RunRecord
+from pilotage.pipelines.records import Along, Records, RunRecord
 from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
 from pilotage.pipelines.workers import Workers
@@ -69,9 +69,7 @@ def execute(
     engine = tables.connect(settings)
     store = Records(engine)
     bury_dead_runs(store, settings)
-    store.begin_run(name, spec, folder, STEPS, trigger)
-    if trigger is not None:
-        triggers.begin(engine, trigger, name)
+    store.begin_run(name, spec, folder, STEPS, trigger, along=_beginning(trigger, name))
     journal = Journal(store, name, on_event)
     journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
     error: errors.PilotageError | None = None
@@ -104,9 +102,24 @@ def _keep(engine: Engine, store: Records, result: RunResult, trigger: str | None
         promotions.record_decision(
             engine, result.pilot, result.version, result.decision, result.run, result.reason, result.replaced
         )
-    store.end_run(result.run, result.state, result.exit_code, error=result.error, result=result.document)
-    if trigger is not None:
-        triggers.end(engine, trigger, result.state)
+    store.end_run(
+        result.run,
+        result.state,
+        result.exit_code,
+        error=result.error,
+        result=result.document,
+        along=_ending(trigger, result),
+    )
+
+
+def _beginning(trigger: str | None, run: str) -> Along | None:
+    return None if trigger is None else lambda connection: claims.begin(connection, trigger, run)
+
+
+def _ending(trigger: str | None, result: RunResult) -> Along | None:
+    if trigger is None:
+        return None
+    return lambda connection: claims.end(connection, trigger, result.run, result.state)
 
 
 def bury_dead_runs(store: Records, settings: Settings) -> list[RunRecord]:

@@ -43,6 +43,13 @@ def of(pid: int) -> Identity | None:
     return Identity(host=socket.gethostname(), boot=_boot(), pid=pid, started=started)
 
 
+def same(one: Identity, other: Identity) -> bool:
+    """Whether both are readings of the same process."""
+    if (one.host, one.boot, one.pid) != (other.host, other.boot, other.pid):
+        return False
+    return abs(one.started - other.started) < _SAME_START_SECONDS
+
+
 def alive(identity: Identity) -> bool:
     """Whether the process runs; one on another machine is taken to run, since it cannot be seen from here."""
     if identity.host != socket.gethostname():

@@ -7,23 +7,38 @@ tell a run that goes on from one whose process died. Nothing is executed here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import processes, tables
+from pilotage.pipelines import outbox, processes, tables
+from pilotage.pipelines.outbox import Kind
 from pilotage.pipelines.states import State
 
 logger = logging.getLogger(__name__)
 
 
 ACTIVE = (State.PENDING, State.RUNNING)
+
+Along = Callable[[Connection], None]
+"""What else a transaction changes."""
+
+_EVENTS = {
+    "promote": Kind.VERSION_PROMOTED,
+    "approve": Kind.VERSION_PROMOTED,
+    "promoted": Kind.VERSION_PROMOTED,
+    "rollback": Kind.VERSION_ROLLED_BACK,
+    "halt": Kind.VERSION_ROLLED_BACK,
+    "reject": Kind.VERSION_REJECTED,
+    "pending": Kind.VERSION_PENDING,
+}
+"""What the world is told, by the audit's action."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +88,16 @@ class Records:
         self.engine = engine
 
     def begin_run(
-        self, run: str, spec: PilotSpec, folder: Path, steps: Sequence[str], trigger: str | None = None
+        self,
+        run: str,
+        spec: PilotSpec,
+        folder: Path,
+        steps: Sequence[str],
+        trigger: str | None = None,
+        *,
+        along: Along | None = None,
     ) -> None:
-        """Record that this process starts `run` with `steps` to come."""
+        """Record that this process starts `run` with `steps` to come, and `along` with it or not at all."""
         own = processes.current()
         row = {
             "id": run,
@@ -104,6 +126,8 @@ class Records:
         with self.engine.begin() as connection:
             connection.execute(insert(tables.runs), row)
             connection.execute(insert(tables.steps), pending)
+            if along is not None:
+                along(connection)
 
     def update_step(self, run: str, name: str, **values: Any) -> None:
         """Set columns of one step."""
@@ -120,8 +144,12 @@ class Records:
         *,
         error: Mapping[str, Any] | None = None,
         result: Mapping[str, Any] | None = None,
+        along: Along | None = None,
     ) -> None:
-        """Record the end of `run`; steps that never started become skipped, one that runs shares its fate."""
+        """Record the end of `run`, and `along` with it or not at all.
+
+        Steps that never started become skipped, one that runs shares its fate.
+        """
         with self.engine.begin() as connection:
             _close_steps(connection, run, state)
             connection.execute(
@@ -134,6 +162,8 @@ class Records:
                     "ended_at": tables.now(),
                 },
             )
+            if along is not None:
+                along(connection)
 
     def bury(self) -> list[RunRecord]:
         """Mark every active run whose process is gone as died; returns these."""
@@ -200,7 +230,7 @@ def write_audit(
     version: int | None = None,
     **details: Any,
 ) -> None:
-    """Append who did what to which pilot, when and why, in the caller's transaction."""
+    """Append who did what to which pilot, when and why, in the caller's transaction, and tell of it."""
     connection.execute(
         insert(tables.audit),
         {
@@ -213,6 +243,9 @@ def write_audit(
             "details": details,
         },
     )
+    if action in _EVENTS:
+        told = {"pilot": pilot, "version": version, "action": action, "who": who, "why": why, **details}
+        outbox.emit(connection, _EVENTS[action], pilot, f"version/{version}", told)
 
 
 @dataclass(frozen=True)

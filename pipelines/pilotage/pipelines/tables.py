@@ -1,11 +1,12 @@
 """The database's tables, and the way into it: SQLite by default, PostgreSQL by its URL.
 
 Only shapes, types and connections; what the rows mean is in `records`,
-`triggers` and `promotions`.
+`triggers`, `promotions`, `outbox` and `webhooks`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -30,8 +32,9 @@ from sqlalchemy import (
     event,
     inspect,
     make_url,
+    text,
 )
-from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
@@ -135,7 +138,70 @@ triggers = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("claim", JSON),
     Column("run", String(64)),
+    Column("waits_for", String(16)),
+    Column("until", Instant),
     UniqueConstraint("pilot", "alarm", name="one_trigger_an_alarm"),
+)
+
+snoozes = Table(
+    "snoozes",
+    metadata,
+    Column("pilot", String(63), primary_key=True),
+    Column("until", Instant, nullable=False),
+    Column("who", String, nullable=False),
+    Column("why", String, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event", String(64), nullable=False, unique=True),
+    Column("type", String(64), nullable=False),
+    Column("pilot", String(63), nullable=False),
+    Column("subject", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("relayed_at", Instant),  # when the webhooks that are to be told were known
+    Index("outbox_by_relay", "relayed_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event", ForeignKey("outbox.event", ondelete="CASCADE"), nullable=False),
+    Column("endpoint", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("since", Instant, nullable=False),  # when it was asked for, first or again
+    Column("next_at", Instant, nullable=False),
+    Column("leased_until", Instant),
+    Column("lease", String(64)),
+    Column("ended_at", Instant),
+    UniqueConstraint("event", "endpoint", name="one_delivery_an_endpoint"),
+    Index("deliveries_by_state", "state", "next_at"),
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("delivery", ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("status", Integer),
+    Column("seconds", Float, nullable=False),
+    Column("error", String),
+)
+
+disabled_endpoints = Table(
+    "disabled_endpoints",
+    metadata,
+    Column("endpoint", String(63), primary_key=True),
+    Column("url", String(64), primary_key=True),  # its SHA-256: an address may hold a secret
+    Column("at", Instant, nullable=False),
+    Column("why", String, nullable=False),
 )
 
 approvals = Table(
@@ -207,16 +273,53 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def lock(connection: Connection, name: str) -> None:
+    """Hold `name` until the transaction ends; others that ask for it wait.
+
+    SQLite's transactions exclude each other as they are; see `_on_sqlite_begin`.
+    """
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
 def _create(engine: Engine) -> None:
-    """Create what is missing; two processes may do so at once."""
-    if inspect(engine).has_table(audit.name):
+    """Create what is missing; two processes may do so at once.
+
+    A database of an earlier version lacks tables, or columns that may be empty; both are added.
+
+    Raises:
+        SettingsError: a table lacks a column that cannot be added to rows that are there.
+    """
+    if not _missing(engine):
         return
-    try:
-        with engine.begin() as connection:
-            metadata.create_all(connection)
-    except (OperationalError, ProgrammingError):
-        if not inspect(engine).has_table(audit.name):
-            raise
+    with engine.begin() as connection:
+        lock(connection, "pilotage-tables")
+        metadata.create_all(connection)
+        for column in _missing(connection):
+            if not column.nullable:
+                raise errors.SettingsError(
+                    f"The table `{column.table.name}` of {engine.url.render_as_string(hide_password=True)}"
+                    f" lacks the column `{column.name}`: it was made by another version of Pilotage.",
+                    remedy="Restore it from a backup; or move the database away, and a new one is made.",
+                )
+            write = engine.dialect.identifier_preparer
+            place, name = write.format_table(column.table), write.format_column(column)
+            kind = column.type.compile(engine.dialect)
+            connection.execute(text(f"ALTER TABLE {place} ADD COLUMN {name} {kind}"))
+
+
+def _missing(bind: Engine | Connection) -> list[Column[Any]]:
+    """Columns that the database does not have."""
+    found = inspect(bind)
+    held = found.get_multi_columns()
+    names = {table: {column["name"] for column in columns} for (_, table), columns in held.items()}
+    return [
+        column
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name not in names.get(table.name, ())
+    ]
 
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:

@@ -1,17 +1,20 @@
-"""Requests to retrain: opened by alarms, deduplicated, rate limited, started one at a time.
+"""Requests to retrain: opened by alarms, deduplicated, rate limited, carried out exactly once.
 
     open ──→ started ──→ done | failed
-     ↑ │        └─ its process died: open again
-     │ └──→ waiting (for the cooldown) ──→ started
+     ↑ │        └─ stopped, or its process died: open again
+     │ └──→ waiting (see `waits`) ──→ started
      └ a newer one of the same pilot, or another champion than the alarm was about: superseded
 
-Every change is one transaction, so several processes may open and dispatch at
-once. The cooldown is counted in the data's own time, which is what a replay
-and a live service have in common. Schedules are not known here.
+Every change is one transaction, together with the event that tells of it, so
+several processes may open and dispatch at once and each may be killed anywhere.
+A launched process has nothing until it claims its trigger, in the transaction
+that records its run; the first to claim it is the only one. The trigger ends in
+the transaction that ends the run: see `claims`. Schedules are not known here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -21,20 +24,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, insert, select
 
-from pilotage.core import errors
 from pilotage.core.artifacts import Alarm, Trigger, TriggerState
 from pilotage.core.registry import Alias, Registry
+from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Cause, PilotSpec
-from pilotage.pipelines import environments, processes, states, tables
-from pilotage.pipelines.states import State
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import claims, environments, outbox, processes, states, tables, waits
+from pilotage.pipelines.outbox import Kind
 
-MOST_ATTEMPTS = 3
-"""Runs of one trigger that may die before it is given up."""
 _PENDING = (TriggerState.OPEN, TriggerState.WAITING)
+_CARRIED_OUT = (TriggerState.DONE, TriggerState.FAILED)
 
 Launch = Callable[[str], "subprocess.Popen[Any]"]
 """Starts the retraining run of a trigger, given its id, in a process of its own."""
@@ -49,9 +50,36 @@ class Dispatch:
 
 
 def open_triggers(settings: Settings, spec: PilotSpec, alarms: Sequence[Alarm]) -> list[Trigger]:
-    """Open a trigger for each alarm whose cause the pilot retrains on; returns those that are new."""
-    engine = tables.connect(settings)
-    return [trigger for alarm in alarms if (trigger := _open(engine, spec, alarm)) is not None]
+    """Tell of each alarm, and open a trigger where the pilot retrains on its cause; returns the new ones.
+
+    An alarm that was seen before changes nothing.
+    """
+    if not alarms:
+        return []
+    table = tables.triggers
+    opened = []
+    with tables.connect(settings).begin() as connection:
+        tables.lock(connection, spec.pilot)
+        known = set(connection.scalars(select(table.c.alarm).where(table.c.pilot == spec.pilot)))
+        told = outbox.events(connection, spec.pilot, Kind.ALARM_RAISED)
+        for alarm in alarms:
+            if alarm.id in known:
+                continue
+            event = _alarm_event(alarm)
+            if event not in told:
+                told.add(event)
+                outbox.emit(
+                    connection,
+                    Kind.ALARM_RAISED,
+                    spec.pilot,
+                    f"alarm/{alarm.id}",
+                    alarm.model_dump(mode="json"),
+                    event=event,
+                )
+            if alarm.cause in spec.retrain.on:
+                known.add(alarm.id)
+                opened.append(_open(connection, spec.pilot, alarm))
+    return opened
 
 
 def triggers(settings: Settings, pilot: str | None = None) -> list[Trigger]:
@@ -61,7 +89,7 @@ def triggers(settings: Settings, pilot: str | None = None) -> list[Trigger]:
     if pilot is not None:
         query = query.where(table.c.pilot == pilot)
     with tables.connect(settings).begin() as connection:
-        return [_trigger(row) for row in connection.execute(query)]
+        return [claims.artifact(row) for row in connection.execute(query)]
 
 
 def dispatch(
@@ -70,6 +98,7 @@ def dispatch(
     folder: Path,
     *,
     moment: datetime | None = None,
+    clock: datetime | None = None,
     launch: Launch | None = None,
 ) -> Dispatch | None:
     """Start the retraining that is due, if one is and none is under way.
@@ -79,73 +108,49 @@ def dispatch(
         spec: the pilot.
         folder: where its pilot.yaml is.
         moment: how far the data's own time has come; the newest alarm's when left out.
+        clock: the time, for snoozes and quiet hours; now when left out.
         launch: how to start the run; a process of this Python when left out.
     """
     engine = tables.connect(settings)
-    champion = Registry(settings).aliases(spec.pilot).get(Alias.CHAMPION)
+    champion = _champion(settings, spec.pilot)
+    own = asdict(processes.current())
     with engine.begin() as connection:
-        _reopen_dead(connection, spec.pilot)
-        due = _due(connection, spec, moment, champion)
+        tables.lock(connection, spec.pilot)
+        claims.reopen_dead(connection, spec.pilot)
+        due = _due(connection, spec, moment, clock or tables.now(), champion)
         if due is None:
             return None
-        _set(
+        claims.change(
             connection,
             due.id,
             state=TriggerState.STARTED,
             started_at=tables.now(),
             reached=_reached(due, moment),
-            attempts=due.attempts + 1,
-            claim=asdict(processes.current()),
+            claim=own,
             run=None,
+            waits_for=None,
+            until=None,
         )
     try:
         process = (launch or _launcher(settings, folder))(due.id)
-    except OSError:
+    except BaseException:
         with engine.begin() as connection:
-            _set(connection, due.id, state=TriggerState.OPEN, claim=None)
+            claims.hand_over(connection, due.id, own, None)
         raise
     with engine.begin() as connection:
-        identity = processes.of(process.pid)
-        if identity is not None and _row(connection, due.id).run is None:
-            _set(connection, due.id, claim=asdict(identity))
-        return Dispatch(_trigger(_row(connection, due.id)), process)
+        child = processes.of(process.pid)
+        return Dispatch(claims.hand_over(connection, due.id, own, child, launched=True), process)
 
 
-def begin(engine: Engine, trigger: str, run: str) -> None:
-    """`run`, in this process, carries out `trigger`.
-
-    Raises:
-        NotFound: there is no such trigger.
-    """
-    with engine.begin() as connection:
-        _row(connection, trigger)
-        _set(connection, trigger, state=TriggerState.STARTED, run=run, claim=asdict(processes.current()))
+def _alarm_event(alarm: Alarm) -> str:
+    """An event's id that is the same for the same alarm."""
+    return "alm_" + hashlib.sha256(f"{alarm.pilot}\0{alarm.id}".encode()).hexdigest()[:32]
 
 
-def end(engine: Engine, trigger: str, state: State) -> None:
-    """The run of `trigger` ended; one that was stopped leaves it open."""
-    fate = {State.SUCCEEDED: TriggerState.DONE, State.FAILED: TriggerState.FAILED}.get(
-        state, TriggerState.OPEN
-    )
-    ended = None if fate is TriggerState.OPEN else tables.now()
-    with engine.begin() as connection:
-        _set(connection, trigger, state=fate, ended_at=ended, claim=None)
-
-
-def reopen(engine: Engine, trigger: str) -> None:
-    """The run of `trigger` could not begin: let a later dispatch start it."""
-    with engine.begin() as connection:
-        row = _row(connection, trigger)
-        if row.state == TriggerState.STARTED and row.run is None:
-            _set(connection, trigger, state=TriggerState.OPEN, claim=None, attempts=max(row.attempts - 1, 0))
-
-
-def _open(engine: Engine, spec: PilotSpec, alarm: Alarm) -> Trigger | None:
-    if alarm.cause not in spec.retrain.on:
-        return None
+def _open(connection: Connection, pilot: str, alarm: Alarm) -> Trigger:
     row = {
         "id": states.new_id(),
-        "pilot": spec.pilot,
+        "pilot": pilot,
         "version": alarm.version,
         "alarm": alarm.id,
         "cause": str(alarm.cause),
@@ -155,62 +160,85 @@ def _open(engine: Engine, spec: PilotSpec, alarm: Alarm) -> Trigger | None:
         "opened_at": tables.now(),
         "attempts": 0,
     }
-    try:
-        with engine.begin() as connection:
-            connection.execute(insert(tables.triggers), row)
-            return _trigger(_row(connection, str(row["id"])))
-    except IntegrityError:
-        return None  # this alarm has opened one before
+    connection.execute(insert(tables.triggers), row)
+    return claims.tell(connection, Kind.TRIGGER_OPENED, str(row["id"]))
+
+
+def _champion(settings: Settings, pilot: str) -> tuple[int | None, str | None]:
+    """The champion's version and the run that made it."""
+    registry = Registry(settings)
+    version = registry.aliases(pilot).get(Alias.CHAMPION)
+    if version is None:
+        return None, None
+    runs = [known.tags.get(RUN_TAG) for known in registry.versions(pilot) if known.version == version]
+    return version, next(iter(runs), None)
 
 
 def _due(
-    connection: Connection, spec: PilotSpec, moment: datetime | None, champion: int | None
+    connection: Connection,
+    spec: PilotSpec,
+    moment: datetime | None,
+    clock: datetime,
+    champion: tuple[int | None, str | None],
 ) -> Row[Any] | None:
-    """The trigger to start now; older ones give way to the newest, whose run sees their data too.
-
-    One that an alarm about another version than the champion opened is obsolete: late
-    labels may tell of a version that has been replaced meanwhile.
-    """
+    """The trigger to start now; older ones give way to the newest, whose run sees their data too."""
     table = tables.triggers
     rows = connection.execute(
-        select(table).where(table.c.pilot == spec.pilot).order_by(table.c.at.desc())
+        select(table).where(table.c.pilot == spec.pilot).order_by(table.c.at.desc(), table.c.id.desc())
     ).all()
     pending = [row for row in rows if row.state in _PENDING]
     if not pending or any(row.state == TriggerState.STARTED for row in rows):
         return None
-    current = [row for row in pending if champion is None or row.version == champion]
+    current = _give_way(connection, pending, champion)
+    if current is None:
+        return None
+    started = [row.reached for row in rows if row.reached is not None and row.state in _CARRIED_OUT]
+    waiting = waits.find(connection, spec.pilot, spec.retrain, _reached(current, moment), started, clock)
+    if waiting is None:
+        return current
+    claims.change(
+        connection,
+        current.id,
+        state=TriggerState.WAITING,
+        waits_for=str(waiting.reason),
+        until=waiting.until,
+    )
+    if current.waits_for != waiting.reason:
+        claims.tell(connection, Kind.TRIGGER_WAITING, current.id)
+    return None
+
+
+def _give_way(
+    connection: Connection, pending: Sequence[Row[Any]], champion: tuple[int | None, str | None]
+) -> Row[Any] | None:
+    """Supersede all but the newest of `pending`, which is returned with the others' dead processes counted.
+
+    One that an alarm about another version than the champion opened is obsolete: late
+    labels may tell of a version that has been replaced meanwhile. Not so the trigger whose
+    own run died after it had made the champion: what that run left undone is still to do.
+    """
+    version, run = champion
+    runs = tables.runs
+    unfinished = None
+    if run is not None:
+        unfinished = connection.scalar(select(runs.c.trigger).where(runs.c.id == run))
+    current = [row for row in pending if version is None or row.version == version or row.id == unfinished]
     for row in pending:
         if row not in current[:1]:
-            _set(connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now())
+            claims.change(
+                connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now(), claim=None
+            )
+            claims.tell(connection, Kind.TRIGGER_ENDED, row.id)
     if not current:
         return None
-    newest = current[0]
-    started = [row.reached for row in rows if row.reached is not None and row.id != newest.id]
-    if started and _reached(newest, moment) < max(started) + spec.retrain.cooldown:
-        _set(connection, newest.id, state=TriggerState.WAITING)
-        return None
-    return newest
+    claims.change(connection, current[0].id, attempts=max(row.attempts for row in current))
+    return current[0]
 
 
 def _reached(row: Row[Any], moment: datetime | None) -> datetime:
     """How far the data's own time has come; a trigger that waited starts later than its alarm."""
     at: datetime = row.at
     return at if moment is None else max(at, moment)
-
-
-def _reopen_dead(connection: Connection, pilot: str) -> None:
-    """Open again what was started by a process that is gone; give up what keeps dying."""
-    table = tables.triggers
-    rows = connection.execute(
-        select(table).where(table.c.pilot == pilot, table.c.state == TriggerState.STARTED)
-    ).all()
-    for row in rows:
-        if row.claim is not None and processes.alive(processes.Identity(**row.claim)):
-            continue
-        if row.attempts >= MOST_ATTEMPTS:
-            _set(connection, row.id, state=TriggerState.FAILED, ended_at=tables.now(), claim=None)
-        else:
-            _set(connection, row.id, state=TriggerState.OPEN, claim=None)
 
 
 def _launcher(settings: Settings, folder: Path) -> Launch:
@@ -226,30 +254,3 @@ def _launcher(settings: Settings, folder: Path) -> Launch:
             )
 
     return launch
-
-
-def _set(connection: Connection, trigger: str, **values: Any) -> None:
-    connection.execute(update(tables.triggers).where(tables.triggers.c.id == trigger), values)
-
-
-def _row(connection: Connection, trigger: str) -> Row[Any]:
-    row = connection.execute(select(tables.triggers).where(tables.triggers.c.id == trigger)).first()
-    if row is None:
-        raise errors.NotFound(
-            f"There is no trigger `{trigger}`.", remedy="The monitor opens them.", trigger=trigger
-        )
-    return row
-
-
-def _trigger(row: Row[Any]) -> Trigger:
-    return Trigger(
-        id=row.id,
-        pilot=row.pilot,
-        cause=Cause(row.cause),
-        version=row.version,
-        alarm=row.alarm,
-        at=row.at,
-        reason=row.reason,
-        state=TriggerState(row.state),
-        run=row.run,
-    )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pilotage.core.artifacts import Alarm, TriggerState
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause, PilotSpec
-from pilotage.pipelines import tables, triggers
+from pilotage.pipelines import claims, processes, tables, triggers
 from pilotage.pipelines.states import State
 
 DAY = timedelta(days=1)
@@ -71,6 +72,15 @@ def launches() -> Iterator[Launches]:
     launches = Launches()
     yield launches
     launches.kill()
+
+
+def carry_out(installation: Settings, trigger: str, state: State = State.SUCCEEDED) -> None:
+    """Begin and end a run of `trigger` in this process; what was launched for it is too late."""
+    engine = tables.connect(installation)
+    with engine.begin() as connection:
+        claims.begin(connection, trigger, f"run-of-{trigger}")
+    with engine.begin() as connection:
+        claims.end(connection, trigger, f"run-of-{trigger}", state)
 
 
 def _states(installation: Settings) -> list[TriggerState]:
@@ -129,7 +139,7 @@ def test_the_newest_of_several_is_started_for_all(installation, spec, launches: 
 def test_the_cooldown_is_in_the_datas_own_time(installation, spec, launches, day, moment, starts: bool):
     (first,) = triggers.open_triggers(installation, spec, [_alarm(1)])
     triggers.dispatch(installation, spec, Path("/p"), launch=launches)
-    triggers.end(tables.connect(installation), first.id, State.SUCCEEDED)
+    carry_out(installation, first.id)
     triggers.open_triggers(installation, spec, [_alarm(day)])
     started = triggers.dispatch(installation, spec, Path("/p"), moment=moment, launch=launches)
     assert (started is not None) is starts
@@ -142,7 +152,7 @@ def test_the_cooldown_counts_from_the_start_not_from_the_alarm_that_led_to_it(
 ):
     (first,) = triggers.open_triggers(installation, spec, [_alarm(1)])
     triggers.dispatch(installation, spec, Path("/p"), moment=START + 3 * DAY, launch=launches)
-    triggers.end(tables.connect(installation), first.id, State.SUCCEEDED)
+    carry_out(installation, first.id)
     triggers.open_triggers(installation, spec, [_alarm(day)])
     started = triggers.dispatch(installation, spec, Path("/p"), launch=launches)
     assert (started is not None) is starts
@@ -152,7 +162,7 @@ def test_a_trigger_whose_run_was_killed_is_started_again_and_given_up_in_the_end
     installation, spec, launches
 ):
     (opened,) = triggers.open_triggers(installation, spec, [_alarm(1)])
-    for _ in range(triggers.MOST_ATTEMPTS):
+    for _ in range(claims.MOST_ATTEMPTS):
         started = triggers.dispatch(installation, spec, Path("/p"), launch=launches)
         assert started is not None
         assert started.trigger.id == opened.id
@@ -174,8 +184,10 @@ def test_the_end_of_the_run_is_the_end_of_the_trigger(
 ):
     (opened,) = triggers.open_triggers(installation, spec, [_alarm(1)])
     engine = tables.connect(installation)
-    triggers.begin(engine, opened.id, "r1")
-    triggers.end(engine, opened.id, state)
+    with engine.begin() as connection:
+        claims.begin(connection, opened.id, "r1")
+    with engine.begin() as connection:
+        claims.end(connection, opened.id, "r1", state)
     (trigger,) = triggers.triggers(installation)
     assert (trigger.state, trigger.run) == (expected, "r1")
 
@@ -191,16 +203,20 @@ def test_a_launch_that_fails_leaves_the_trigger_open(installation: Settings, spe
 
 
 def test_an_unknown_trigger_is_an_error(installation: Settings):
-    with pytest.raises(errors.NotFound, match="no trigger `t9`"):
-        triggers.begin(tables.connect(installation), "t9", "r1")
+    with (
+        pytest.raises(errors.NotFound, match="no trigger `t9`"),
+        tables.connect(installation).begin() as connection,
+    ):
+        claims.begin(connection, "t9", "r1")
 
 
 def test_a_retraining_that_cannot_begin_leaves_its_trigger_open(installation: Settings, spec: PilotSpec):
     (opened,) = triggers.open_triggers(installation, spec, [_alarm(1)])
     engine = tables.connect(installation)
+    own = asdict(processes.current())
     with engine.begin() as connection:
-        connection.execute(tables.triggers.update().values(state=TriggerState.STARTED))
-    triggers.reopen(engine, opened.id)
+        connection.execute(tables.triggers.update().values(state=TriggerState.STARTED, claim=own))
+    claims.reopen(engine, opened.id)
     assert _states(installation) == [TriggerState.OPEN]
 
 
@@ -233,6 +249,6 @@ def test_processes_that_race_never_start_two_at_once(installation: Settings, tmp
         racer.join(60)
     assert [racer.exitcode for racer in racers] == [0, 0, 0]
     launched = notes.read_text().split()
-    assert 1 <= len(launched) <= triggers.MOST_ATTEMPTS
+    assert 1 <= len(launched) <= claims.MOST_ATTEMPTS
     assert len(set(launched)) == 1
     assert len(triggers.triggers(installation, "small")) == 2

@@ -81,6 +81,7 @@ from pilotage.core.artifacts.watches import (
     Release,
     Trigger,
     TriggerState,
+    Wait,
 )
 
 ARTIFACTS: tuple[type[Artifact], ...] = (
@@ -163,6 +164,7 @@ __all__ = [
     "TriggerState",
     "Verdict",
     "Version",
+    "Wait",
     "Worth",
     "instant",
 ]

@@ -139,11 +139,20 @@ class DriftReport(Artifact):
 class TriggerState(StrEnum):
     OPEN = "open"
     WAITING = "waiting"
-    """For the cooldown."""
+    """For what `waits_for` says."""
     STARTED = "started"
     DONE = "done"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+
+
+class Wait(StrEnum):
+    """What keeps a retraining that was asked for from starting."""
+
+    SNOOZE = "snooze"
+    COOLDOWN = "cooldown"
+    BUDGET = "budget"
+    QUIET_HOURS = "quiet_hours"
 
 
 class Trigger(Artifact):
@@ -163,6 +172,9 @@ class Trigger(Artifact):
     reason: str
     state: TriggerState
     run: str | None = None
+    waits_for: Wait | None = None
+    until: AwareDatetime | None = None
+    """When it stops waiting for that: in the data's own time for cooldown and budget, else on the clock."""
 
 
 class Release(Artifact):

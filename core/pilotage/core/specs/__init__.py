@@ -9,8 +9,9 @@ from __future__ import annotations
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
-from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Retrain, Season
+from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
+from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
 from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Range, Search, Train
 
@@ -18,6 +19,7 @@ __all__ = [
     "Against",
     "Approval",
     "Bounds",
+    "Budget",
     "Cause",
     "Column",
     "Data",
@@ -33,6 +35,7 @@ __all__ = [
     "Performance",
     "PilotSpec",
     "PythonSource",
+    "QuietHours",
     "Range",
     "Replicas",
     "Retrain",
@@ -47,4 +50,5 @@ __all__ = [
     "Target",
     "Train",
     "Value",
+    "quiet_until",
 ]

@@ -1,12 +1,11 @@
-"""What is watched while a pilot is served, and when it is trained again."""
+"""What is watched while a pilot is served, and what may ask for a retraining."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator
 
 from pilotage.core.durations import Duration
@@ -62,22 +61,3 @@ class Cause(StrEnum):
 
     DRIFT = "drift"
     PERFORMANCE = "performance"
-
-
-class Retrain(Model):
-    schedule: str | None = None
-    """A cron expression of five fields, in UTC."""
-    on: tuple[Cause, ...] = (Cause.DRIFT, Cause.PERFORMANCE)
-    cooldown: Duration = timedelta(hours=24)
-
-    @field_validator("schedule")
-    @classmethod
-    def _cron(cls, schedule: str | None) -> str | None:
-        if schedule is not None:
-            try:
-                CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC))
-            except CronSimError as error:
-                raise ValueError(
-                    f"`{schedule}` is not a cron expression such as `0 3 * * 1` ({error})"
-                ) from error
-        return schedule

@@ -10,7 +10,8 @@ from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure,
 from pilotage.core.specs.bases import Misplaced, Model, Name
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
-from pilotage.core.specs.monitoring import Monitor, Retrain, Season
+from pilotage.core.specs.monitoring import Monitor, Season
+from pilotage.core.specs.retraining import Retrain
 from pilotage.core.specs.serving import Serve
 from pilotage.core.specs.training import Against, Approval, Gate, Train
 
