@@ -46,8 +46,9 @@ def drift_alarm(
     told = [_columns(window, found, drifted, causes)] if drifted else []
     told += [_rows(window, together)] if together.persistent else []
     told += [_moved(causes)] if causes.contributions else []
-    rows = together.found.p_value if together.found and together.persistent else None
-    least = [part.p_value for part in drifted] or [rows]
+    least = [part.p_value for part in drifted]
+    if not least and together.found is not None and together.found.p_value is not None:
+        least = [together.found.p_value]
     return Alarm(
         id=alarm_id(window.pilot, window.version, window, Cause.DRIFT),
         pilot=window.pilot,
@@ -57,7 +58,7 @@ def drift_alarm(
         end=window.end,
         message=" ".join(told),
         features=tuple(part.feature for part in drifted),
-        value=min(value for value in least if value is not None),
+        value=min(least, default=None),
         limit=threshold,
     )
 

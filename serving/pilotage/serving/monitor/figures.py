@@ -89,10 +89,14 @@ def line(reports: Sequence[DriftReport]) -> dict[str, Any] | None:
     Points have their place, that of their interval's ends, and that of the reference.
     """
     realized = [
-        (report, part) for report in reports if (part := report.performance) and part.value is not None
+        (report, report.performance)
+        for report in reports
+        if report.performance is not None and report.performance.value is not None
     ]
     estimated = [
-        (report, part) for report in reports if (part := report.estimated) and part.value is not None
+        (report, report.estimated)
+        for report in reports
+        if report.estimated is not None and report.estimated.value is not None
     ]
     held: list[tuple[DriftReport, Performance | EstimatedPerformance]] = [*realized, *estimated]
     if not held:

@@ -44,6 +44,8 @@ class Labels:
 
     def find(self, rows: pa.Table) -> list[str | None]:
         """The label of each logged row, or None; that of its time comes before that of its id."""
+        if not self.by_time:
+            return [self.by_id.get(key) for key in _ids(rows)]
         keys = zip(_ids(rows), _micros(rows), strict=True)
         return [self.by_time.get((key, time)) or self.by_id.get(key) for key, time in keys]
 

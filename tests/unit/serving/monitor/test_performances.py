@@ -12,7 +12,7 @@ from sklearn import metrics
 from pilotage.core.artifacts import Estimate, Model, ModelFormat, Scalar
 from pilotage.core.metrics import CLASSIFICATION, REGRESSION, Task
 from pilotage.serving.monitor import outcomes, performances
-from pilotage.serving.monitor.outcomes import Outcomes
+from pilotage.serving.monitor.outcomes import Labels, Outcomes
 
 SHARES = pa.list_(pa.float64())
 
@@ -165,14 +165,14 @@ def rows_of(predictions: list[str], shares: list[list[float]] | None) -> pa.Tabl
 def test_labels_are_read_however_they_are_spelled(classes: tuple, spellings: dict[str, int]) -> None:
     rows = rows_of([str(classes[0])] * len(spellings), None)
     labels = {str(row): text for row, text in enumerate(spellings)}
-    joined = outcomes.join(rows, labels, model(classes, classes[1]))
+    joined = outcomes.join(rows, Labels(labels, {}), model(classes, classes[1]))
     assert joined.truth.tolist() == list(spellings.values())
     assert joined.unusable == 0
 
 
 def test_the_positive_class_comes_last_with_its_probability() -> None:
     rows = rows_of(["bad", "good"], [[0.8, 0.2], [0.1, 0.9]])
-    joined = outcomes.join(rows, {"0": "bad", "1": "good"}, model(("bad", "good"), "bad"))
+    joined = outcomes.join(rows, Labels({"0": "bad", "1": "good"}, {}), model(("bad", "good"), "bad"))
     assert joined.truth.tolist() == [1, 0]
     assert joined.probabilities is not None
     assert joined.probabilities[:, 1].tolist() == [0.8, 0.1]
@@ -180,7 +180,9 @@ def test_the_positive_class_comes_last_with_its_probability() -> None:
 
 def test_numbers_that_are_none_are_left_out() -> None:
     rows = rows_of(["1.5", "2.5", "3.5"], None)
-    joined = outcomes.join(rows, {"0": "1.4", "1": "much", "2": "inf"}, model((), None, Task.REGRESSION))
+    joined = outcomes.join(
+        rows, Labels({"0": "1.4", "1": "much", "2": "inf"}, {}), model((), None, Task.REGRESSION)
+    )
     assert joined.truth.tolist() == [1.4]
     assert (joined.logged, joined.unusable) == (3, 2)
 
