@@ -165,15 +165,12 @@ def join(rows: pa.Table, labels: Labels, model: Model) -> Outcomes:
         labels: see `read_labels`.
         model: says what the classes are.
     """
-    found = labels.find(rows)
-    read = _number if model.task is Task.REGRESSION else _positions(model)
-    truth = np.array([np.nan if label is None else _or_nan(read, label) for label in found], dtype=np.float64)
-    told = np.array(
-        [_or_nan(read, str(text)) for text in rows.column("prediction").to_pylist()], dtype=np.float64
-    )
-    score = rows.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
-    if model.task is Task.REGRESSION:
-        told = score
+    return pair(rows, labels.find(rows), model)
+
+
+def pair(rows: pa.Table, found: Sequence[str | None], model: Model) -> Outcomes:
+    """The `rows` whose label, the text of the same place in `found`, is known; see `join`."""
+    truth, told, score = _read(rows, found, model)
     known = ~np.isnan(truth) & ~np.isnan(told)
     labelled = sum(label is not None for label in found)
     return Outcomes(
@@ -184,6 +181,25 @@ def join(rows: pa.Table, labels: Labels, model: Model) -> Outcomes:
         probabilities=_probabilities(rows, model, known),
         unusable=labelled - int(known.sum()),
     )
+
+
+def usable(rows: pa.Table, found: Sequence[str | None], model: Model) -> npt.NDArray[np.bool_]:
+    """Which of the `rows` have a label and a prediction that `pair` can read, and a score."""
+    truth, told, score = _read(rows, found, model)
+    return ~np.isnan(truth) & ~np.isnan(told) & np.isfinite(score)
+
+
+def _read(
+    rows: pa.Table, found: Sequence[str | None], model: Model
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Truth, prediction and score of all rows, NaN where there is none."""
+    score = rows.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    read = _number if model.task is Task.REGRESSION else _positions(model)
+    truth = np.array([np.nan if label is None else _or_nan(read, label) for label in found], dtype=np.float64)
+    if model.task is Task.REGRESSION:
+        return truth, score, score
+    told = [_or_nan(read, str(text)) for text in rows.column("prediction").to_pylist()]
+    return truth, np.array(told, dtype=np.float64), score
 
 
 def order_of(model: Model) -> list[Scalar]:

@@ -55,7 +55,7 @@ class _RecordedClasses(ClassifierMixin, _Recorded):  # type: ignore[misc]
 
 class _RecordedProbabilities(_RecordedClasses):
     def predict_proba(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        assert self.outcomes.probabilities is not None  # noqa: S101 - chosen by `_recorded`
+        assert self.outcomes.probabilities is not None  # noqa: S101 - chosen by `recorded`
         return self.outcomes.probabilities[rows]
 
 
@@ -150,7 +150,7 @@ def score(outcomes: Outcomes, metric: str, classes: int) -> Scored:
     """`metric` on all labelled rows, with its standard error."""
     if metric == "roc_auc":
         return _auc(outcomes)
-    scorer, record = get_scorer(metric), _recorded(outcomes, metric, classes)
+    scorer, record = get_scorer(metric), recorded(outcomes, metric, classes)
     value = _asked(scorer, record, outcomes, np.arange(len(outcomes.truth)))
     generator = np.random.default_rng(0)
     size = len(outcomes.truth)
@@ -165,7 +165,8 @@ def _draws(size: int) -> int:
     return int(np.clip(4_000_000 // max(size, 1), 50, DRAWS))
 
 
-def _recorded(outcomes: Outcomes, metric: str, classes: int) -> _Recorded:
+def recorded(outcomes: Outcomes, metric: str, classes: int) -> _Recorded:
+    """An estimator that answers what was predicted, for scorers; rows are positions in `outcomes`."""
     if task_of(metric) is Task.REGRESSION:
         return _RecordedNumbers(outcomes)
     if outcomes.probabilities is None:
