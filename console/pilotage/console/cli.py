@@ -11,7 +11,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pilotage.console.commands import models, pilots, rollouts, runs, scoring, serving, showcase, tokens
+from pilotage.console.commands import (
+    models,
+    pilots,
+    rollouts,
+    runs,
+    scoring,
+    serving,
+    showcase,
+    tokens,
+    triggers,
+    webhooks,
+)
 from pilotage.console.outputs import Output
 from pilotage.core.errors import ExitCode
 
@@ -49,7 +60,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Take a machine-learning pilot, described by one pilot.yaml, and run it in production."""
 
-    for module in (showcase, pilots, runs, models, rollouts, serving, scoring, tokens):
+    for module in (showcase, pilots, runs, models, rollouts, serving, triggers, webhooks, scoring, tokens):
         module.add_to(app)
     return app
 
