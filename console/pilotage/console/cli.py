@@ -21,7 +21,9 @@ from pilotage.console.commands import (
     serving,
     showcase,
     tokens,
+    triggers,
     validations,
+    webhooks,
 )
 from pilotage.console.outputs import Output
 from pilotage.core.errors import ExitCode
@@ -60,7 +62,10 @@ def build() -> typer.Typer:
     ) -> None:
         """Take a machine-learning pilot, described by one pilot.yaml, and run it in production."""
 
-    for module in (showcase, pilots, runs, models, rollouts, serving, scoring, drifts, validations, tokens):
+    for module in (
+        *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
+        *(scoring, drifts, validations, tokens),
+    ):
         module.add_to(app)
     return app
 

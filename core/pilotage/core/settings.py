@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     """URL of the collector that takes a model server's traces over OTLP/HTTP; none are made when empty."""
     traces_ratio: float = Field(default=1.0, ge=0, le=1)
     """Share of requests that are traced, where their callers have not decided it."""
+    webhooks_file: Path | None = None
+    """Whom to tell of events, and of which (YAML); nobody when unset."""
+    webhook_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, addresses and networks that webhooks may be sent to although they are private,
+    comma-separated; plain http is for these only."""
 
     @field_validator("home")
     @classmethod
@@ -129,12 +134,19 @@ class Settings(BaseSettings):
         "tls_key_file",
         "tls_client_ca_file",
         "access_log_file",
+        "webhooks_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
         return None if file is None else file.expanduser().absolute()
 
-    @field_validator("trusted_types", "auth_jwt_audience", "auth_jwt_algorithms", mode="before")
+    @field_validator(
+        "trusted_types",
+        "auth_jwt_audience",
+        "auth_jwt_algorithms",
+        "webhook_private_hosts",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -131,13 +131,14 @@ def monitor(
 
     Compares each closed window of served traffic with the training data, and predictions with the labels
     that have come; alarms open triggers, and at most one retraining runs at a time. Rollouts are moved on,
-    too. Without --follow it looks once and waits for the retraining that it started.
+    too, and webhooks are sent. Without --follow it looks once and waits for the retraining that it started.
     """
     found = load_pilot(pilot)
     settings = session.settings
     seconds, moment = _seconds(every), _moment(now)
     from pilotage.console import signals, watches
     from pilotage.console.views import reports as views
+    from pilotage.pipelines import webhooks
 
     watch = watches.Watch(found.spec, found.folder, settings)
 
@@ -145,18 +146,19 @@ def monitor(
         for line in views.lines(part, settings):
             session.output.say(line)
 
-    try:
-        if follow:
-            with signals.stopping() as stop:
-                everything = watches.follow(watch, seconds, stop.wait, show)
-        else:
-            everything = watch.look(moment)
-            show(everything)
-            rest = watches.Findings(retrainings=watch.wait(lambda: None))
-            show(rest)
-            everything.add(rest)
-    finally:
-        watch.stop()
+    with webhooks.delivering(settings):
+        try:
+            if follow:
+                with signals.stopping() as stop:
+                    everything = watches.follow(watch, seconds, stop.wait, show)
+            else:
+                everything = watch.look(moment)
+                show(everything)
+                rest = watches.Findings(retrainings=watch.wait(lambda: None))
+                show(rest)
+                everything.add(rest)
+        finally:
+            watch.stop()
     session.output.answer(
         _monitor_document(found.name, everything, settings), lambda console: views.show(console, everything)
     )
