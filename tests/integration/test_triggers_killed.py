@@ -41,7 +41,9 @@ TEXT = (
     "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
     "retrain: {on: [drift], cooldown: 2d, budget: {runs: 3, per: 10d}}\n"
 )
-PLACES = {module.__file__ for module in (watches, triggers, claims, waits, outbox, executions, records, entry)}
+PLACES = {
+    module.__file__ for module in (watches, triggers, claims, waits, outbox, executions, records, entry)
+}
 END = datetime(2026, 3, 2, tzinfo=UTC)
 MOST_PASSES = 12
 
@@ -203,7 +205,9 @@ class Harness:
 
     def check_events(self, runs: int) -> None:
         with tables.connect(self.settings).begin() as connection:
-            told = [row.type for row in connection.execute(tables.outbox.select().order_by(tables.outbox.c.id))]
+            told = [
+                row.type for row in connection.execute(tables.outbox.select().order_by(tables.outbox.c.id))
+            ]
         counts = {kind: told.count(kind) for kind in outbox.Kind}
         assert counts[outbox.Kind.ALARM_RAISED] == counts[outbox.Kind.TRIGGER_OPENED] == 1
         assert counts[outbox.Kind.TRIGGER_STARTED] == runs

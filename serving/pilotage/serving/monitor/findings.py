@@ -21,3 +21,7 @@ class Findings:
 
 
 NONE = Findings()
+
+
+def find(subject, sample, outcomes, settings):  # wired when causes are there
+    return NONE

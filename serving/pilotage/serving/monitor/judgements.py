@@ -34,7 +34,6 @@ from pilotage.serving.monitor import (
 from pilotage.serving.monitor.calibrations import Calibration
 from pilotage.serving.monitor.columns import Column, columns_of
 from pilotage.serving.monitor.outcomes import Outcomes
-from pilotage.serving.monitor.rows_together import Together
 from pilotage.serving.monitor.subjects import Subject
 
 SAMPLE_ROWS = 2000
@@ -51,6 +50,8 @@ class Case:
     """The version that served."""
     sample: pa.Table | None
     """Served rows with their features."""
+    logged: pa.Table | None
+    """Served rows with ids, without features."""
     outcomes: Outcomes | None
     """Rows whose labels have come."""
     alarming: bool
@@ -95,7 +96,11 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
     profile = seasons.seasonal(subject.profile, window.start, window.end)
     columns = columns_of(profile, len(subject.model.classes))
     together = rows_together.look(case.sample, subject, monitor.drift)
-    calibration = _calibration(spec, storage, case, columns, together)
+    blocks = _window_blocks(spec, case)
+    rate = monitor.drift.false_alarm_rate
+    if not calibrations.by_blocks(columns, blocks):
+        rate = rows_together.rate_left(together, rate)
+    calibration = _calibration(storage, case, columns, rate, blocks)
     least = subject.least_rows(monitor.window) if case.partial else comparisons.LEAST_ROWS
     found = comparisons.compare(columns, window, calibration, monitor.drift, subject.times, least_rows=least)
     together = rows_together.judge(together, monitor.drift, calibration)
@@ -121,7 +126,9 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         p99_ms=window.latency_quantile(0.99),
         false_alarm_rate=monitor.drift.false_alarm_rate,
         threshold=calibration.threshold,
-        method=methods.describe(calibration, monitor.drift, len(columns), window.rows, least_rows=least),
+        method=methods.describe(
+            calibration, monitor.drift, len(columns), window.rows, rate=rate, least_rows=least
+        ),
         features=found.features,
         score=found.score,
         prediction=found.prediction,
@@ -140,31 +147,32 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
     )
 
 
-def _calibration(
-    spec: PilotSpec, storage: Storage, case: Case, columns: list[Column], together: Together
-) -> Calibration:
-    """That for windows of about this size, kept with the pilot's windows.
+def _window_blocks(spec: PilotSpec, case: Case) -> float:
+    """Length of the window in the reference's time blocks; 0 without blocks.
 
     One that was served only in part may hold a Monday and no Sunday, so it is held to
     what single blocks do.
     """
-    monitor, subject = spec.monitor, case.subject
-    seconds = subject.profile.block_seconds
-    blocks = monitor.window.total_seconds() / seconds if seconds else 0.0
-    blocks = min(blocks, 1.0) if case.partial else blocks
-    rate = monitor.drift.false_alarm_rate
-    if not calibrations.by_blocks(columns, blocks):
-        rate = rows_together.rate_left(together, rate)
+    seconds = case.subject.profile.block_seconds
+    blocks = spec.monitor.window.total_seconds() / seconds if seconds else 0.0
+    return min(blocks, 1.0) if case.partial else blocks
+
+
+def _calibration(
+    storage: Storage, case: Case, columns: list[Column], rate: float, blocks: float
+) -> Calibration:
+    """That for windows of about this size, kept with the pilot's windows."""
+    window, subject = case.window, case.subject
     setup = calibrations.Setup(
-        rows=calibrations.size_class(case.window.rows),
+        rows=calibrations.size_class(window.rows),
         rate=rate,
         window_blocks=blocks,
         seed=int(subject.profile_digest[:8], 16),
     )
-    held = sorted(seasons.touched(subject.profile.season, case.window.start, case.window.end))
+    held = sorted(seasons.touched(subject.profile.season, window.start, window.end))
     parts = (calibrations.REVISION, subject.profile_digest, setup.rows, setup.rate, blocks, held)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
-    folder = f"{slices.pilot_folder(spec.pilot)}/calibrations/{case.window.version}"
+    folder = f"{slices.pilot_folder(window.pilot)}/calibrations/{window.version}"
     return calibrations.cached(storage, f"{folder}/{key[:32]}.json", columns, setup)
 
 
@@ -193,6 +201,7 @@ def _estimated(spec: PilotSpec, case: Case) -> EstimatedPerformance | None:
         subject.reference,
         case.sample,
         metric,
+        logged=case.logged,
         reference_value=subject.scorecard.metrics.get(metric, Estimate(value=None)).value,
         seed=int(subject.profile_digest[:8], 16),
     )

@@ -11,17 +11,38 @@ from pilotage.serving.monitor.comparisons import KS_OF_PSI, LEAST_ROWS, UNSEEN_O
 
 
 def describe(
-    calibration: Calibration, drift: Drift, columns: int, rows: int, *, least_rows: int = LEAST_ROWS
+    calibration: Calibration,
+    drift: Drift,
+    columns: int,
+    rows: int,
+    *,
+    rate: float | None = None,
+    least_rows: int = LEAST_ROWS,
 ) -> str:
-    """The method for a window of `rows` rows whose `columns` columns were compared."""
+    """The method for a window of `rows` rows whose `columns` columns were compared.
+
+    Args:
+        calibration: that was used.
+        drift: the pilot's limits.
+        columns: how many were compared.
+        rows: of the window.
+        rate: what of the false alarm rate columns had; all of it when left out.
+        least_rows: from which a window is judged.
+    """
     by_blocks = calibration.mode is Mode.BLOCKS
+    rate = drift.false_alarm_rate if rate is None else rate
     sentences = [
-        *(_from_blocks if by_blocks else _redrawn)(calibration, drift.false_alarm_rate, columns),
+        *(_from_blocks if by_blocks else _redrawn)(calibration, rate, columns),
         f"Only differences that matter count: a population stability index of {drift.min_effect:g} or more"
         f" (corrected for sample sizes), a Kolmogorov-Smirnov distance or a change of the missing rate of"
         f" {KS_OF_PSI * drift.min_effect:g}, or {UNSEEN_OF_PSI * drift.min_effect:.2%} of values that"
         f" training never saw.",
     ]
+    if rate < drift.false_alarm_rate:
+        sentences.append(
+            f"The other {drift.false_alarm_rate - rate:.2%} are spent on rows as a whole: a classifier is"
+            f" fitted on half of the sampled rows and has to tell the others apart (Lopez-Paz and Oquab, 2017)."
+        )
     if rows < least_rows:
         sentences.append(f"A window like this of under {least_rows:,} rows is shown but not judged.")
     return " ".join(sentences)

@@ -47,7 +47,11 @@ class Labels:
         if not self.by_time:
             return [self.by_id.get(key) for key in _ids(rows)]
         keys = zip(_ids(rows), _micros(rows), strict=True)
-        return [self.by_time.get((key, time)) or self.by_id.get(key) for key, time in keys]
+        timed = [None if time is None else self.by_time.get((key, time)) for key, time in keys]
+        return [
+            self.by_id.get(key) if label is None else label
+            for key, label in zip(_ids(rows), timed, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

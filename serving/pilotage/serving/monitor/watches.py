@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from pilotage.core import errors
@@ -211,12 +212,14 @@ class _Watch:
         self, piece: Slice, pieces: list[Slice], before: list[Slice], window: Window, subject: Subject
     ) -> Case:
         stored = [self._stored.get(other.folder) for other in before]
+        logged = outcomes.read_rows(self._storage, piece.rows, self._labels) if piece.rows else None
         needed = self._spec.monitor.drift.persistence - 1
         return Case(
             window=window,
             subject=subject,
             sample=slices.read_sample(self._storage, piece, SAMPLE_ROWS),
-            outcomes=self._join(piece, subject),
+            logged=logged,
+            outcomes=self._join(logged, subject),
             alarming=self._was_champion(piece, window, pieces),
             partial=_is_partial(piece, pieces),
             before=None
@@ -234,11 +237,10 @@ class _Watch:
         found = ((name.rsplit("/", 1)[0], _read(self._storage, name)) for name in names)
         return {folder: report for folder, report in found if report}
 
-    def _join(self, piece: Slice, subject: Subject) -> outcomes.Outcomes | None:
-        if not piece.rows or not self._labels:
+    def _join(self, logged: pa.Table | None, subject: Subject) -> outcomes.Outcomes | None:
+        if logged is None or not self._labels:
             return None
-        rows = outcomes.read_rows(self._storage, piece.rows, self._labels)
-        joined = None if rows is None else outcomes.join(rows, self._labels, subject.model)
+        joined = outcomes.join(logged, self._labels, subject.model)
         return joined if joined and (len(joined.truth) or joined.unusable) else None
 
     def _was_champion(self, piece: Slice, window: Window, pieces: list[Slice]) -> bool:

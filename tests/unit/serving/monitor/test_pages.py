@@ -9,7 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from pilotage.core.artifacts import Alarm, DriftReport, FeatureDrift, Performance, Skew
+from pilotage.core.artifacts import (
+    Alarm,
+    Change,
+    ChangeKind,
+    Contribution,
+    DriftReport,
+    EstimatedPerformance,
+    EstimateMethod,
+    FeatureDrift,
+    Multivariate,
+    Performance,
+    Segment,
+    Skew,
+    Track,
+)
 from pilotage.core.specs import Cause, Monitor
 from pilotage.serving.monitor import pages
 
@@ -42,7 +56,13 @@ def feature(name: str, *, drifted: bool = False, psi: float = 0.01) -> FeatureDr
         feature=name,
         kind="category",
         psi=psi,
+        psi_low=psi / 2,
+        psi_high=psi * 2,
         distance=psi / 4,
+        distance_low=psi / 8,
+        distance_high=psi / 2,
+        jensen_shannon=psi / 3,
+        importance=0.4 if drifted else None,
         p_value=1e-30 if drifted else 0.6,
         missing_rate=0.004,
         reference_missing_rate=0.0,
@@ -70,6 +90,23 @@ def report(day: int = 0, *, value: float | None = 0.7, version: int = 1) -> Drif
             metric="roc_auc", value=value, low=value and value - 0.05, high=value and value + 0.05,
             reference=0.75, labelled=900, rows=1000, dropped=bool(value and value < 0.65),
         ),
+        estimated=EstimatedPerformance(
+            metric="roc_auc", value=0.68, low=0.64, high=0.72, reference=0.75, rows=1000, effective_rows=800.0,
+            method=EstimateMethod.CONFIDENCE, reliable=True, reason=f"assumes {NASTY}",
+        ),
+        track=Track(windows=4, mae=0.01, mae_no_change=0.03, coverage=1.0, trusted=True, reason=f"on 4 {NASTY}"),
+        multivariate=Multivariate(auc=0.61, p_value=0.0004, rows=900, features=(NASTY,)),
+        changes=(Change(feature=NASTY, kind=ChangeKind.UNIT, message=f"kilometres {NASTY}", strength=0.9),),
+        contributions=(
+            Contribution(feature=NASTY, value=0.03, error=0.004),
+            Contribution(feature="quiet", value=-0.01, error=0.002),
+        ),
+        segments=(
+            Segment(
+                description=f"carrier is {NASTY}", rows=120, share=0.12, value=0.5, reference=0.2, low=0.1, high=0.5,
+                measure="mean score",
+            ),
+        ),
         value_skew=(Skew(column=NASTY, message=NASTY),), alarms=(alarm,), evidence="e" * 64, created_at=EPOCH,
     )  # fmt: skip
 
@@ -87,6 +124,18 @@ def test_the_page_says_all_that_the_report_holds() -> None:
     text = re.sub(r"<[^>]+>", " ", page)
     for words in ("1,234", "99", "3.14 / –", "1 of 4", "0.7", "0.65 to 0.75", "900", "&lt; 1e-15", "2.0%"):
         assert words in text
+    for words in (
+        "0.68", "0.64 to 0.72", "on 4", "0.61", "0.0004", "rests on these features for 40%", "kilometres",
+        "moved by +0.02", "+0.03 ± 0.004", "carrier is", "+0.1 to +0.5", "0.450 to 1.800",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_the_page_shows_the_windows_before_it_as_a_timeline() -> None:
+    alone = pages.render(report(5), Monitor())
+    assert "Timeline" not in alone
+    page = pages.render(report(5), Monitor(), [report(day) for day in range(5)])
+    assert page[page.index("Timeline") :].count("<circle") == 6
 
 
 def test_drifted_features_come_first() -> None:
@@ -120,7 +169,7 @@ def test_the_index_links_each_window_and_draws_metric_and_differences() -> None:
     for name in ("1/20260302T000000Z", "1/20260303T000000Z", "2/20260304T000000Z"):
         assert f'href="{name}/drift.html"' in page
     assert page.count("<circle") == 2
-    assert page.count("<polyline") == 4
+    assert page.count("<polyline") == 2 * 3  # of each version: reference, realized, estimated
     assert page.count('stroke="var(--alarm)"') == 3
     assert "var(--alarm)" in page[page.index("<circle") :]
 
@@ -130,7 +179,8 @@ def test_the_index_shows_what_the_model_says_beside_a_feature_of_the_same_name()
     named = (*said.features, feature("score"), feature("prediction"))
     both = said.model_copy(update={"features": named, "prediction": feature("prediction")})
     page = pages.render_index("demo", [both])
-    assert page.count("<rect") == len(both.features) + 2
+    drawn = page[page.index("Differences from the reference") :]
+    assert drawn.count("<rect") == len(both.features) + 2
 
 
 @pytest.mark.parametrize("values", [[None], [0.5], [0.5, 0.5], [0.0, 0.0]])
