@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     """Whether a model server counts windows and logs rows; without them nothing can be monitored."""
     row_sample: float = Field(default=1.0, ge=0, le=1)
     """Share of served rows with an id that the row log keeps."""
+    feature_sample: int = Field(default=500, ge=0, le=100_000)
+    """Served rows that each model server process keeps of a window with all their features, drawn at
+    random; it stores the values of features, and 0 turns it off."""
     model_memory_mb: int = Field(default=0, ge=0)
     """Memory that one version may take in a model server; 0 stands for 90 % of what is left."""
     poll_seconds: float = Field(default=1.0, gt=0)
