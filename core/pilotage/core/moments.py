@@ -41,25 +41,41 @@ def measure(values: npt.NDArray[np.float64], bounds: npt.NDArray[np.intp] | None
     Returns:
         Shape `(groups, columns, MEASURES)`.
     """
-    with np.errstate(invalid="ignore"):
-        left_out = ~(np.abs(values) <= LARGEST)
-    some = bool(left_out.any())
     found = np.empty((1 if bounds is None else len(bounds), len(values), MEASURES))
-    for place, (reduce, fill) in ((3, (np.minimum, np.inf)), (4, (np.maximum, -np.inf))):
-        if some:
-            values[left_out] = fill
-        found[:, :, place] = _grouped(reduce, values, bounds)
-    if some:
-        values[left_out] = 0.0
-    rows = np.diff(bounds, append=values.shape[1])[:, None] if bounds is not None else values.shape[1]
-    found[:, :, 0] = rows - (_grouped(np.add, left_out.astype(np.intp), bounds) if some else 0)
+    rows = np.array([values.shape[1]]) if bounds is None else np.diff(bounds, append=values.shape[1])
+    with np.errstate(invalid="ignore"):
+        low, high = (_grouped(reduce, values, bounds) for reduce in (np.minimum, np.maximum))
+        (gaps,) = np.nonzero(~((low >= -LARGEST) & (high <= LARGEST)).all(axis=0))
+    found[:, :, 0], found[:, :, 3], found[:, :, 4] = rows[:, None], low, high
+    left_out = _without_gaps(values, gaps, bounds, found) if len(gaps) else None
     found[:, :, 1] = _grouped(np.add, values, bounds) / np.maximum(found[:, :, 0], 1.0)
     means = found[:, :, 1].T
-    values -= means if bounds is None else np.repeat(means, rows[:, 0], axis=1)
-    if some:
-        values[left_out] = 0.0
-    found[:, :, 2] = _grouped(np.add, np.square(values, out=values), bounds)
+    values -= means if bounds is None else np.repeat(means, rows, axis=1)
+    if left_out is not None:
+        values[gaps] = np.where(left_out, 0.0, values[gaps])
+    if bounds is None:
+        found[0, :, 2] = np.einsum("ij,ij->i", values, values)
+    else:
+        found[:, :, 2] = _grouped(np.add, np.square(values, out=values), bounds)
     return found
+
+
+def _without_gaps(
+    values: npt.NDArray[np.float64],
+    gaps: npt.NDArray[np.intp],
+    bounds: npt.NDArray[np.intp] | None,
+    found: Moments,
+) -> npt.NDArray[np.bool_]:
+    """Put 0 in the place of what is left out, correct counts and ends; returns which values of the
+    columns `gaps` those were."""
+    held = values[gaps]
+    with np.errstate(invalid="ignore"):
+        left_out = ~(np.abs(held) <= LARGEST)
+    found[:, gaps, 0] -= _grouped(np.add, left_out.astype(np.intp), bounds)
+    found[:, gaps, 3] = _grouped(np.minimum, np.where(left_out, np.inf, held), bounds)
+    found[:, gaps, 4] = _grouped(np.maximum, np.where(left_out, -np.inf, held), bounds)
+    values[gaps] = np.where(left_out, 0.0, held)
+    return left_out
 
 
 def _grouped(reduce: np.ufunc, values: npt.NDArray[Any], bounds: npt.NDArray[np.intp] | None) -> Any:

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     """Share of served rows with an id that the row log keeps."""
     reference_sample: int = Field(default=5000, ge=0)
     """Held-out rows that training stores in the model's folder, for what counts cannot answer; 0 for none."""
+    feature_sample: int = Field(default=500, ge=0, le=100_000)
+    """Served rows that each model server process keeps of a window with all their features, drawn at
+    random; it stores the values of features, and 0 turns it off."""
     model_memory_mb: int = Field(default=0, ge=0)
     """Memory that one version may take in a model server; 0 stands for 90 % of what is left."""
     poll_seconds: float = Field(default=1.0, gt=0)

@@ -7,9 +7,9 @@ what the monitor makes of them, is not known here; nor is what is in a sketch.
 
     head      magic, format version, bytes of a count, lengths of the next three parts
     layout    JSON: pilot, version, names and cells of the features, cells of the rest
-    body      times and totals (int64), counts (uint16, 32 or 64: the smallest that fits), moments
+    body      times and totals (int64), counts (uint16, 32 or 64, whichever takes least), moments
               of every feature and of the score (float64)
-    tail      nothing, or novel values as JSON and the sketches
+    tail      nothing, or counts that were too large for the body, novel values as JSON, the sketches
     check     CRC-32 of all before it
 
 Everything is little-endian. A file of a later format is refused by its number.
@@ -17,6 +17,7 @@ Everything is little-endian. A file of a later format is refused by its number.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import zlib
@@ -37,13 +38,16 @@ MAGIC = b"\x89PLTWIN\n"
 FORMAT = 1
 _HEAD = struct.Struct("<8sHHIII")
 _TOTALS = struct.Struct("<7q")
+_SIZES = struct.Struct("<II")
+_LARGE = np.dtype([("cell", "<u4"), ("count", "<u8")])
 _CHECK = struct.Struct("<I")
 _COUNTED = (2, 4, 8)
 """Bytes that a count may have."""
 _SUMMED_AT_ONCE = 64
 """Windows that are in memory together while many are summed; far fewer than would overflow their counts."""
 
-_Tail = tuple[dict[str, dict[str, int]], dict[str, Sketches], dict[str, Sketches]]
+_Named = tuple[dict[str, dict[str, int]], dict[str, Sketches], dict[str, Sketches]]
+"""Novel values, sketches of numbers, sketches of categories."""
 
 
 def encode(sheet: Sheet | Window) -> bytes:
@@ -53,33 +57,44 @@ def encode(sheet: Sheet | Window) -> bytes:
         ValueError: a count is negative.
     """
     sheet = Sheet.of(sheet) if isinstance(sheet, Window) else sheet
-    most, least = int(sheet.counts.max(initial=0)), int(sheet.counts.min(initial=0))
+    least = int(sheet.counts.min(initial=0))
     if least < 0:
         raise ValueError(f"a window cannot count {least} values")
-    bytes_each = 2 if most < 1 << 16 else 4 if most < 1 << 32 else 8
+    bytes_each = min(_COUNTED, key=lambda size: len(sheet.counts) * size + _large(sheet.counts, size).nbytes)
+    large = _large(sheet.counts, bytes_each)
+    fitting = sheet.counts.copy()
+    fitting[large["cell"]] = 0
     layout, totals = sheet.layout.text, sheet.totals
     times = totals.start, totals.end, totals.updated_at
     body = b"".join(
         (
             _TOTALS.pack(*times, totals.rows, totals.requests, totals.errors, totals.dropped),
-            sheet.counts.astype(f"<u{bytes_each}").tobytes(),
+            fitting.astype(f"<u{bytes_each}").tobytes(),
             sheet.moments.astype("<f8").tobytes(),
         )
     )
-    tail = _tail(sheet)
+    tail = _tail(sheet, large)
     head = _HEAD.pack(MAGIC, FORMAT, bytes_each, len(layout), len(body), len(tail))
     data = b"".join((head, layout, body, tail))
     return data + _CHECK.pack(zlib.crc32(data))
 
 
-def _tail(sheet: Sheet) -> bytes:
-    if not (sheet.novel or sheet.outside or sheet.distinct):
+def _large(counts: npt.NDArray[np.int64], bytes_each: int) -> npt.NDArray[np.void]:
+    """Counts that need more bytes, with their cells."""
+    (cells,) = np.nonzero(counts >> min(8 * bytes_each, 63))
+    found = np.empty(len(cells), _LARGE)
+    found["cell"], found["count"] = cells, counts[cells]
+    return found
+
+
+def _tail(sheet: Sheet, large: npt.NDArray[np.void]) -> bytes:
+    if not (len(large) or sheet.novel or sheet.outside or sheet.distinct):
         return b""
     kinds = sheet.outside, sheet.distinct
     lengths = [{name: [*map(len, parts)] for name, parts in kind.items()} for kind in kinds]
     text = json.dumps([sheet.novel, *lengths], separators=(",", ":")).encode()
     sketches = (part for kind in kinds for parts in kind.values() for part in parts)
-    return b"".join((_CHECK.pack(len(text)), text, *sketches))
+    return b"".join((_SIZES.pack(len(large), len(text)), large.tobytes(), text, *sketches))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +191,20 @@ def _summed(files: Sequence[Opened]) -> Sheet:
     totals = np.frombuffer(b"".join([file.body[:begin] for file in files]), "<i8")
     measured = np.frombuffer(b"".join([file.body[end:] for file in files]), "<f8")
     by_file = measured.reshape(len(files), -1, moments.MEASURES)
-    return _with_tails(
-        Sheet(
-            layout,
-            _totals(totals.reshape(len(files), -1)),
-            counts.astype(np.int64),
-            moments.total(by_file) if len(files) > 1 else by_file[0].astype(np.float64),
-        ),
-        [_read_tail(file.tail) for file in files if file.tail],
+    total = counts.astype(np.int64)
+    named = []
+    for file in files:
+        if file.tail:
+            large, names = _read_tail(file.tail)
+            total[large["cell"]] += large["count"].astype(np.int64)
+            named.append(names)
+    sheet = Sheet(
+        layout,
+        _totals(totals.reshape(len(files), -1)),
+        total,
+        moments.total(by_file) if len(files) > 1 else by_file[0].astype(np.float64),
     )
+    return _with_names(sheet, named)
 
 
 def _added(sheets: Sequence[Sheet]) -> Sheet:
@@ -192,7 +212,7 @@ def _added(sheets: Sequence[Sheet]) -> Sheet:
     if len(sheets) == 1:
         return sheets[0]
     totals = np.array([list(vars(sheet.totals).values()) for sheet in sheets], np.int64)
-    return _with_tails(
+    return _with_names(
         Sheet(
             sheets[0].layout,
             _totals(totals),
@@ -208,38 +228,40 @@ def _totals(many: npt.NDArray[np.int64]) -> Totals:
     return Totals(int(start.min()), int(end.max()), int(updated_at.max()), *many[:, 3:].sum(axis=0).tolist())
 
 
-def _read_tail(tail: memoryview) -> _Tail:
-    (size,) = _CHECK.unpack_from(tail)
-    begin = _CHECK.size + size
-    novel, *kinds = json.loads(bytes(tail[_CHECK.size : begin]))
+def _read_tail(tail: memoryview) -> tuple[npt.NDArray[np.void], _Named]:
+    large, text = _SIZES.unpack_from(tail)
+    begin = _SIZES.size + large * _LARGE.itemsize
+    novel, *kinds = json.loads(bytes(tail[begin : begin + text]))
+    begin += text
     found: list[dict[str, Sketches]] = []
     for lengths in kinds:
         held: dict[str, Sketches] = {}
         for name, sizes in lengths.items():
-            ends = begin + np.cumsum(sizes, dtype=int)
-            held[name] = tuple(
-                bytes(tail[end - one : end]) for one, end in zip(sizes, ends.tolist(), strict=True)
-            )
+            bounds = itertools.pairwise(itertools.accumulate(sizes, initial=begin))
+            held[name] = tuple(bytes(tail[start:end]) for start, end in bounds)
             begin += sum(sizes)
         found.append(held)
-    return novel, found[0], found[1]
+    return np.frombuffer(tail, _LARGE, large, _SIZES.size), (novel, found[0], found[1])
 
 
-def _with_tails(sheet: Sheet, tails: Sequence[_Tail]) -> Sheet:
-    """The sheet with what the tails say, together."""
-    if len(tails) == 1:
-        sheet.novel, sheet.outside, sheet.distinct = tails[0]
+def _with_names(sheet: Sheet, parts: Sequence[_Named]) -> Sheet:
+    """The sheet with what files say by name, together."""
+    if len(parts) == 1:
+        sheet.novel, sheet.outside, sheet.distinct = parts[0]
         return sheet
-    for novel, _, _ in tails:
+    for novel, _, _ in parts:
         for name, values in novel.items():
             counter = sheet.novel.setdefault(name, {})
             for value, count in values.items():
                 counter[value] = counter.get(value, 0) + count
-    for place, held in ((1, sheet.outside), (2, sheet.distinct)):
-        parts: dict[str, list[bytes]] = {}
-        for tail in tails:
-            kind: Any = tail[place]
-            for name, sketches in kind.items():
-                parts.setdefault(name, []).extend(sketches)
-        held.update({name: tuple(sorted(found)) for name, found in sorted(parts.items())})
+    sheet.outside = _beside([outside for _, outside, _ in parts])
+    sheet.distinct = _beside([distinct for _, _, distinct in parts])
     return sheet
+
+
+def _beside(many: Sequence[dict[str, Sketches]]) -> dict[str, Sketches]:
+    found: dict[str, list[bytes]] = {}
+    for held in many:
+        for name, sketches in held.items():
+            found.setdefault(name, []).extend(sketches)
+    return {name: tuple(sorted(sketches)) for name, sketches in sorted(found.items())}

@@ -44,6 +44,36 @@ def test_a_missing_file_is_an_error_with_its_place(place: storage.Storage) -> No
         place.read("nowhere/x")
 
 
+def test_many_files_are_read_in_the_order_that_they_are_asked_for(
+    place: storage.Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "READ_AT_ONCE", 3)
+    names = [f"windows/a/{number}" for number in range(8)]
+    for name in names:
+        place.write(name, name.encode())
+    asked = [*reversed(names), "windows/a/gone", names[0], names[0]]
+    wanted = [None if name.endswith("gone") else name.encode() for name in asked]
+    assert list(place.read_all(asked)) == wanted
+    assert list(place.read_all([])) == []
+
+
+def test_a_stamp_changes_with_its_file_and_no_other(place: storage.Storage) -> None:
+    place.write("windows/a/1/x", b"1")
+    place.write("windows/a/2/y", b"1")
+    before = place.stamps("windows")
+    assert list(before) == ["windows/a/1/x", "windows/a/2/y"]
+    assert place.stamps("windows") == before
+    place.write("windows/a/2/y", b"22")
+    after = place.stamps("windows")
+    assert [name for name in after if after[name] != before[name]] == ["windows/a/2/y"]
+    assert place.stamps("nowhere") == {}
+
+
+def test_drafts_have_no_stamp(tmp_path: Path) -> None:
+    (tmp_path / ".x.tmp").write_bytes(b"1")
+    assert storage.Storage(str(tmp_path)).stamps("") == {}
+
+
 def test_a_published_folder_is_there_as_a_whole(place: storage.Storage, tmp_path: Path) -> None:
     with place.staging() as folder:
         place.publish(filled(folder), "snapshots/1")

@@ -48,10 +48,17 @@ def test_so_do_more_files_than_are_summed_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("most", [(1 << 16) - 1, 1 << 16, (1 << 32) - 1, 1 << 32, 1 << 60])
-def test_counts_take_as_many_bytes_as_they_need(most: int) -> None:
-    window = simple(features={"x": (most, 0)})
-    assert window_files.decode(window_files.encode(window)).window() == window
-    assert window_files.total(opened(window, window, simple())).features["x"] == (2 * most, 0)
+def test_counts_of_any_size_come_back_and_add_up(most: int) -> None:
+    for counts in ((most,), (most, *[7] * 100), (*[most] * 100, 7)):
+        window = simple(features={"x": counts})
+        assert window_files.decode(window_files.encode(window)).window() == window
+        double = window_files.total(opened(window, window, simple())).features["x"]
+        assert double == tuple(2 * count for count in counts)
+
+
+def test_one_large_count_does_not_make_all_others_large() -> None:
+    small, mixed = (window_files.encode(simple(features={"x": (most, *[7] * 999)})) for most in (1, 1 << 40))
+    assert len(mixed) < len(small) + 100
 
 
 def test_a_negative_count_is_refused() -> None:

@@ -48,8 +48,14 @@ MakeRecorder = Callable[..., Recorder]
 def make_recorder(installation: Settings, storage: Storage) -> MakeRecorder:
     """Recorders that count when told to; nothing runs in the background."""
 
-    def make(capacity: int = 10_000, hours: float = 1, share: float = 1.0, **hooks: object) -> Recorder:
-        sampled = settings.load(home=installation.home, row_sample=share)
+    def make(
+        capacity: int = 10_000,
+        hours: float = 1,
+        share: float = 1.0,
+        feature_sample: int = 500,
+        **hooks: object,
+    ) -> Recorder:
+        sampled = settings.load(home=installation.home, row_sample=share, feature_sample=feature_sample)
         length = timedelta(hours=hours)
         return Recorder(small_models.NAME, length, sampled, storage, capacity, **hooks)  # type: ignore[arg-type]
 

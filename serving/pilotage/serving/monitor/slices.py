@@ -133,12 +133,16 @@ def read_sample(storage: Storage, piece: Slice, rows: int) -> pa.Table | None:
         if data is None:
             continue
         try:
-            held.append(pq.read_table(pa.BufferReader(data)))
+            found = pq.read_table(pa.BufferReader(data))
         except pa.ArrowException:
-            logger.warning("%s is not a Parquet file and is left out", storage.location(name))
+            found = None
+        if found is None or not {"priority", "features"} <= {*found.column_names}:
+            logger.warning("%s is not a sample of rows and is left out", storage.location(name))
+        else:
+            held.append(found)
     try:
         return samples.smallest(held, rows) if held else None
-    except (pa.ArrowException, KeyError) as error:
+    except pa.ArrowException as error:
         logger.warning("the samples in %s do not go together: %s", storage.location(piece.folder), error)
         return None
 

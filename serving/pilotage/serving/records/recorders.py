@@ -29,6 +29,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ from pilotage.core import window_files, windows
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.serving.records import counts, servings, tallies
+from pilotage.serving.records.reservoirs import Reservoir
 from pilotage.serving.records.servings import Joined, Served
 from pilotage.serving.records.tallies import Logged, RowLog, Tally
 from pilotage.serving.versions.lives import Live
@@ -54,12 +56,22 @@ _LOG_SECONDS = 30.0
 _MOST_UNWRITTEN = 10 * tallies.SEGMENT_ROWS
 
 
+class _Left(NamedTuple):
+    """What is remembered of a window that was written and left memory."""
+
+    sequence: int
+    """Its row log's next segment."""
+    below: float | None
+    """What its sample is complete below; None without one."""
+
+
 @dataclass(slots=True)
 class _Open:
     """A window in memory."""
 
     tally: Tally
     log: RowLog
+    sample: Reservoir | None
     dirty: bool = False
     written: int = 0
     """Rows that the file in the storage counts."""
@@ -96,8 +108,8 @@ class Recorder:
         self._dropped: dict[int, tuple[Live, int]] = {}
         self._errors: dict[int, tuple[Live, int]] = {}
         self._open: OrderedDict[tuple[int, datetime], _Open] = OrderedDict()
-        self._let_go: dict[tuple[int, datetime], int] = {}
-        """Windows that were written and left memory, each with its row log's next segment."""
+        self._let_go: dict[tuple[int, datetime], _Left] = {}
+        self._random = np.random.default_rng()
         self._latest: dict[int, datetime] = {}
         self._complained = -_LOG_SECONDS
         self._stopped = threading.Event()
@@ -170,9 +182,9 @@ class Recorder:
                 errors, self._errors = self._errors, {}
                 dropped, self._dropped = self._dropped, {}
             for live, count in errors.values():
-                self._current(live).tally.errors += count
+                self._current(live).tally.totals.errors += count
             for live, count in dropped.values():
-                self._current(live).tally.dropped += count
+                self._current(live).tally.totals.dropped += count
                 self._complain("%d rows were dropped: counting cannot keep up", count)
 
     def _count_queue(self, *, may_wait: bool) -> None:
@@ -215,23 +227,24 @@ class Recorder:
         live = items[0].live
         joined = servings.join(items)
         starts = self._starts(joined.times)
-        found = np.unique(starts)
+        found = starts[:1] if (starts == starts[0]).all() else np.unique(starts)
         if not may_wait and not self._in_memory(live, [_aware(start) for start in found]):
             return False
         kept = tallies.sampled(joined.ids, self._settings.row_sample)
+        priorities = self._random.random(len(starts))
         for start, counted in zip(found, list(counts.by_window(live, joined, starts, found)), strict=True):
             part = self._window(live, _aware(start))
             part.tally.add_rows(counted)
-            self._log(live, part, joined, None if kept is None else kept & (starts == start))
+            if part.sample is not None:
+                part.sample.add(joined, counted.places, priorities)
+            if kept is not None:
+                self._log(live, part, joined, np.arange(len(starts))[counted.places][kept[counted.places]])
         self._count_requests(live, joined, starts)
         return True
 
-    def _log(self, live: Live, part: _Open, joined: Joined, kept: npt.NDArray[np.bool_] | None) -> None:
-        """Log the rows that are kept."""
-        if kept is None or joined.ids is None:
-            return
-        (places,) = kept.nonzero()
-        if not len(places):
+    def _log(self, live: Live, part: _Open, joined: Joined, places: npt.NDArray[np.intp]) -> None:
+        """Log the rows at `places`."""
+        if joined.ids is None or not len(places):
             return
         shares = joined.probabilities
         part.log.add(
@@ -276,22 +289,24 @@ class Recorder:
         """A window to count in, going on from this replica's own file when it was let go before."""
         while len(self._open) >= OPEN_WINDOWS:
             self._release(live)
-        tally = Tally(live.profile, live.version, start, self._length)
-        sequence = self._let_go.get((live.version, start))
-        if sequence is not None:
+        tally, left = Tally(live, start, self._length), self._let_go.get((live.version, start))
+        if left is not None:
             name = windows.window_name(self._pilot, live.version, start, self.replica)
-            tally.resume(window_files.decode(self._storage.read(name)).window())
-        log = RowLog(self._pilot, live.version, start, self.replica, sequence or 0)
-        return _Open(tally, log, written=tally.rows)
+            tally.resume(window_files.decode(self._storage.read(name)))
+        log = RowLog(self._pilot, live.version, start, self.replica, left.sequence if left else 0)
+        rows, below = self._settings.feature_sample, left.below if left else None
+        sample = Reservoir(live, self._pilot, start, self.replica, rows, below) if rows else None
+        return _Open(tally, log, sample, written=tally.totals.rows)
 
     def _release(self, live: Live) -> None:
         """Write and let go the window that was touched least recently; what cannot be written is dropped."""
         key, oldest = self._open.popitem(last=False)
         written = self._write(oldest)
         if written or oldest.written:
-            self._let_go[key] = oldest.log.next_sequence
+            below = oldest.sample.below if oldest.sample else None
+            self._let_go[key] = _Left(oldest.log.next_sequence, below)
         if not written:
-            self._drop(live, oldest.tally.rows - oldest.written)
+            self._drop(live, oldest.tally.totals.rows - oldest.written)
 
     # -- writing ------------------------------------------------------------
 
@@ -307,20 +322,33 @@ class Recorder:
 
     def _write(self, part: _Open) -> bool:
         if not part.dirty:
+            if part.sample is not None:
+                part.sample.rest()
             return True
         tally = part.tally
         try:
             part.log.flush(self._storage)
+            sampled = self._write_sample(part)
             name = windows.window_name(self._pilot, tally.version, tally.start, self.replica)
-            self._storage.write(name, window_files.encode(tally.window(self._pilot)), sync=False)
+            self._storage.write(name, window_files.encode(tally.sheet()), sync=False)
         except Exception as error:
             self._complain("windows could not be written, keeping them: %s", error)
             if part.log.waiting > _MOST_UNWRITTEN:
                 rows = part.log.forget()
-                tally.dropped += rows
+                tally.totals.dropped += rows
                 self._on_drop(rows)
             return False
-        part.dirty, part.written = False, tally.rows
+        part.dirty, part.written = not sampled, tally.totals.rows
+        return True
+
+    def _write_sample(self, part: _Open) -> bool:
+        """Write the sample; a window that has none is written all the same."""
+        try:
+            if part.sample is not None:
+                part.sample.flush(self._storage)
+        except Exception as error:
+            self._complain("a sample of rows could not be written, keeping it: %s", error)
+            return False
         return True
 
     def _complain(self, message: str, argument: object) -> None:

@@ -17,11 +17,14 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core import windows
-from pilotage.core.profiles import CategoryProfile, ReferenceProfile
+from pilotage.core import moments, sheets, windows
+from pilotage.core.profiles import CategoryProfile
+from pilotage.core.sheets import Sheet, Totals
 from pilotage.core.storage import Storage
-from pilotage.core.windows import Window
+from pilotage.serving.records import sketches
 from pilotage.serving.records.counts import Counted
+from pilotage.serving.records.sketches import Numbers, Texts
+from pilotage.serving.versions.lives import Live
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +33,8 @@ SEGMENT_ROWS = 10_000
 """Rows of a log segment that is full; until then it is rewritten with each flush."""
 NOVEL_KEPT = 20
 """Unseen values of a feature that a window names."""
+_NOVEL_BYTES = 16_000
+"""Of all the unseen values that a window names, or almost: one of each feature is always named."""
 _NOVEL_FOLLOWED = 200
 _NOVEL_LENGTH = 100
 
@@ -53,54 +58,38 @@ def row_schema() -> pa.Schema:
 class Tally:
     """What this replica counted in one window of one version."""
 
-    def __init__(
-        self,
-        profile: ReferenceProfile,
-        version: int,
-        start: datetime,
-        length: timedelta,
-    ) -> None:
-        self.version = version
+    def __init__(self, live: Live, start: datetime, length: timedelta) -> None:
+        self.version = live.version
         self.start = start
-        self.end = start + length
-        self.rows = self.requests = self.errors = self.dropped = 0
-        self._profile = profile
-        self._counts = {name: np.zeros(part.cells, np.int64) for name, part in profile.features.items()}
-        self._score = np.zeros(profile.score.cells, np.int64)
-        prediction = profile.prediction
-        self._prediction = np.zeros(prediction.cells if prediction else 0, np.int64)
-        self._latency = np.zeros(len(windows.LATENCY_EDGES_MS) + 1, np.int64)
+        self.totals = Totals(sheets.micros(start), sheets.micros(start + length), 0)
+        self._layout = live.layout
+        self._counts = np.zeros(live.layout.cells, np.int64)
+        self._moments = moments.empty(len(live.layout.features) + 1)
         self._novel: dict[str, Counter[str]] = {}
+        self._outside: dict[str, Numbers] = {}
+        self._unknown: dict[str, Texts] = {}
         self._known = {
             name: frozenset(part.categories)
-            for name, part in profile.features.items()
+            for name, part in live.profile.features.items()
             if isinstance(part, CategoryProfile)
         }
 
-    def resume(self, window: Window) -> None:
+    def resume(self, sheet: Sheet) -> None:
         """Go on from what was written before, by this same replica."""
-        self.rows, self.requests = window.rows, window.requests
-        self.errors, self.dropped = window.errors, window.dropped
-        for name, counts in window.features.items():
-            self._counts[name] = np.array(counts, np.int64)
-        for mine, counts in (
-            (self._score, window.score),
-            (self._prediction, window.prediction),
-            (self._latency, window.latency),
-        ):
-            if counts:
-                mine[:] = counts
-        self._novel = {name: Counter(values) for name, values in window.novel.items()}
+        self.totals, self._counts, self._moments = sheet.totals, sheet.counts, sheet.moments
+        self._novel = {name: Counter(values) for name, values in sheet.novel.items()}
+        self._outside = {name: Numbers(held) for name, held in sheet.outside.items()}
+        self._unknown = {name: Texts(held) for name, held in sheet.distinct.items()}
 
     def add_rows(self, counted: Counted) -> None:
         """Add rows that were counted."""
-        self.rows += counted.rows
-        self._score += counted.score
-        self._prediction += counted.prediction
-        for name, counts in counted.features.items():
-            self._counts[name] += counts
+        self.totals.rows += counted.rows
+        self._counts += counted.counts
+        self._moments = moments.add(self._moments, counted.moments)
         for name, values in counted.distinct.items():
             self._add_novel(name, values)
+        for name, numbers in counted.outside.items():
+            self._outside.setdefault(name, Numbers()).add(numbers)
 
     def _add_novel(self, name: str, distinct: Mapping[str | None, int]) -> None:
         known = self._known[name]
@@ -109,6 +98,7 @@ class Tally:
         }
         if not found:
             return
+        self._unknown.setdefault(name, Texts()).add(found)
         counter = self._novel.setdefault(name, Counter())
         for value, count in found.items():
             counter[value[:_NOVEL_LENGTH]] += count
@@ -118,27 +108,32 @@ class Tally:
     def add_requests(self, latencies_ms: npt.ArrayLike) -> None:
         """Count requests that were answered."""
         cells = windows.count_latencies(latencies_ms)
-        self.requests += int(cells.sum())
-        self._latency += cells
+        self.totals.requests += int(cells.sum())
+        self._counts[self._layout.of_latency] += cells
 
-    def window(self, pilot: str) -> Window:
-        """Everything counted so far."""
-        return Window(
-            pilot=pilot,
-            version=self.version,
-            start=self.start,
-            end=self.end,
-            rows=self.rows,
-            requests=self.requests,
-            errors=self.errors,
-            dropped=self.dropped,
-            features={name: tuple(counts.tolist()) for name, counts in self._counts.items()},
-            score=tuple(self._score.tolist()),
-            prediction=tuple(self._prediction.tolist()),
-            latency=tuple(self._latency.tolist()),
-            novel={name: dict(counter.most_common(NOVEL_KEPT)) for name, counter in self._novel.items()},
-            updated_at=datetime.now(UTC),
+    def sheet(self) -> Sheet:
+        """Everything counted so far, to be written before more is."""
+        self.totals.updated_at = sheets.micros(datetime.now(UTC))
+        return Sheet(
+            self._layout,
+            self.totals,
+            self._counts,
+            self._moments,
+            novel=_most_frequent(self._novel),
+            outside=sketches.fitting(self._outside),
+            distinct={name: (texts.data(),) for name, texts in self._unknown.items()},
         )
+
+
+def _most_frequent(novel: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    """As many of each feature as `NOVEL_KEPT` and `_NOVEL_BYTES` allow, and one at least."""
+    kept = NOVEL_KEPT
+    while True:
+        found = {name: dict(counter.most_common(kept)) for name, counter in novel.items()}
+        size = sum(len(value.encode("utf-8", "replace")) for values in found.values() for value in values)
+        if size <= _NOVEL_BYTES or kept == 1:
+            return found
+        kept //= 2
 
 
 class Logged(NamedTuple):

@@ -23,6 +23,7 @@ from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProf
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
+from pilotage.core.sheets import Layout
 from pilotage.core.specs import FeatureKind
 from pilotage.serving.versions import memory
 
@@ -61,6 +62,11 @@ class Live:
     def features(self) -> dict[str, Feature]:
         """Features by name."""
         return {feature.name: feature for feature in self.model.features}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which counts its windows have."""
+        return Layout.of_profile(self.profile, self.registered.name, self.version)
 
     @cached_property
     def typical(self) -> Columns:

@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.serving import small_models, small_profiles
 
-from pilotage.core import errors, features, window_files, windows
+from pilotage.core import errors, features, profiles, window_files, windows
+from pilotage.core.artifacts import Feature
+from pilotage.core.specs import FeatureKind
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.protocols import batches
-from pilotage.serving.records import recorders, tallies
+from pilotage.serving.records import recorders, sketches, tallies
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
 from pilotage.serving.versions.lives import Live
@@ -209,6 +212,111 @@ def test_unseen_categories_are_named_most_frequent_first_and_bounded(
     novel = stored(storage)[0].novel["carrier"]
     assert next(iter(novel)) in {"ZZ" * 50}
     assert len(novel) == tallies.NOVEL_KEPT
+
+
+def test_windows_have_the_moments_of_each_number_and_of_the_score(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    rows = small_models.rows(18)  # three windows
+    recorder.record(served(live, rows))
+    recorder.drain()
+    recorder.record(served(live, rows))
+    recorder.close()
+    columns = features.from_rows(small_models.FEATURES, rows)
+    whole = windows.merge(stored(storage))
+    assert whole.moments.keys() == {"distance", "holiday", "bought"}
+    for name, held in whole.moments.items():
+        values = profiles.as_profiled(live.features[name], columns[name])
+        present = values[~np.isnan(values)]
+        assert (held.count, held.min, held.max) == (2 * len(present), present.min(), present.max())
+        assert held.mean == pytest.approx(present.mean())
+        assert held.std == pytest.approx(present.std())
+    assert whole.score_moments is not None
+    assert whole.score_moments.mean == pytest.approx(live.predictor.predict(columns).score.mean())
+
+
+def test_values_beyond_the_references_range_are_kept_in_sketches(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    inside, *_ = small_models.rows(1)
+    far = [{**inside, "distance": float(value)} for value in (-5, 10_000, 10_000, 20_000)]
+    strange = [{**inside, "carrier": f"new-{position % 7}"} for position in range(21)]
+    later = {**inside, "at": (small_models.BEGIN + timedelta(hours=1)).isoformat(), "distance": 30_000.0}
+    recorder.record(served(live, [inside, *far, *strange, later]))
+    recorder.close()
+    first, second = stored(storage)
+    found = sketches.quantiles(first.outside["distance"], [0.1, 0.5, 1.0])
+    assert (found.size, found.values) == (4, (-5.0, 10_000.0, 20_000.0))
+    assert sketches.share_up_to(first.outside["distance"], 10_000.0) == 0.75
+    assert sketches.distinct(first.distinct["carrier"]).estimate == pytest.approx(7, abs=0.1)
+    assert set(second.outside) == {"distance"}
+    assert not second.distinct
+
+
+def test_values_that_cannot_be_added_up_are_counted_and_spoil_nothing(
+    recorder: Recorder, live: Live, storage: Storage
+) -> None:
+    item = served(live, small_models.rows(4))
+    columns = {**item.columns, "distance": np.array([np.inf, -np.inf, 1e300, np.nan])}
+    recorder.record(dataclasses.replace(item, columns=columns))
+    recorder.close()
+    (window,) = stored(storage)
+    cells = window.features["distance"]
+    assert (cells[0], cells[-2], cells[-1]) == (1, 2, 1)
+    assert "distance" not in window.moments
+    assert sketches.quantiles(window.outside["distance"], [1.0]).values == (1e300,)
+    assert Window.model_validate_json(window.model_dump_json()) == window
+
+
+def test_a_window_that_was_let_go_resumes_its_moments_and_sketches(
+    recorder: Recorder, live: Live, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorders, "OPEN_WINDOWS", 1)
+    row = {**small_models.rows(1)[0], "distance": 9_000.0, "carrier": "new"}
+    other = {**row, "at": (small_models.BEGIN + timedelta(hours=1)).isoformat()}
+    for rows in ([row], [other], [{**row, "carrier": "newer"}]):
+        recorder.record(served(live, rows))
+        recorder.drain()
+    recorder.close()
+    first = stored(storage)[0]
+    assert first.moments["distance"].count == 2
+    assert sketches.quantiles(first.outside["distance"], [0.5]).size == 2
+    assert sketches.distinct(first.distinct["carrier"]).estimate == pytest.approx(2, abs=0.1)
+
+
+def test_a_window_of_a_hundred_features_that_all_left_their_range_is_small(
+    make_recorder: MakeRecorder, live: Live, storage: Storage
+) -> None:
+    random = np.random.default_rng(0)
+    numbers = profiles.profile_numbers(random.normal(size=5000))
+    texts = profiles.profile_categories(np.array([f"v{k % 400}" for k in range(5000)], dtype=object))
+    parts = {f"f{k:03}": texts if k % 5 == 0 else numbers for k in range(100)}
+    kinds = [
+        Feature(name=name, kind=FeatureKind.CATEGORY if part is texts else FeatureKind.NUMBER)
+        for name, part in parts.items()
+    ]
+    profile = live.profile.model_copy(update={"features": parts})
+    model = live.model.model_copy(update={"features": tuple(kinds)})
+    predictor = SimpleNamespace(model=model)
+    wide = dataclasses.replace(live, predictor=predictor, profile=profile)
+    recorder = make_recorder(capacity=10**6)
+    for _ in range(20):
+        columns = {
+            part.name: np.array(
+                [f"a rather long new value {k}" for k in random.integers(0, 9999, 5000)], object
+            )
+            if part.kind is FeatureKind.CATEGORY
+            else 10 + random.normal(size=5000)
+            for part in kinds
+        }
+        item = served(live, small_models.rows(5000))
+        when = np.full(5000, np.datetime64("2026-03-01T12:00"), "datetime64[us]")
+        recorder.record(dataclasses.replace(item, live=wide, columns=columns, ids=None, times=when))
+    recorder.close()
+    (name,) = [name for name in storage.names("windows") if name.endswith(windows.WINDOW_SUFFIX)]
+    data = storage.read(name)
+    assert max(max(part) for part in window_files.decode(data).window().features.values()) == 100_000
+    assert len(data) < 100_000
 
 
 def test_memory_is_bounded_however_many_windows_there_are(
