@@ -30,6 +30,7 @@ BATCH_ROWS = 65_536
 SAMPLE_ROWS = 200_000
 """Rows, drawn at random, whose quantiles are the edges of a table that has more."""
 _SAMPLE_VALUES = 8_000_000
+"""With more than 40 columns of numbers it is fewer rows."""
 _FEWEST_SAMPLED = 10_000
 MOST_FOLLOWED = 100_000
 """Distinct values of a category that are followed for certain; of more, the rare ones are given up."""
@@ -108,7 +109,8 @@ def profile_batches(
     moments, smallest and largest values are exact all the same, but edges are quantiles of a random
     sample of n rows: a cell meant for a share p of the rows holds p give or take sqrt(p (1 - p) / n),
     0.0003 for a cell of 1/63 at 200,000. Of a category with more than `MOST_FOLLOWED` distinct values,
-    counts of single ones may be too low by what was given up, which is counted among the others.
+    counts of single ones may be too low by what was given up, which is counted among the others, and
+    singletons too many.
 
     Args:
         wanted: which columns, and of what kind.
@@ -199,9 +201,9 @@ class _Totals:
         self.least, self.most = np.inf, -np.inf
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
-        least = np.fmin.reduce(values)
-        if np.isnan(values.sum()):
-            values = values[~np.isnan(values)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            if not np.isfinite(values.sum()):
+                values = values[np.isfinite(values)]
         if not values.size:
             return
         mean = float(values.mean())
@@ -211,10 +213,10 @@ class _Totals:
         self.squares += squares + apart**2 * self.count * values.size / total
         self.mean += apart * values.size / total
         self.count = total
-        self.least, self.most = min(self.least, float(least)), max(self.most, float(values.max()))
+        self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
 
     def moments(self) -> Moments | None:
-        """None when every value is missing."""
+        """None when no value is finite."""
         if not self.count:
             return None
         std = float(np.sqrt(self.squares / self.count))
@@ -267,11 +269,11 @@ class _Sample:
         return {name: np.concatenate(parts) for name, parts in self._columns.items()}
 
     def spread(self, name: str) -> npt.NDArray[np.float64]:
-        """What is present of a column of the sample, sorted, with the ends of the whole table."""
+        """The finite values of a column of the sample, sorted, with the ends of the whole table's."""
         self._shrink()
         values, totals = np.concatenate(self._columns[name]), self.totals[name]
         ends = [totals.least, totals.most] if totals.count else []
-        return np.sort(np.concatenate([values[~np.isnan(values)], ends]))  # which quantiles are quickest on
+        return np.sort(np.concatenate([values[np.isfinite(values)], ends]))  # which quantiles are quickest on
 
 
 class _Followed:
@@ -285,8 +287,9 @@ class _Followed:
         """Add counts of a batch."""
         self._found.update(distinct)
         if len(self._found) > 2 * MOST_FOLLOWED:
+            missing = self._found.pop(None, 0)
             ordered = self._found.most_common()
-            self._found = Counter(dict(ordered[:MOST_FOLLOWED]))
+            self._found = Counter({None: missing, **dict(ordered[:MOST_FOLLOWED])})
             self._given_up += sum(count for _, count in ordered[MOST_FOLLOWED:])
             self._singletons += sum(count == 1 for _, count in ordered[MOST_FOLLOWED:])
 

@@ -38,7 +38,7 @@ class Groups(NamedTuple):
 
 
 class Moments(Part):
-    """Of the values that are present."""
+    """Of the values that are present and finite."""
 
     mean: float
     std: float
@@ -59,7 +59,7 @@ class NumberProfile(Part):
     seasons: tuple[tuple[int, ...], ...] = ()
     """The same by weekday (Monday first) or hour, as `ReferenceProfile.season` says; else empty."""
     moments: Moments | None
-    """None when every value is missing."""
+    """None when no value is finite."""
 
     @cached_property
     def _edges(self) -> npt.NDArray[np.float64]:
@@ -148,9 +148,8 @@ class ReferenceProfile(Artifact):
     prediction: CategoryProfile | None = None
     """Predicted classes; None for regression."""
     block_seconds: float | None = None
-    """Length of a time block; None without a time."""
-    """Blocks of features are of the training rows, those of score and prediction of the held-out ones; each
-    series begins with its own first block."""
+    """Length of a time block; None without a time. Features' blocks are numbered from the first training row,
+    those of score and prediction from the first held-out one."""
     first_at: AwareDatetime | None = None
     last_at: AwareDatetime | None = None
     season: Season = Season.NONE
@@ -198,7 +197,7 @@ def profile_numbers(
     seasons: Groups | None = None,
 ) -> NumberProfile:
     """The profile of numbers, with edges at the quantiles or, for few values, at each of them."""
-    present = values[~np.isnan(values)]
+    present = values[np.isfinite(values)]
     edges = edges_of(present)
     empty = NumberProfile(edges=edges, counts=(), moments=None)
     moments = None
@@ -215,7 +214,7 @@ def profile_numbers(
 
 
 def edges_of(present: npt.NDArray[Any]) -> tuple[float, ...]:
-    """Inner edges for values that are present; one shared by many rows gets a cell of its own."""
+    """Inner edges for finite values; one shared by many rows gets a cell of its own."""
     if not present.size:
         return ()
     distinct = np.unique(present)

@@ -8,6 +8,7 @@ import pytest
 from pilotage.components import provenance
 from pilotage.components.training import references
 from pilotage.core import profiles
+from pilotage.core.specs import Season
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,19 @@ def test_a_block_is_a_day_where_that_makes_enough_of_them(days, expected):
 
 def test_one_instant_has_no_blocks():
     assert references.block_length(np.full(5, np.datetime64("2026-01-01", "us"))) is None
+
+
+def test_held_out_rows_of_a_much_longer_time_have_no_blocks_but_seasons():
+    day = np.datetime64("2026-01-01", "us")
+    early, late = (day + np.arange(100) * np.timedelta64(minutes, "m") for minutes in (1, 10_000))
+    length = references.block_length(early)
+    blocks, seasons = references._groups(early, length, Season.HOUR)
+    assert blocks is not None
+    assert seasons is not None
+    blocks, seasons = references._groups(late, length, Season.HOUR)
+    assert blocks is None
+    assert seasons is not None
+    assert references._groups(None, None, Season.HOUR) == (None, None)
 
 
 def test_the_code_digest_changes_with_the_pilots_own_file(tmp_path):

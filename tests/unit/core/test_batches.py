@@ -139,17 +139,37 @@ def test_a_larger_table_has_exact_counts_in_cells_of_about_the_same_size(
     assert batches.profile_batches(WANTED, scan, seed=3) == made
 
 
+def test_infinite_values_and_empty_batches_are_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [Feature(name="n", kind=FeatureKind.NUMBER)]
+    values = np.random.default_rng(0).normal(size=3000)
+    values[::50], values[1::50] = np.inf, -np.inf
+    found = pa.table({"n": values})
+    empty = found.slice(0, 0).to_batches() or [pa.record_batch({"n": pa.array([], pa.float64())})]
+    expected = in_memory(wanted, found)["n"]
+    assert isinstance(expected, NumberProfile)
+    for most in (10_000, 1000):
+        monkeypatch.setattr(batches, "SAMPLE_ROWS", most)
+        made = batches.profile_batches(wanted, lambda names: [*empty, *found.to_batches(max_chunksize=400)])
+        assert isinstance(made["n"], NumberProfile)
+        assert (made["n"].counts[0], made["n"].counts[-2:]) == (60, (60, 0))
+        assert made["n"].moments is not None
+        assert expected.moments is not None
+        assert made["n"].moments.std == pytest.approx(expected.moments.std)
+
+
 def test_memory_for_distinct_values_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_FOLLOWED", 300)
     monkeypatch.setattr(batches, "BATCH_ROWS", 500)
-    values = [f"id{row}" if row % 2 else f"v{row % 20}" for row in range(6000)]
+    values: list[str | None] = [None]
+    values += [f"id{row}" if row % 2 else f"v{row % 20}" for row in range(6000)]
     wanted = [Feature(name="c", kind=FeatureKind.CATEGORY)]
     profile = batches.profile_batches(wanted, batches.of_table(pa.table({"c": values})))["c"]
     assert isinstance(profile, CategoryProfile)
-    usual = {name: count for name, count in Counter(values).items() if count > 1}
+    usual = {name: count for name, count in Counter(values).items() if name and count > 1}
+    assert profile.counts[-1] == 1
     kept = dict(zip(profile.categories, profile.counts, strict=False))
     assert {name: kept[name] for name in usual} == usual
-    assert sum(profile.counts) == 6000
+    assert sum(profile.counts) == 6001
     assert profile.singletons == 3000
 
 

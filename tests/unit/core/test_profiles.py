@@ -115,6 +115,13 @@ def test_an_all_missing_column_has_a_profile() -> None:
     assert categories.count(as_objects(["x", None])).tolist() == [1, 1]
 
 
+def test_infinite_values_are_counted_and_leave_the_profile_readable() -> None:
+    profile = profiles.profile_numbers(np.array([-np.inf, 1.0, 2.0, 2.0, np.inf, np.nan]))
+    assert profile.counts == (1, 1, 2, 1, 1)
+    assert profile.moments == profiles.profile_numbers(np.array([1.0, 2.0, 2.0])).moments
+    assert profiles.NumberProfile.model_validate_json(profile.model_dump_json()) == profile
+
+
 def test_times_are_profiled_as_seconds() -> None:
     feature = Feature(name="t", kind=FeatureKind.TIME)
     times = np.array(["1970-01-02", "NaT"], dtype="datetime64[us]")

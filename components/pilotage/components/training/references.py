@@ -76,11 +76,10 @@ def build(
         season: by which rows are counted apart, where they have times.
         importances: of the features.
     """
-    numbers = sum(profiles.numeric(feature.kind) for feature in train.features)
-    ways = 1 + 2 * (train.times is not None)
-    cells.prepare(train.rows * numbers * ways)
     length = None if train.times is None else block_length(train.times)
     blocks, seasons = _groups(train.times, length, season)
+    numbers = sum(profiles.numeric(feature.kind) for feature in train.features)
+    cells.prepare(train.rows * numbers * (1 + (blocks is not None) + (seasons is not None)))
     said_blocks, said_seasons = _groups(rest.times, length, season)
     classes = None
     if snapshot.classes:
@@ -108,10 +107,15 @@ def build(
 def _groups(
     times: npt.NDArray[Any] | None, length: float | None, season: Season
 ) -> tuple[npt.NDArray[np.int64] | None, Groups | None]:
-    """The block and the season of each row; None without times."""
+    """The block and the season of each row; None without times, and no blocks where they are too many.
+
+    The latter befalls held-out rows whose time is much longer than that of the training rows.
+    """
     if times is None:
         return None, None
     blocks = None if length is None else profiles.block_numbers(times, length)
+    if blocks is not None and int(blocks.max()) >= MOST_BLOCKS:
+        blocks = None
     return blocks, profiles.season_numbers(times, season)
 
 
