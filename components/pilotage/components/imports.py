@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 IMPORTS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("polars", "pyarrow.parquet", "pilotage.components.ingest"),
-    "validate": ("great_expectations", "polars", "pilotage.components.validate"),
+    "validate": ("polars", "pyarrow.parquet", "pilotage.components.validate"),
     "train": ("skops.io", "mlflow", "pilotage.components.train"),
     "evaluate": ("skops.io", "pilotage.components.evaluate"),
     "register": ("skops.io", "mlflow", "onnxruntime", "pilotage.components.register"),

@@ -34,14 +34,14 @@ def judge(scope: Scope, value: Any) -> Outcome:
     return Outcome(bool(above and below), {"observed_value": told(value)})
 
 
-def _numeric(scope: Scope, name: str, question: Callable[[pl.Expr], Question]) -> Steps:
+def _numeric(scope: Scope, name: str, number: Callable[[pl.Expr], pl.Expr]) -> Steps:
     view = scope.view
     _limits(scope, float)
     if not view.is_number:
         raise Uncompiled(f"the {name} of {view.type}")
     key = f"{name} {view.alias}"
-    found = yield {key: question(view.values)}
-    return judge(scope, found[key].item() if isinstance(found[key], pl.DataFrame) else found[key])
+    found = yield {key: Number(number(view.values))}
+    return judge(scope, found[key])
 
 
 def _limits(scope: Scope, kind: type) -> None:
@@ -51,22 +51,29 @@ def _limits(scope: Scope, kind: type) -> None:
 
 def mean(scope: Scope) -> Steps:
     """`expect_column_mean_to_be_between`."""
-    return _numeric(scope, "mean", lambda values: Number(values.mean()))
+    return _numeric(scope, "mean", lambda values: values.mean())
 
 
 def total(scope: Scope) -> Steps:
     """`expect_column_sum_to_be_between`."""
-    return _numeric(scope, "sum", lambda values: Number(values.sum()))
+    return _numeric(scope, "sum", lambda values: values.sum())
 
 
 def deviation(scope: Scope) -> Steps:
     """`expect_column_stdev_to_be_between`."""
-    return _numeric(scope, "stdev", lambda values: Number(values.std(ddof=1)))
+    return _numeric(scope, "stdev", lambda values: values.std(ddof=1))
 
 
 def median(scope: Scope) -> Steps:
     """`expect_column_median_to_be_between`."""
-    return _numeric(scope, "median", lambda values: whole(values.median()))
+    view, key = scope.view, f"median {scope.view.alias}"
+    _limits(scope, float)
+    if not view.is_number:
+        raise Uncompiled(f"the median of {view.type}")
+    value = (yield {key: whole(view.values.median())})[key].item()
+    if value is not None and math.isnan(value):
+        raise Uncompiled("the middle of infinities")
+    return judge(scope, value)
 
 
 def minimum(scope: Scope) -> Steps:
@@ -82,7 +89,7 @@ def maximum(scope: Scope) -> Steps:
 def _extreme(scope: Scope, name: str, extreme: Callable[[pl.Expr], pl.Expr]) -> Steps:
     view = scope.view
     if view.is_number:
-        return (yield from _numeric(scope, name, lambda values: Number(extreme(values))))
+        return (yield from _numeric(scope, name, extreme))
     if view.type not in (ColumnType.DATE, ColumnType.DATETIME) or view.type is ColumnType.DATE and view.gaps:
         raise Uncompiled(f"the {name} of {view.type}")
     _limits(scope, date if view.type is ColumnType.DATE else datetime)
@@ -179,7 +186,7 @@ def _inside(scope: Scope) -> tuple[View, pl.Expr]:
     view = scope.view
     if view.type is ColumnType.DATE:
         raise Uncompiled("dates in a set")
-    return view, view.values.is_in(pl.Series(view.members(scope["value_set"]), dtype=view.stored))
+    return view, view.inside(scope["value_set"])
 
 
 def _others(scope: Scope) -> Rows:

@@ -219,7 +219,7 @@ def _compile(tree: dict[str, Any], table: Table) -> pl.Expr:
 def _comparing(view: View, sign: str, value: Any) -> pl.Expr:
     differs = sign in ("!=", "NOT_IN")
     if sign in ("IN", "NOT_IN"):
-        inside = view.values.is_in(pl.Series(view.members(value), dtype=view.stored))
+        inside = view.inside(value)
         return (~inside if differs else inside).fill_null(differs)
     if not _comparable(view, sign, value):
         raise Uncompiled(f"comparing {view.type} with {value!r}")

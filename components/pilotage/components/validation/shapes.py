@@ -92,6 +92,8 @@ def equal(scope: Scope) -> Steps:
 
 def _pair(scope: Scope, *, ordered: bool) -> tuple[View, View]:
     one, other = scope.table.view(scope["column_A"]), scope.table.view(scope["column_B"])
+    if one is other:
+        raise Uncompiled("a column against itself")
     if one.type is not other.type and not (one.is_number and other.is_number):
         raise Uncompiled(f"{one.type} against {other.type}")
     if ordered and one.type is ColumnType.BOOLEAN:

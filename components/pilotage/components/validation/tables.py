@@ -80,6 +80,14 @@ class View:
         kinds = {ColumnType.INTEGER: "int64", ColumnType.DATETIME: "datetime64"}
         return kinds.get(self.type, "object_")
 
+    def inside(self, values: Sequence[Any]) -> pl.Expr:
+        """Whether each value is one of `values`, as pandas' `isin` has it.
+
+        Raises:
+            Uncompiled: see `members`.
+        """
+        return self.values.is_in(pl.Series(self.members(values), dtype=self.stored).implode())
+
     def members(self, values: Sequence[Any]) -> list[Any]:
         """Those of `values` that pandas' `isin` could find in the column.
 

@@ -89,17 +89,12 @@ def _same(success: bool, scalar: str) -> Steps:
 
 def in_set(scope: Scope) -> Steps:
     """`expect_column_values_to_be_in_set`."""
-    return judge(scope, _inside(scope))
+    return judge(scope, scope.view.inside(scope["value_set"]))
 
 
 def not_in_set(scope: Scope) -> Steps:
     """`expect_column_values_to_not_be_in_set`."""
-    return judge(scope, ~_inside(scope))
-
-
-def _inside(scope: Scope) -> pl.Expr:
-    view = scope.view
-    return view.values.is_in(pl.Series(view.members(scope["value_set"]), dtype=view.stored))
+    return judge(scope, ~scope.view.inside(scope["value_set"]))
 
 
 def between(scope: Scope) -> Steps:
