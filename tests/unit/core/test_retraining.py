@@ -1,4 +1,4 @@
-"""Quiet hours follow the clock of a place, also when it is changed; the limits say what is wrong with them."""
+"""Quiet hours follow the clock of a place, also when it is changed; a mistake in a limit is named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def test_a_night_ends_in_the_morning_of_its_place(moment: str, until: str | None
 
 def test_an_hour_that_comes_twice_is_quiet_twice_and_one_left_out_ends_nothing_late() -> None:
     hours = QuietHours.model_validate({"from": "02:00", "to": "02:30", "time_zone": "Europe/Berlin"})
-    assert [hours.holds(at(f"2026-10-25T{hour}:15:00Z")) for hour in ("00", "01", "02")] == [True, True, False]
+    assert [hours.holds(at(f"2026-10-25T{hour}:15:00Z")) for hour in ("00", "01", "02")] == [
+        True,
+        True,
+        False,
+    ]
     assert not any(hours.holds(at("2026-03-29T00:00:00Z") + timedelta(minutes=n)) for n in range(180))
     late = QuietHours.model_validate({"from": "01:00", "to": "02:30", "time_zone": "Europe/Berlin"})
     assert quiet_until([late], at("2026-03-29T00:10:00Z")) == at("2026-03-29T01:00:00Z")
@@ -47,7 +51,9 @@ def test_several_hours_in_several_places_are_quiet_together() -> None:
     assert quiet_until([NIGHT, noon], at("2026-01-10T22:00:00Z")) == at("2026-01-11T06:00:00Z")
 
 
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)))
+@given(
+    st.integers(0, 366 * 86400).map(lambda seconds: at("2026-01-01T00:00:00Z") + timedelta(seconds=seconds))
+)
 def test_when_they_end_none_hold(moment: datetime) -> None:
     until = quiet_until([NIGHT], moment)
     assert (until is not None) == NIGHT.holds(moment)
@@ -73,7 +79,10 @@ def test_what_was_read_is_written_as_it_was() -> None:
         ('quiet_hours: [{from: "22:00", to: "22:00"}]', "no time or all day"),
         ('quiet_hours: [{from: "22:00"}]', "is missing"),
         ('quiet_hours: [{from: "22:00", to: "06:00", zone: UTC}]', "is not a key of pilot.yaml here"),
-        ('quiet_hours: [{from: "22:00", to: "06:00", time_zone: Europe/Berlim}]', "`Europe/Berlim` is no time"),
+        (
+            'quiet_hours: [{from: "22:00", to: "06:00", time_zone: Europe/Berlim}]',
+            "`Europe/Berlim` is no time",
+        ),
         ('quiet_hours: [{from: "22:00", to: "06:00", time_zone: ../etc/passwd}]', "is no time zone"),
         ('quiet_hours: [{from: "00:00", to: "12:00"}, {from: "12:00", to: "00:00"}]', "cover the whole day"),
         ("budget: {runs: 0, per: 7d}", "greater than or equal to 1"),

@@ -19,7 +19,9 @@ from pilotage.pipelines.webhooks.endpoints import Endpoint
 from pilotage.pipelines.webhooks.senders import Answer
 
 OPS = Endpoint(name="ops", url="https://hooks.example.org/a", secret=("env:A",))
-DEV = Endpoint(name="dev", url="https://hooks.example.org/b", secret=("env:A",), events=("pilotage.trigger.*",))
+DEV = Endpoint(
+    name="dev", url="https://hooks.example.org/b", secret=("env:A",), events=("pilotage.trigger.*",)
+)
 GOOD, BAD = Answer(204, 0.1, None), Answer(500, 0.1, "answered 500")
 
 
@@ -59,9 +61,9 @@ def test_each_event_is_for_those_who_want_it_once(engine: Engine):
 
 
 def test_what_is_rolled_back_was_never_told(engine: Engine):
-    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+    with engine.connect() as connection:
         outbox.emit(connection, Kind.ALARM_RAISED, "small", "alarm/1", {})
-        _ = 1 / 0
+        connection.rollback()
     deliveries.relay(engine, [OPS])
     assert deliveries.find(engine) == []
 
