@@ -44,8 +44,6 @@ TEXT = (
 )
 MODULES = (watches, triggers, claims, waits, outbox, executions, records, entry)
 PLACES = {module.__file__ for module in MODULES}
-    module.__file__ for module in (watches, triggers, claims, waits, outbox, executions, records, entry)
-}
 END = datetime(2026, 3, 2, tzinfo=UTC)
 MOST_PASSES = 12
 
