@@ -18,7 +18,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,14 +36,14 @@ from pilotage.pipelines import __main__ as entry
 from pilotage.pipelines import claims, executions, outbox, records, tables, triggers, waits
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
+from pilotage.serving import monitor
 
 TEXT = (
     "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
     "retrain: {on: [drift], cooldown: 2d, budget: {runs: 3, per: 10d}}\n"
 )
-PLACES = {
-    module.__file__ for module in (watches, triggers, claims, waits, outbox, executions, records, entry)
-}
+MODULES = (watches, triggers, claims, waits, outbox, executions, records, entry)
+PLACES = {module.__file__ for module in MODULES}
 END = datetime(2026, 3, 2, tzinfo=UTC)
 MOST_PASSES = 12
 
@@ -216,7 +216,7 @@ class Harness:
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> Iterator[Callable[[], Harness]]:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> Callable[[], Harness]:
     """Fresh homes, each with the same alarm to come; steps are replaced."""
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     count = 0
@@ -233,8 +233,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> It
         monkeypatch.setenv("PILOTAGE_HOME", str(installation.home))
         shutil.copytree(empty, installation.home)
         harness = Harness(installation, folder)
-        monkeypatch.setattr(watches.monitor, "watch", harness.watch)
-        monkeypatch.setattr(watches.monitor, "reports", harness.reports)
+        monkeypatch.setattr(monitor, "watch", harness.watch)
+        monkeypatch.setattr(monitor, "reports", harness.reports)
         monkeypatch.setattr(
             executions,
             "_carry_out",
@@ -242,7 +242,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> It
         )
         return harness
 
-    yield build
+    return build
 
 
 def test_without_a_kill_there_is_one_run(make: Callable[[], Harness]):

@@ -91,6 +91,7 @@ def _exchange(
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         connection.request("POST", target, body, {"Host": url.netloc, "Connection": "close", **headers})
         answer = connection.getresponse()
+        _left(deadline)  # headers that were cut off then look complete
         return answer.status, _wait(answer.getheader("Retry-After"))
     finally:
         guard.cancel()
@@ -121,6 +122,8 @@ def _described(error: Exception) -> str:
         return f"certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or type(error).__name__}"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "hung up without an answer"
     if isinstance(error, socket.gaierror):
         return "the host's name is unknown"
     if isinstance(error, OSError):
