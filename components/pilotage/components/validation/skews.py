@@ -128,7 +128,7 @@ def target_shift(
         Finding(
             kind=FindingKind.TARGET_SHIFT,
             column=skew.column,
-            message=f"the target shifted: {skew.message}",
+            message=skew.message,
             value=skew.effect,
             severity=Severity.WARNING,
         )
