@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from pilotage.components import evaluate, ingest, register, train
-from pilotage.core import errors, forms, models, pilots, samples, settings
+from pilotage.core import errors, features, forms, models, pilots, samples, settings
 from pilotage.core.artifacts import Decision, ModelFormat, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.features import from_rows, to_frame
 from pilotage.core.forms import FormPredictor
@@ -672,3 +672,70 @@ def test_a_server_answers_from_the_form_and_from_the_trained_model_when_that_was
     changed = lives.load(bench.registry, bench.installation, registered)
     assert isinstance(changed.predictor, Predictor)
     assert changed.predictor.predict(live.typical).score == pytest.approx(wanted.score, abs=1e-12)
+
+
+CODES = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+class Codes(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        X["line"] = X["line"].astype("category").cat.codes  # numbers that depend on the batch
+        delay = X["delay"].fillna(0).to_numpy()
+        p = 1 / (1 + np.exp(0.4 - delay - 0.01 * X["line"].to_numpy()))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+def build():
+    return Codes()
+"""
+
+
+@pytest.mark.parametrize("approval", ["auto", "manual"])
+def test_a_version_of_which_training_and_serving_disagree_is_refused_with_both_values(bench, approval):
+    (bench.folder / "own_codes.py").write_text(CODES)
+    bench.spec(train={"estimator": "own_codes:build"}, approval=approval)
+    _, _, _, scorecard = inputs = bench.evaluated()
+    assert scorecard.passed
+    version = bench.registered(inputs=inputs)
+    assert (version.decision, version.promoted) == (Decision.REFUSED, False)
+    said = version.skew
+    assert re.search(
+        r"found: the stored model says '.*' .* of row \d+ .* in training and '.*' .* alone in serving", said
+    )
+    assert version.reason == f"training and serving disagree: {said.removeprefix('found: ')}"
+    registered = bench.registry.version("late-trains", 1)
+    assert registered.tags["pilotage.skew"] == said
+    assert registered.tags["pilotage.decision"] == "refused"
+    assert bench.registry.aliases("late-trains") == {Alias.CHALLENGER: 1}
+    again = bench.registered(inputs=inputs)
+    assert (again.version, again.decision, again.skew) == (1, Decision.REFUSED, said)
+
+
+def test_a_feature_that_serving_reads_otherwise_refuses_the_version_by_name(bench, monkeypatch):
+    inputs = bench.evaluated()
+    honest = features.from_values
+
+    def in_seconds(feature, values):
+        column = honest(feature, values)
+        return column.astype("datetime64[D]").astype("datetime64[us]") if feature.name == "at" else column
+
+    monkeypatch.setattr(features, "from_values", in_seconds)
+    version = bench.registered(inputs=inputs)
+    assert version.decision is Decision.REFUSED
+    assert re.search(r"feature `at` of row \d+ .* is datetime\..* in training and datetime\.", version.reason)
+
+
+def test_a_version_on_which_both_agree_says_so(bench):
+    bench.spec(train={"estimator": "random_forest", "params": {"n_estimators": 20}}, data={"time": "at"})
+    version = bench.registered()
+    assert (version.skew, version.promoted) == ("none", True)
+    assert bench.registry.version("late-trains", 1).tags["pilotage.skew"] == "none"
+    stored = json.loads((bench.folder / "out" / "register" / "version.json").read_text())
+    assert stored["skew"] == "none"

@@ -81,8 +81,11 @@ def check(
         NotFound: the storage does not hold the snapshot.
     """
     model = Model.read(folder / "pilotage")
-    both = _both(settings, snapshot, model, places, rows)
+    chosen = choose(rows.columns, ROWS)
+    table = snapshots.take(settings, snapshot, [feature.name for feature in model.features], places[chosen])
+    names = [f"row {place} of the snapshot" for place in places[chosen].tolist()]
     try:
+        both = _Rows(names, rows.take(chosen).columns, _as_json(table, model.features))
         served = _served(both, model.features)
         _compare_features(both, served)
         _compare_answers("the stored model", _load(folder, settings), both, served)
@@ -104,18 +107,6 @@ def _load(folder: Path, settings: Settings) -> Answering:
 
 
 # -- rows ------------------------------------------------------------------
-
-
-def _both(
-    settings: Settings, snapshot: Snapshot, model: Model, places: npt.NDArray[np.int64], rows: Dataset
-) -> _Rows:
-    chosen = choose(rows.columns, ROWS)
-    table = snapshots.take(settings, snapshot, [feature.name for feature in model.features], places[chosen])
-    return _Rows(
-        names=[f"row {place} of the snapshot" for place in places[chosen].tolist()],
-        trained=rows.take(chosen).columns,
-        sent=_as_json(table, model.features),
-    )
 
 
 def choose(columns: Columns, most: int) -> npt.NDArray[np.int64]:
@@ -155,10 +146,11 @@ def _odd(values: Array) -> list[int]:
 
 def _as_json(table: pa.Table, wanted: Sequence[Feature]) -> list[dict[str, Any]]:
     """The rows as a client sends them, after a trip through JSON's text."""
-    columns = {
-        feature.name: [_plain(value, feature.kind) for value in table.column(feature.name).to_pylist()]
-        for feature in wanted
-    }
+    columns = {}
+    for feature in wanted:
+        with _telling(f"feature `{feature.name}`", "to become JSON"):
+            values = table.column(feature.name).to_pylist()
+            columns[feature.name] = [_plain(value, feature.kind) for value in values]
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     parsed: list[dict[str, Any]] = json.loads(json.dumps(rows))
     return parsed

@@ -6,12 +6,10 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
 import pytest
 from tests.unit.components.tabular import columns, ingested, make_settings, make_spec, write_csv
 
 from pilotage.components.validate import validate
-from pilotage.components.validation import stabilities
 from pilotage.core import errors
 from pilotage.core.artifacts import Check, Report, Severity
 
@@ -219,20 +217,3 @@ def test_the_page_loads_nothing_and_escapes_what_it_shows(run, tmp_path):
     policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv"))
     assert "default-src 'none'" in str(policy)
     assert all("scope" in attrs for tag, attrs in page.tags if tag == "th")
-
-
-def test_the_stability_index_is_near_zero_without_change_and_large_with_it():
-    generator = np.random.default_rng(1)
-    share = np.full(20, 1 / 20)
-    before = generator.multinomial(5_000, share)
-    calm = [stabilities.stability_index(before, generator.multinomial(500, share)) for _ in range(200)]
-    assert np.mean(calm) < 0.02
-    assert np.quantile(calm, 0.99) < 0.1
-    assert stabilities.stability_index(before, np.roll(np.eye(20, dtype=np.int64)[0] * 500, 3)) > 1
-    assert stabilities.stability_index(np.array([0, 0]), np.array([5, 5])) == 0.0
-
-
-def test_an_unseen_category_among_rare_cells_is_an_effect_of_its_size():
-    before = np.array([900, 100, 0, 0])
-    assert stabilities.stability_index(before, np.array([900, 100, 0, 0])) == 0.0
-    assert stabilities.stability_index(before, np.array([450, 50, 500, 0])) > 0.5

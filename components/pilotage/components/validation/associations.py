@@ -1,8 +1,8 @@
 """How well one column alone tells the target, between none (0.5 or 0) and perfectly (1).
 
 Two classes: the area under the ROC curve. More classes: Goodman and Kruskal's tau,
-the share of wrong guesses by frequency that are avoided. A number: R². No row helps to
-guess itself, so a column with as many values as rows tells nothing by that alone. A
+the share of wrong guesses by frequency that are avoided. A number: R², of it or of its
+ranks. No row helps to guess itself, so a column with as many values as rows tells nothing by that alone. A
 category is guessed from the same category in other folds, a number from its
 neighbours in sorted order, which needs no bins and no model, and finds thresholds and
 humps; what only a monotone or a straight line shows is asked for besides. Rows come in
@@ -63,7 +63,10 @@ def of_numbers(values: Numbers, target: Target) -> float:
     guessed[order] = _neighbour_means(told.astype(np.float64))
     if target.classes == 2:
         return max(auc(guessed, target.values), _rank_auc(values, target.values))
-    return max(_r2(guessed, target.values), _straight(values, target.values))
+    ranks = np.argsort(np.argsort(target.values, kind="stable"), kind="stable").astype(np.float64)
+    ranked = np.empty(values.size)
+    ranked[order] = _neighbour_means(ranks[order])  # of a target with a long tail
+    return max(_r2(guessed, target.values), _r2(ranked, ranks), _straight(values, target.values))
 
 
 def of_order(values: Numbers, target: Target) -> float:

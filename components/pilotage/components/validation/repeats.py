@@ -1,10 +1,10 @@
 """Held-out rows that training has seen already: a model may have learned them by heart.
 
-A row repeats another when features and target are the same, and a key when it is
-in both parts. Without time and key a row's part follows from its values, copies
-stay together, and there is nothing to ask. Equal rows are no copies where the
-columns have few combinations of values for so many rows. What is kept of a row are
-hashes; which part it is in is `splits`' decision.
+A row repeats another when features and target are the same. Without time and key a
+row's part follows from its values, copies stay together, and there is nothing to
+ask. Equal rows are no copies where the columns have few combinations of values for
+so many rows. What is kept of a row are hashes; which part it is in is `splits`'
+decision. That a key is in one row only is ingest's to ask.
 """
 
 from __future__ import annotations
@@ -37,49 +37,35 @@ class _Rows:
     hashes: _Hashes
     """Of features and target."""
     held_out: npt.NDArray[np.bool_]
-    keys: _Hashes | None
 
 
 def find(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
-    """Shares of held-out rows that repeat training rows, or have their keys, where that is worth a warning.
+    """The share of held-out rows that repeat training rows, where that is worth a warning.
 
     Raises:
         NotFound: the storage does not hold the snapshot.
     """
     if snapshot.time is None and snapshot.key is None:
         return ()
-    rows = _read(spec, snapshot, settings)
-    if rows is None:
+    if _bound_to_recur(snapshot):
         return ()
-    found = []
-    share = _seen(rows.hashes, rows.held_out)
-    if share >= SHARE and not _bound_to_recur(snapshot):
-        found.append(
-            Finding(
-                kind=FindingKind.DUPLICATES,
-                message=f"{share:.1%} of the held-out rows are equal to a training row in all features and"
-                " the target, so scores may flatter. Remove repetitions in the source.",
-                value=round(share, 6),
-                severity=Severity.WARNING,
-            )
-        )
-    known = 0.0 if rows.keys is None else _seen(rows.keys, rows.held_out)
-    if known >= SHARE:
-        found.append(
-            Finding(
-                kind=FindingKind.SHARED_KEYS,
-                column=snapshot.key,
-                message=f"{known:.1%} of the held-out rows have a key that training rows have, too: labels"
-                " that come later cannot be told apart. Name a key that is another one in each row.",
-                value=round(known, 6),
-                severity=Severity.WARNING,
-            )
-        )
-    return tuple(found)
-
-
-def _seen(hashes: _Hashes, held_out: npt.NDArray[np.bool_]) -> float:
-    return float(np.isin(hashes[held_out], hashes[~held_out]).mean())
+    rows = _read(spec, snapshot, settings)
+    share = (
+        0.0
+        if rows is None
+        else float(np.isin(rows.hashes[rows.held_out], rows.hashes[~rows.held_out]).mean())
+    )
+    if share < SHARE:
+        return ()
+    return (
+        Finding(
+            kind=FindingKind.DUPLICATES,
+            message=f"{share:.1%} of the held-out rows are equal to a training row in all features and"
+            " the target, so scores may flatter. Remove repetitions in the source.",
+            value=round(share, 6),
+            severity=Severity.WARNING,
+        ),
+    )
 
 
 def _bound_to_recur(snapshot: Snapshot) -> bool:
@@ -99,12 +85,10 @@ def _read(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> _Rows | No
     named = [feature.name for feature in snapshot.features]
     names = list(dict.fromkeys([*named, snapshot.target, *filter(None, (snapshot.time, snapshot.key))]))
     told = [*named, snapshot.target]
-    hashes, keys, places = [], [], []
+    hashes, places = [], []
     for batch in snapshots.scan(settings, snapshot, names, _BATCH_ROWS):
         frame = pl.DataFrame(batch)
         hashes.append(frame.select(told).hash_rows(0).to_numpy())
-        if snapshot.key is not None:
-            keys.append(frame.select(snapshot.key).hash_rows(0).to_numpy())
         places.append(_places(batch, snapshot))
     place = np.concatenate(places)
     if snapshot.time is not None:
@@ -115,7 +99,7 @@ def _read(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> _Rows | No
         held_out = place < spec.data.split.test
     if held_out.all() or not held_out.any():
         return None
-    return _Rows(np.concatenate(hashes), held_out, np.concatenate(keys) if keys else None)
+    return _Rows(np.concatenate(hashes), held_out)
 
 
 def _places(batch: pa.RecordBatch, snapshot: Snapshot) -> npt.NDArray[Any]:

@@ -128,7 +128,7 @@ def target_shift(
         Finding(
             kind=FindingKind.TARGET_SHIFT,
             column=skew.column,
-            message=f"the target shifted: {skew.message}",
+            message=skew.message,
             value=skew.effect,
             severity=Severity.WARNING,
         )
@@ -178,7 +178,7 @@ def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> 
     moved = {
         value: shares[1][value] / now.size - shares[0][value] / before.size for value in shares[0] | shares[1]
     }
-    name = max(moved, key=lambda value: (abs(moved[value]), str(value)))
+    name = max(moved, key=lambda value: (round(abs(moved[value]), 9), str(value)))
     return (
         f"its values are spread differently: {name!s:.40} was {shares[0][name] / before.size:.1%},"
         f" now is {shares[1][name] / now.size:.1%}"

@@ -130,8 +130,6 @@ class FindingKind(StrEnum):
     """A feature numbers the rows."""
     DUPLICATES = "duplicates"
     """Held-out rows repeat training rows."""
-    SHARED_KEYS = "shared_keys"
-    """Keys are in the training and in the held-out part."""
     TARGET_SHIFT = "target_shift"
     """The target is spread differently from the champion's."""
 

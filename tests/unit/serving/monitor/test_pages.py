@@ -91,10 +91,12 @@ def report(day: int = 0, *, value: float | None = 0.7, version: int = 1) -> Drif
             reference=0.75, labelled=900, rows=1000, dropped=bool(value and value < 0.65),
         ),
         estimated=EstimatedPerformance(
-            metric="roc_auc", value=0.68, low=0.64, high=0.72, reference=0.75, rows=1000, effective_rows=800.0,
-            method=EstimateMethod.CONFIDENCE, reliable=True, reason=f"assumes {NASTY}",
+            metric="roc_auc", value=0.68, low=0.64, high=0.72, reference=0.75, rows=1000,
+            effective_rows=800.0, method=EstimateMethod.CONFIDENCE, reliable=True, reason=f"assumes {NASTY}",
         ),
-        track=Track(windows=4, mae=0.01, mae_no_change=0.03, coverage=1.0, trusted=True, reason=f"on 4 {NASTY}"),
+        track=Track(
+            windows=4, mae=0.01, mae_no_change=0.03, coverage=1.0, trusted=True, reason=f"on 4 {NASTY}"
+        ),
         multivariate=Multivariate(auc=0.61, p_value=0.0004, rows=900, features=(NASTY,)),
         changes=(Change(feature=NASTY, kind=ChangeKind.UNIT, message=f"kilometres {NASTY}", strength=0.9),),
         contributions=(
@@ -103,8 +105,8 @@ def report(day: int = 0, *, value: float | None = 0.7, version: int = 1) -> Drif
         ),
         segments=(
             Segment(
-                description=f"carrier is {NASTY}", rows=120, share=0.12, value=0.5, reference=0.2, low=0.1, high=0.5,
-                measure="mean score",
+                description=f"carrier is {NASTY}", rows=120, share=0.12, value=0.5, reference=0.2, low=0.1,
+                high=0.5, measure="mean score",
             ),
         ),
         value_skew=(Skew(column=NASTY, message=NASTY),), alarms=(alarm,), evidence="e" * 64, created_at=EPOCH,
