@@ -1,4 +1,4 @@
-"""What the pages of the benchmarks have in common: tables, goals and how far they were reached, when and how."""
+"""What the pages of the benchmarks have in common: tables, goals and how far they were reached, when, how."""
 
 from __future__ import annotations
 

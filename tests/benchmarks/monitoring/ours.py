@@ -6,8 +6,8 @@ comparison says which columns drifted. There is no model in these tables, so the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.benchmarks.monitoring import tables
 
-from pilotage.core import features, profiles
+from pilotage.core import features, models, profiles, settings
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Columns
 from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.registry import Registry
 from pilotage.core.specs import Drift, FeatureKind
 from pilotage.core.windows import Window
 from pilotage.serving.monitor import calibrations, comparisons
@@ -43,6 +45,9 @@ class Reference:
     """A profiled reference."""
 
     profile: ReferenceProfile
+
+    calibrations: dict[tuple[int, float], Calibration] = field(default_factory=dict)
+    """Made already, by size class and days."""
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -95,10 +100,13 @@ def count_file(reference: Reference, file: Path) -> Window:
     return count(reference, columns_of_table(pq.read_table(file)))
 
 
-def calibrate(reference: Reference, rows: int, *, days: float = 0.0) -> Calibration:
+def calibrated(reference: Reference, rows: int, *, days: float = 0.0) -> Calibration:
     """What is usual for windows of `rows` rows that last `days` of the reference's time blocks."""
-    setup = Setup(calibrations.size_class(rows), Drift().false_alarm_rate, days, SEED)
-    return calibrations.calibrate(reference.columns, setup)
+    size = calibrations.size_class(rows)
+    if (size, days) not in reference.calibrations:
+        setup = Setup(size, Drift().false_alarm_rate, days, SEED)
+        reference.calibrations[size, days] = calibrations.calibrate(reference.columns, setup)
+    return reference.calibrations[size, days]
 
 
 def strengths(
@@ -113,13 +121,64 @@ def strengths(
     return {part.feature: 2.0 * part.drifted for part in found.features}
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a model said of rows, what came true, and the features it was asked with."""
+
+    score: npt.NDArray[np.float64]
+    """Probability of the positive class."""
+    prediction: npt.NDArray[np.int64]
+    truth: npt.NDArray[np.int64]
+    rows: pl.DataFrame
+
+    @classmethod
+    def of_frame(cls, frame: pl.DataFrame) -> Scored:
+        """From a table with all of it."""
+        said = (frame["score"].to_numpy(), frame["prediction"].to_numpy())
+        return cls(*said, frame[tables.TARGET].cast(pl.Int64).to_numpy(), frame)
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """A trained version."""
+
+    predictor: models.Predictor
+    held_out_rows: int
+    """The last ones by time of what it was trained on, which training did not see."""
+
+    def predict(self, frame: pl.DataFrame) -> Scored:
+        """What it says of the rows of a table."""
+        columns = features.from_table(self.predictor.model.features, frame.to_arrow())
+        score = self.predictor.predict(columns).score
+        truth = frame[tables.TARGET].cast(pl.Int64).to_numpy()
+        return Scored(score, (score > 0.5).astype(np.int64), truth, frame)
+
+
+def open_model(home: Path, pilot: str) -> Predicting:
+    """The champion of a pilot in a home."""
+    found = settings.load(home=home)
+    registry = Registry(found)
+    champion = registry.champion(pilot)
+    assert champion is not None
+    rows = registry.scorecard(champion).test_rows
+    return Predicting(models.open_predictor(registry.folder(champion), found), rows)
+
+
+def estimates(held_out: Scored, windows: Sequence[Scored]) -> dict[str, list[float | None]]:
+    """Name of an estimator → its estimate of the area under the ROC curve of each window; None for none.
+
+    Empty as long as Pilotage has no estimator.
+    """
+    return {}
+
+
 def drift_of_files(job: Mapping[str, Any], note: Callable[[str], None]) -> list[dict[str, float]]:
     """The measured work: profile a reference and a window and compare; then further windows, one by one."""
     reference = profile_file(Path(job["reference"]))
     note("profile")
     window = count_file(reference, Path(job["window"]))
     note("count")
-    calibration = calibrate(reference, window.rows)
+    calibration = calibrated(reference, window.rows)
     found = [strengths(reference, window, calibration)]
     note("compare")
     for further in job["further"]:

@@ -33,7 +33,7 @@ CATEGORIES = (
     "plane_type", "dest_time_zone", "route",
 )  # fmt: skip
 COLUMNS = (*NUMBERS, *CATEGORIES)
-TIME, TARGET, WINDOW = "scheduled_at", "late", "window"
+TIME, TARGET, WINDOW, AT = "scheduled_at", "late", "window", "at"
 ROW_GROUP = 100_000
 _CHUNK = 250_000
 
@@ -108,7 +108,7 @@ def _airports(file: Path) -> pl.DataFrame:
 
 
 def large(file: Path, rows: int, *, number: int) -> Path:
-    """Write `rows` flights drawn with replacement, once; of the first half of the year for 0, else the second."""
+    """Write `rows` flights drawn with replacement, once; of the year's first half for 0, else the second."""
     if file.is_file():
         return file
     table = flights().select(COLUMNS)

@@ -48,7 +48,7 @@ def main(job):
     def compare(frame):
         told = detector.predict(encoder.matrix(frame), drift_type="batch", return_p_val=True)["data"]
         beyond = math.log(float(told["threshold"]))
-        p_values = np.nan_to_num(np.maximum(told["p_val"], 1e-300), nan=1.0)
+        p_values = np.maximum(np.nan_to_num(np.asarray(told["p_val"], dtype=np.float64), nan=1.0), 1e-300)
         found = {name: math.log(float(p)) / beyond for name, p in zip(columns, p_values, strict=True)}
         assert bool(told["is_drift"]) == any(one > 1 for one in found.values())
         return found

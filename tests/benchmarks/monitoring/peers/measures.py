@@ -32,6 +32,10 @@ class Job:
     def __getitem__(self, name):
         return self.asked[name]
 
+    def get(self, name):
+        """What was asked, or None."""
+        return self.asked.get(name)
+
     def note(self, part):
         """Add what was spent since the last note to `part`."""
         now = (cpu_seconds(), time.perf_counter())

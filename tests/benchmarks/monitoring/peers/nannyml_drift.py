@@ -14,10 +14,15 @@ from measures import Job
 
 def drift(job):
     columns = job["numbers"] + job["categories"]
-    reference = pd.read_parquet(job["reference"], columns=columns)
+    weekly = bool(job.get("weekly"))
+    kept = columns + ["at"] * weekly
+    reference = pd.read_parquet(job["reference"], columns=kept)
     window = pd.read_parquet(job["window" if job["task"] == "speed" else "windows"])
     job.note("read")
-    chunks = {} if job["task"] == "speed" else {"chunk_size": job["rows"]}
+    if weekly:
+        chunks = {"chunk_period": "W", "timestamp_column_name": "at"}
+    else:
+        chunks = {} if job["task"] == "speed" else {"chunk_size": job["rows"]}
     calculator = nannyml.UnivariateDriftCalculator(
         column_names=columns,
         treat_as_numerical=job["numbers"],
@@ -25,7 +30,7 @@ def drift(job):
         **chunks,
     )
     calculator.fit(reference)
-    result = calculator.calculate(window[columns]).filter(period="analysis").to_df()
+    result = calculator.calculate(window[kept]).filter(period="analysis").to_df()
     job.note("drift")
     strengths = {}
     for column in columns:
@@ -42,19 +47,21 @@ def drift(job):
 
 def estimates(job):
     reference, analysis = pd.read_parquet(job["reference"]), pd.read_parquet(job["windows"])
-    found = {}
-    for window, frame in analysis.groupby("window", sort=True):
-        estimator = nannyml.CBPE(
-            problem_type="classification_binary",
-            y_pred_proba="score",
-            y_pred="prediction",
-            y_true="truth",
-            metrics=["roc_auc"],
-            chunk_number=1,
-        )
-        estimator.fit(reference)
+    job.note("read")
+    estimator = nannyml.CBPE(
+        problem_type="classification_binary",
+        y_pred_proba="score",
+        y_pred="prediction",
+        y_true="truth",
+        metrics=["roc_auc"],
+        chunk_number=1,
+    )
+    estimator.fit(reference)
+    found = []
+    for _, frame in analysis.groupby("window", sort=True):
         told = estimator.estimate(frame.drop(columns="window")).filter(period="analysis").to_df()
-        found[str(window)] = float(told[("roc_auc", "value")].iloc[0])
+        found.append(float(told[("roc_auc", "value")].iloc[0]))
+    job.note("estimate")
     return found
 
 
