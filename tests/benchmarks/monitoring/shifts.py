@@ -35,22 +35,23 @@ def _split(run: Run, size: int | str, windows: int) -> Split:
 
 
 def _injected(run: Run, size: int | str) -> Iterator[dict[str, Any]]:
+    """Pilotage over all windows, the peers over the first of them; waits are told of those that all have."""
     pace = run.pace
-    of_ours = pace.shift_weeks if isinstance(size, str) else pace.shift_windows
-    split = _split(run, size, of_ours)
+    weeks = isinstance(size, str)
+    all_, few = (pace.shift_weeks,) * 2 if weeks else (pace.shift_windows, pace.peer_shift_windows)
+    split = _split(run, size, all_)
     reference = samples.profiled(split)
     for shift in Shift:
         strengths = samples.judged(reference, split, samples.frames(split, shift))
-        yield _cell(OURS, shift, size, strengths, None, "")
-    of_peers = pace.shift_weeks if isinstance(size, str) else pace.peer_shift_windows
-    few = _split(run, size, of_peers)
+        yield _cell(OURS, shift, size, few, strengths)
+    first = _split(run, size, few)
     for peer in run.peers:
         usual = alarms.undrifted(run, peer, size)
-        told = run.ask(peer, f"shifted-{size}", few, partial(_all_shifts, few))
+        told = run.ask(peer, f"shifted-{size}", first, partial(_all_shifts, first))
         if usual and told:
             for number, shift in enumerate(Shift):
-                part = told[0][number * of_peers : (number + 1) * of_peers]
-                yield _cell(peer.name, shift, size, part, Matched.of(usual[0]), told[1])
+                part = told[0][number * few : (number + 1) * few]
+                yield _cell(peer.name, shift, size, few, part, Matched.of(usual[0]), told[1])
 
 
 def _all_shifts(split: Split) -> list[pl.DataFrame]:
@@ -58,19 +59,23 @@ def _all_shifts(split: Split) -> list[pl.DataFrame]:
 
 
 def _cell(
-    name: str, shift: Shift, size: int | str, strengths: Strengths, matched: Matched | None, at: str
-) -> dict[str, Any]:
-    """Found by the tool's own rule, by that rule in the changed column, and at few false alarms."""
+    name: str, shift: Shift, size: int | str, few: int, strengths: Strengths,
+    matched: Matched | None = None, at: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """Found by the tool's own rule, by that rule in the changed column, and at few false alarms.
+
+    Pilotage is not tuned: its own rule is the one for few false alarms.
+    """
     own = verdicts.alarms(strengths)
-    told: dict[str, Any] = {
-        "contender": name, "shift": shift.value, "size": size, "stored_at": at,
-        "any": _found(own), "column": _found(verdicts.named(strengths, COLUMN[shift])),
-    }  # fmt: skip
-    return told | {"matched": _found(own if matched is None else matched.alarms(strengths))}
-
-
-def _found(found: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    return verdicts.share(found) | {"wait": verdicts.wait(found)}
+    rules = {
+        "any": own,
+        "column": verdicts.named(strengths, COLUMN[shift]),
+        "matched": own if matched is None else matched.alarms(strengths),
+    }
+    told: dict[str, Any] = {"contender": name, "shift": shift.value, "size": size, "stored_at": at}
+    return told | {
+        rule: verdicts.share(found) | {"wait": verdicts.wait(found[:few])} for rule, found in rules.items()
+    }
 
 
 def _months(run: Run) -> list[dict[str, Any]]:

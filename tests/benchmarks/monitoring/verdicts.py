@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def named(strengths: Strengths, column: str) -> npt.NDArray[np.bool_]:
     return np.array([window[column] > 1 for window in strengths], dtype=bool)
 
 
-def share(found: npt.NDArray[np.bool_]) -> dict[str, float]:
+def share(found: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """How many windows have it, and the exact binomial interval of the share (Clopper and Pearson, 1934)."""
     hits, count = int(found.sum()), len(found)
     interval = stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="exact")
