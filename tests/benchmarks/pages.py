@@ -26,6 +26,8 @@ def taken(found: dict[str, Any]) -> Iterator[str]:
 
 def judged(goals: Sequence[Goal]) -> list[str]:
     """What was not reached, then every goal."""
+    if not goals:
+        return []
     missed = [goal for goal in goals if not goal.met]
     rows = [(goal.text, goal.wanted, goal.reached, "yes" if goal.met else "**no**") for goal in goals]
     if missed:

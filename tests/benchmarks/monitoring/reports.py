@@ -103,8 +103,8 @@ def _false_alarms(found: dict[str, Any]) -> list[str]:
         f" ({found['splits']} references of {found['reference_rows']:,} rows for Pilotage, one for a peer),"
         f" and real weeks, a random half of the year's as the reference, the others as windows"
         f" ({found['week_splits']} halves for Pilotage, one for a peer). The interval is the exact binomial"
-        " one at 95 %; windows of one reference depend on each other a little, weeks more. Evidently and NannyML"
-        " promise no rate; alibi-detect's is 5 %.",
+        " one at 95 %; windows of one reference depend on each other a little, weeks more. Evidently and"
+        " NannyML promise no rate; alibi-detect's is 5 %.",
     ]  # fmt: skip
     rows = [
         (
@@ -124,9 +124,9 @@ def _shifts(found: dict[str, Any]) -> list[str]:
         " for a tool that alarms on undrifted windows says nothing. *its column*: the changed column alarms"
         " by that rule. *tuned*: the peer's thresholds are set by hand for this data, each column by its"
         " spread over the undrifted windows above, so that none of these alarms: about as few false alarms as"
-        " Pilotage's rule, which is not tuned. Each is the share of windows, and in brackets the windows until"
-        " the first alarm, the shift beginning at each window in turn (Pilotage's over the same windows as the"
-        " peers').",
+        " Pilotage's rule, which is not tuned. Each is the share of windows, and in brackets the windows"
+        " until the first alarm, the shift beginning at each window in turn (Pilotage's over the same windows"
+        " as the peers').",
     ]  # fmt: skip
     sizes = list(dict.fromkeys(cell["size"] for cell in found["injected"]))
     for size in sizes:
