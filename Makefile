@@ -52,8 +52,8 @@ check-types: $(STAMP)
 check-imports: $(STAMP)
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Run the benchmarks and print what they measure; TARGET=orchestration or serving runs one
-	$(BIN)/python -m pytest tests/benchmarks$(if $(TARGET),/$(or $(filter serving,$(TARGET)),test_$(TARGET).py)) \
+bench: $(STAMP) ## Run the benchmarks and print what they measure; TARGET=orchestration, serving or monitoring runs one
+	$(BIN)/python -m pytest tests/benchmarks$(if $(TARGET),/$(or $(filter serving monitoring,$(TARGET)),test_$(TARGET).py)) \
 		-q -s --timeout 1800 $(ARGS)
 
 bench-serving: TARGET := serving

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.benchmarks.serving import environments, processes, stages
+from tests.benchmarks import environments
+from tests.benchmarks.serving import processes, stages
 from tests.benchmarks.serving.stages import Row, Stage
 
+PEERS = Path(__file__).parent / "peers"
 OURS, LIMIT, MLFLOW = "pilotage", "bare-uvicorn", "mlflow"
 _JSON = {"Content-Type": "application/json"}
 
@@ -34,7 +36,7 @@ class Contender:
     command: Callable[[Stage, Path, int], list[str]]
     """From the stage, the `bin` of its environment and a port."""
     environment: str = ""
-    """Of `environments`; empty for this checkout's."""
+    """Name of its requirements among the peers; empty for this checkout's."""
     package: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Stage, Path, int], None] = lambda stage, folder, port: None
@@ -44,15 +46,22 @@ class Contender:
     @property
     def version(self) -> str:
         """Of its package."""
-        return environments.version(self.environment, self.package) if self.environment else ""
+        return (
+            environments.version(PEERS / f"{self.environment}.txt", self.package) if self.environment else ""
+        )
 
     def body(self, stage: Stage, rows: Sequence[Row]) -> bytes:
         """A request's body."""
         return orjson.dumps(self.encode(stage, rows))
 
+    def _binaries(self) -> Path:
+        if not self.environment:
+            return Path(sys.executable).parent
+        return environments.make(PEERS / f"{self.environment}.txt") / "bin"
+
     def start(self, stage: Stage, **more: str) -> processes.Server:
         """Start it and wait until it has answered one row."""
-        binaries = environments.make(self.environment) / "bin" if self.environment else _own()
+        binaries = self._binaries()
         port = processes.free_port()
         folder = stage.folder / "servers" / f"{self.name}-{port}"
         folder.mkdir(parents=True)
@@ -60,7 +69,7 @@ class Contender:
         variables = environments.variables(
             **{
                 "BENCH_MODEL": str(stage.folder),
-                "PYTHONPATH": str(environments.PEERS) if self.environment else "",
+                "PYTHONPATH": str(PEERS) if self.environment else "",
                 "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
                 "PILOTAGE_HOME": str(stage.home),
             }
@@ -70,10 +79,6 @@ class Contender:
         command = self.command(stage, binaries, port)
         body = self.body(stage, stage.batches(1)[0])
         return processes.start(command, variables, folder, port, self.path, _JSON, body)
-
-
-def _own() -> Path:
-    return Path(sys.executable).parent
 
 
 def _rows(stage: Stage, rows: Sequence[Row]) -> Any:
@@ -141,7 +146,7 @@ def _bentoml(name: str, title: str, *, batching: bool) -> Contender:
     return Contender(
         name, title, "/predict", _rows,
         lambda stage, env, port: [
-            f"{env}/bentoml", "serve", "bentoml_service:Service", "--working-dir", str(environments.PEERS),
+            f"{env}/bentoml", "serve", "bentoml_service:Service", "--working-dir", str(PEERS),
             "--host", "127.0.0.1", "--port", str(port),
         ],
         environment="bentoml", package="bentoml", variables={"BENCH_BATCHING": str(int(batching))},
@@ -177,14 +182,14 @@ CONTENDERS = (
     Contender(
         "litserve-batching", "LitServe, batching", "/predict", _rows,
         lambda stage, env, port: [
-            f"{env}/python", str(environments.PEERS / "litserve_server.py"), str(port)
+            f"{env}/python", str(PEERS / "litserve_server.py"), str(port)
         ],
         environment="litserve", package="litserve",
     ),
     Contender(
         "kserve", "KServe", f"/v1/models/{stages.NAME}:predict", _instances,
         lambda stage, env, port: [
-            f"{env}/python", str(environments.PEERS / "kserve_server.py"), "--http_port", str(port)
+            f"{env}/python", str(PEERS / "kserve_server.py"), "--http_port", str(port)
         ],
         environment="kserve", package="kserve",
     ),

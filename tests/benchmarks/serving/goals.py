@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.serving import overloads
 from tests.benchmarks.serving.contenders import BY_NAME, LIMIT, MLFLOW, OURS
+from tests.benchmarks.targets import Goal
 
 TIMES_BEST_PEER = {1: 15.0, 10: 8.0, 100: 4.0}
 """Rows a request → times the throughput of the best peer, its batching included."""
@@ -20,20 +20,6 @@ GROWTH = 0.05
 """Of memory, which is measured: what counts as none."""
 SHARE_AFTER = 0.95
 SHARE_RECORDING = 0.95
-
-
-@dataclass(frozen=True)
-class Goal:
-    """One goal and how far it was reached."""
-
-    scenario: str
-    text: str
-    wanted: str
-    reached: str
-    met: bool
-
-    def __str__(self) -> str:
-        return f"{'met   ' if self.met else 'MISSED'}  {self.text}: {self.reached} (wanted {self.wanted})"
 
 
 def judge(found: dict[str, Any]) -> list[Goal]:

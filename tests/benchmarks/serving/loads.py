@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.serving import environments, stages
+from tests.benchmarks import environments
+from tests.benchmarks.serving import stages
 from tests.benchmarks.serving.processes import Server
 
 HERE = Path(__file__).parent
@@ -71,6 +72,12 @@ def write(folder: Path, rows: int, bodies: list[bytes]) -> Payload:
 def has_wrk() -> bool:
     """Whether wrk is installed."""
     return shutil.which("wrk") is not None
+
+
+def wrk_version() -> str:
+    """As wrk tells it."""
+    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout
+    return told.partition(" Copyright")[0].strip()
 
 
 def closed(server: Server, payload: Payload, connections: int, seconds: float) -> Closed:

@@ -1,4 +1,4 @@
-"""Plots of the benchmark, in Okabe and Ito's colours, which the colour-blind tell apart."""
+"""Plots of the benchmark: throughput, tails, starts and overload."""
 
 from __future__ import annotations
 
@@ -8,24 +8,19 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
+from tests.benchmarks import charts
+from tests.benchmarks.charts import BLUE, GREY, ORANGE, SKY, STYLE, Drawn
 from tests.benchmarks.serving import goals
 from tests.benchmarks.serving.contenders import BY_NAME, CONTENDERS, OURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, ORANGE, GREY, SKY = "#0072B2", "#E69F00", "#999999", "#56B4E9"
-_STYLE: Any = {
-    "font.size": 10.0, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "pilotage",
-    "svg.fonttype": "none", "axes.titlesize": 11.0,
-}  # fmt: skip
-Drawn = dict[str, list[tuple[str, str]]]
-
 
 def draw(found: dict[str, Any], folder: Path) -> Drawn:
     """Draw what was measured; scenario → titles and file names."""
     drawn: Drawn = {}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for scenario, name, drawing in (
             ("throughput", "throughput", _throughput),
             ("tails", "tails", _tails),
@@ -35,7 +30,7 @@ def draw(found: dict[str, Any], folder: Path) -> Drawn:
             if scenario in found:
                 title, figure = drawing(found[scenario])
                 file = f"serving-{name}.svg"
-                figure.savefig(folder / file, metadata={"Date": None}, bbox_inches="tight")
+                charts.save(figure, folder / file)
                 drawn.setdefault(scenario, []).append((title, file))
     return drawn
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
+from tests.benchmarks import ledgers, pages
+from tests.benchmarks.ledgers import Ledger
 from tests.benchmarks.serving import goals, loads, overloads, plots
 from tests.benchmarks.serving.contenders import BY_NAME, CONTENDERS, OURS
-from tests.benchmarks.serving.ledgers import FILE, Ledger
 
-PAGE = "serving.md"
+FILE, PAGE = "serving.json", "serving.md"
+PACKAGES = ("numpy", "onnxruntime", "orjson", "msgspec", "uvicorn", "uvloop", "httptools", "scikit-learn")
 _WEIGHED = {"memory_mb": "memory, MiB", "threads": "threads", "descriptors": "open files and sockets"}
+
+
+def facts() -> dict[str, dict[str, str]]:
+    """The machine, and the versions of the contenders and of what Pilotage's server is made of."""
+    found = {name: version(name) for name in ("pilotage", *PACKAGES)}
+    peers = {one.package: one.version for one in CONTENDERS if one.package and one.package not in found}
+    return {"machine": ledgers.machine() | {"wrk": loads.wrk_version()}, "versions": found | peers}
 
 
 def write(ledger: Ledger) -> None:
@@ -21,18 +31,13 @@ def write(ledger: Ledger) -> None:
         "throughput": _throughput, "tails": _tails, "cold_start": _cold_start, "overload": _overload,
         "recording": _recording, "swaps": _swaps,
     }  # fmt: skip
-    lines = [*_head(found), *_goals(found)]
+    lines = [*_head(found), *pages.judged(goals.judge(found))]
     for name, part in parts.items():
         if name in found:
             lines += part(found[name])
             lines += [line for title, file in drawn.get(name, ()) for line in ("", f"![{title}]({file})")]
     lines += _notes(found)
     (ledger.folder / PAGE).write_text("\n".join(lines) + "\n")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = ["", f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def _head(found: dict[str, Any]) -> list[str]:
@@ -48,29 +53,8 @@ def _head(found: dict[str, Any]) -> list[str]:
         f"- Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']},"
         f" {machine['system']}, Python {machine['python']}, {machine['wrk']}",
         f"- Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}",
-        *_taken(found),
+        *pages.taken(found),
     ]
-
-
-def _taken(found: dict[str, Any]) -> Iterator[str]:
-    by_run: dict[tuple[str, str], list[str]] = {}
-    for scenario, taken in found["taken"].items():
-        by_run.setdefault((taken["command"], taken["commit"]), []).append(scenario)
-    for (command, commit), scenarios in by_run.items():
-        at = max(found["taken"][scenario]["at"] for scenario in scenarios)
-        yield f"- `{command}` at commit {commit}, {at}: {', '.join(sorted(scenarios))}"
-
-
-def _goals(found: dict[str, Any]) -> list[str]:
-    judged = goals.judge(found)
-    missed = [goal for goal in judged if not goal.met]
-    rows = [(goal.text, goal.wanted, goal.reached, "yes" if goal.met else "**no**") for goal in judged]
-    if missed:
-        told = ["", f"Not reached ({len(missed)} of {len(judged)}):", ""]
-        told += [f"- {goal.text}: {goal.reached}, wanted {goal.wanted}." for goal in missed]
-    else:
-        told = ["", f"All {len(judged)} goals were reached."]
-    return ["", "## Goals", *told, *_table(("goal", "wanted", "reached", "met"), rows)]
 
 
 def _throughput(found: dict[str, Any]) -> list[str]:
@@ -86,11 +70,11 @@ def _throughput(found: dict[str, Any]) -> list[str]:
         ours = cells[OURS, rows, connections]["rate"]
         body = [_line(cells[name, rows, connections], ours) for name in _order(found)]
         lines += ["", f"### {rows} row{'s' * (rows > 1)} a request, {connections} connections"]
-        lines += _table(("server", "requests/s", "ratio", "p50 ms", "p99 ms", "errors"), body)
+        lines += pages.table(("server", "requests/s", "ratio", "p50 ms", "p99 ms", "errors"), body)
     memory = found["memory_mb"]
     lines += ["", "### Memory after these loads", "", "Proportional set size of all processes of a server."]
     weighed = [(BY_NAME[name].title, f"{memory[name]:,.0f}") for name in _order(found)]
-    return lines + _table(("server", "MiB"), weighed)
+    return lines + pages.table(("server", "MiB"), weighed)
 
 
 def _line(cell: dict[str, Any], ours: float) -> tuple[str, ...]:
@@ -128,7 +112,7 @@ def _tails(found: list[dict[str, Any]]) -> list[str]:
         for pair in found
     ]  # fmt: skip
     head = ("peer", "rows", "requests/s", "peer's p99 ms", "Pilotage's p99 ms", "failures, peer / Pilotage")
-    return lines + _table(head, rows)
+    return lines + pages.table(head, rows)
 
 
 def _cold_start(found: dict[str, Any]) -> list[str]:
@@ -142,7 +126,7 @@ def _cold_start(found: dict[str, Any]) -> list[str]:
         for name, one in ((one.name, found["seconds"].get(one.name)) for one in CONTENDERS)
         if one
     ]
-    return lines + _table(("server", "median s", "each"), rows)
+    return lines + pages.table(("server", "median s", "each"), rows)
 
 
 def _overload(found: dict[str, Any]) -> list[str]:
@@ -166,7 +150,7 @@ def _overload(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     head = ("load", "offered/s", "answered", "p99 ms", "refused (503)", "p99 ms of refusals", "lost")
     memory = ", ".join(f"{value:.0f}" for value in found["memory_mb"])
-    return [*lines, *_table(head, rows), "", f"Memory in MiB, each tenth of the time: {memory}."]
+    return [*lines, *pages.table(head, rows), "", f"Memory in MiB, each tenth of the time: {memory}."]
 
 
 def _recording(found: dict[str, Any]) -> list[str]:
@@ -179,7 +163,7 @@ def _recording(found: dict[str, Any]) -> list[str]:
         f"One-row requests with ids at {found['connections']} connections: windows on and 1 % of the rows"
         f" logged, against `PILOTAGE_RECORD=false`, in turn. Median of the rounds' ratios:"
         f" {found['ratio']:.1%}.",
-        *_table(("round", "on, requests/s", "off, requests/s", "ratio"), rows),
+        *pages.table(("round", "on, requests/s", "off, requests/s", "ratio"), rows),
     ]  # fmt: skip
 
 
@@ -192,7 +176,7 @@ def _swaps(found: dict[str, Any]) -> list[str]:
         f" requests a second fell due: {found['answered']:,} answered, {found['failed']} failed, p99"
         f" {found['p99_ms']:.1f} ms. The slowest swap took {found['slowest_swap_seconds']:.2f} s from"
         " promotion to the new version's first answer.",
-        *_table(("of the server", "before", "after"), rows),
+        *pages.table(("of the server", "before", "after"), rows),
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import joblib
 import pyarrow.parquet as pq
 import skops.io
-from tests.benchmarks.serving import environments
+from tests.benchmarks import environments
 
 from pilotage.core import settings
 from pilotage.core.registry import Registry

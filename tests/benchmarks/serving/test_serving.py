@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.benchmarks import environments
+from tests.benchmarks.ledgers import Ledger
 from tests.benchmarks.serving import (
-    environments,
     fleets,
     goals,
     loads,
@@ -31,7 +32,6 @@ from tests.benchmarks.serving import (
 )
 from tests.benchmarks.serving.contenders import BY_NAME, CONTENDERS, OURS, Contender
 from tests.benchmarks.serving.fleets import Fleet
-from tests.benchmarks.serving.ledgers import Ledger
 from tests.benchmarks.serving.paces import Pace
 from tests.benchmarks.serving.stages import Stage
 
@@ -62,7 +62,7 @@ def ledger(request: pytest.FixtureRequest, pace: Pace, chosen: Sequence[Contende
     keyword = request.config.getoption("-k")
     arguments += [f"-k {shlex.quote(keyword)}"] if keyword else []
     wanted = f' ARGS="{" ".join(arguments)}"' if arguments else ""
-    return Ledger(folder, f"make bench-serving{wanted}")
+    return Ledger(folder, reports.FILE, f"make bench-serving{wanted}", reports.facts)
 
 
 @pytest.fixture(scope="module")

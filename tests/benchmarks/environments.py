@@ -1,4 +1,4 @@
-"""An environment for each peer, made from the versions pinned beside its script and kept between runs.
+"""An environment for each peer, made from the versions that a requirements file pins and kept between runs.
 
 Where packages come from is the machine's configuration; nothing here names a place.
 """
@@ -12,17 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-PEERS = Path(__file__).parent / "peers"
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / ".cache" / "bench"
 _UV = Path(sys.executable).with_name("uv")
 
 
-def make(peer: str) -> Path:
-    """The folder of the environment with what `peers/<peer>.txt` pins; made when it is not there yet."""
-    requirements = PEERS / f"{peer}.txt"
+def make(requirements: Path) -> Path:
+    """The folder of the environment with what the file pins; made when it is not there yet."""
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = CACHE / f"{peer}-{digest}"
+    folder = CACHE / f"{requirements.stem}-{digest}"
     if (folder / "complete").is_file():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -44,17 +42,17 @@ def make(peer: str) -> Path:
     return folder
 
 
-def version(peer: str, package: str) -> str:
+def version(requirements: Path, package: str) -> str:
     """The pinned version of a package."""
-    for line in (PEERS / f"{peer}.txt").read_text().splitlines():
+    for line in requirements.read_text().splitlines():
         name, _, pinned = line.partition("==")
         if name == package:
             return pinned
-    raise LookupError(f"peers/{peer}.txt does not pin {package}")
+    raise LookupError(f"{requirements} does not pin {package}")
 
 
 def variables(**more: str) -> dict[str, str]:
-    """The environment of a server: one OpenMP thread, bytecode allowed, nothing of this installation's."""
+    """The environment of a child process: one OpenMP thread, bytecode, nothing of this installation's."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -6,33 +6,34 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.serving import environments
-from tests.benchmarks.serving.contenders import CONTENDERS
-
-FILE = "serving.json"
-PACKAGES = ("numpy", "onnxruntime", "orjson", "msgspec", "uvicorn", "uvloop", "httptools", "scikit-learn")
+from tests.benchmarks import environments
 
 
 class Ledger:
-    """`serving.json` in a folder."""
+    """The JSON file of one benchmark in a folder."""
 
-    def __init__(self, folder: Path, command: str) -> None:
-        self._file = folder / FILE
+    def __init__(
+        self, folder: Path, file: str, command: str, facts: Callable[[], dict[str, dict[str, str]]]
+    ) -> None:
+        """`facts` tell what is kept beside the figures: `machine` and `versions`."""
+        self._file = folder / file
         self._command = command
+        self._facts = facts
         self.folder = folder
         self.found: dict[str, Any] = json.loads(self._file.read_text()) if self._file.is_file() else {}
 
     def note(self, scenario: str, measured: Any) -> None:
         """Keep what a scenario measured, with when, of which commit and by which command."""
-        self.found["machine"], self.found["versions"] = machine(), versions()
+        self.found |= self._facts()
         self.found[scenario] = measured
         self.found.setdefault("taken", {})[scenario] = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": _commit(),
+            "commit": commit(),
             "command": self._command,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -49,21 +50,11 @@ def machine() -> dict[str, str]:
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "wrk": subprocess.run(["wrk", "-v"], capture_output=True, text=True)
-        .stdout.partition(" Copyright")[0]
-        .strip(),
     }
 
 
-def versions() -> dict[str, str]:
-    """Of the contenders, and of what Pilotage's server is made of."""
-    from importlib.metadata import version
-
-    ours = {name: version(name) for name in ("pilotage", *PACKAGES)}
-    return ours | {one.package: one.version for one in CONTENDERS if one.package and one.package not in ours}
-
-
-def _commit() -> str:
+def commit() -> str:
+    """Of this checkout, as git names it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=10"],
         cwd=environments.REPOSITORY, capture_output=True, text=True,

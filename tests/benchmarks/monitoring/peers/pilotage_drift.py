@@ -1,0 +1,9 @@
+"""Pilotage of this checkout, measured as a process like the others."""
+
+from __future__ import annotations
+
+from measures import Job
+from tests.benchmarks.monitoring import ours
+
+job = Job()
+job.answer(ours.drift_of_files(job, job.note))
