@@ -33,7 +33,9 @@ from pilotage.serving.monitor import (
 )
 from pilotage.serving.monitor.calibrations import Calibration
 from pilotage.serving.monitor.columns import Column, columns_of
+from pilotage.serving.monitor.comparisons import Comparison
 from pilotage.serving.monitor.outcomes import Outcomes
+from pilotage.serving.monitor.rows_together import Together
 from pilotage.serving.monitor.subjects import Subject
 
 SAMPLE_ROWS = 2000
@@ -49,7 +51,7 @@ class Case:
     subject: Subject
     """The version that served."""
     sample: pa.Table | None
-    """Served rows with their features."""
+    """Served rows with their features, and what came true where labels have come."""
     logged: pa.Table | None
     """Served rows with ids, without features."""
     outcomes: Outcomes | None
@@ -93,6 +95,58 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         evidence: digest of all of it.
     """
     window, subject, monitor = case.window, case.subject, spec.monitor
+    drift = _drift(spec, storage, case)
+    performance, estimated = _performance(spec, case), _estimated(spec, case)
+    track = None if estimated is None else estimates.track(_pairs(case.earlier))
+    dropped = alarms.performance_alarm(window, performance, estimated, track, monitor.performance.max_drop)
+    causes = findings.NONE
+    if dropped or drift.together.persistent or any(part.persistent for part in drift.found.drifted):
+        causes = findings.find(subject, case.sample, settings)
+    raised = (alarms.drift_alarm(window, drift.found, drift.threshold, drift.together, causes), dropped)
+    return DriftReport(
+        pilot=window.pilot,
+        version=window.version,
+        start=window.start,
+        end=window.end,
+        rows=window.rows,
+        requests=window.requests,
+        errors=window.errors,
+        p50_ms=window.latency_quantile(0.5),
+        p99_ms=window.latency_quantile(0.99),
+        false_alarm_rate=monitor.drift.false_alarm_rate,
+        threshold=drift.threshold,
+        method=drift.method,
+        features=drift.found.features,
+        score=drift.found.score,
+        prediction=drift.found.prediction,
+        performance=performance,
+        estimated=estimated,
+        track=track,
+        multivariate=drift.together.found,
+        rows_drifted=drift.together.drifted,
+        changes=causes.changes,
+        contributions=causes.contributions,
+        segments=causes.segments,
+        value_skew=subject.value_skew,
+        alarms=tuple(alarm for alarm in raised if alarm) if case.alarming else (),
+        evidence=evidence,
+        created_at=datetime.now(UTC),
+    )
+
+
+@dataclass(frozen=True)
+class _Drift:
+    """Columns and rows of a window against the reference."""
+
+    found: Comparison
+    together: Together
+    threshold: float
+    """Of the columns' p-values."""
+    method: str
+
+
+def _drift(spec: PilotSpec, storage: Storage, case: Case) -> _Drift:
+    window, subject, monitor = case.window, case.subject, spec.monitor
     profile = seasons.seasonal(subject.profile, window.start, window.end)
     columns = columns_of(profile, len(subject.model.classes))
     together = rows_together.look(case.sample, subject, monitor.drift)
@@ -106,45 +160,10 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
     together = rows_together.judge(together, monitor.drift, calibration)
     if case.before is not None:
         found, together = found.persisting(case.before), together.persisting(case.before)
-    performance, estimated = _performance(spec, case), _estimated(spec, case)
-    track = None if estimated is None else estimates.track(_pairs(case.earlier))
-    dropped = alarms.performance_alarm(window, performance, estimated, track, monitor.performance.max_drop)
-    drifted = [part for part in found.drifted if part.persistent]
-    found_causes = findings.NONE
-    if drifted or dropped or together.persistent:
-        found_causes = findings.find(subject, case.sample, case.outcomes, settings)
-    raised = (alarms.drift_alarm(window, found, calibration.threshold, together, found_causes), dropped)
-    return DriftReport(
-        pilot=window.pilot,
-        version=window.version,
-        start=window.start,
-        end=window.end,
-        rows=window.rows,
-        requests=window.requests,
-        errors=window.errors,
-        p50_ms=window.latency_quantile(0.5),
-        p99_ms=window.latency_quantile(0.99),
-        false_alarm_rate=monitor.drift.false_alarm_rate,
-        threshold=calibration.threshold,
-        method=methods.describe(
-            calibration, monitor.drift, len(columns), window.rows, rate=rate, least_rows=least
-        ),
-        features=found.features,
-        score=found.score,
-        prediction=found.prediction,
-        performance=performance,
-        estimated=estimated,
-        track=track,
-        multivariate=together.found,
-        rows_drifted=together.drifted,
-        changes=found_causes.changes,
-        contributions=found_causes.contributions,
-        segments=found_causes.segments,
-        value_skew=subject.value_skew,
-        alarms=tuple(alarm for alarm in raised if alarm) if case.alarming else (),
-        evidence=evidence,
-        created_at=datetime.now(UTC),
+    method = methods.describe(
+        calibration, monitor.drift, len(columns), window.rows, rate=rate, least_rows=least
     )
+    return _Drift(found, together, calibration.threshold, method)
 
 
 def _window_blocks(spec: PilotSpec, case: Case) -> float:
@@ -167,7 +186,7 @@ def _calibration(
         rows=calibrations.size_class(window.rows),
         rate=rate,
         window_blocks=blocks,
-        seed=int(subject.profile_digest[:8], 16),
+        seed=subject.seed,
     )
     held = sorted(seasons.touched(subject.profile.season, window.start, window.end))
     parts = (calibrations.REVISION, subject.profile_digest, setup.rows, setup.rate, blocks, held)
@@ -203,7 +222,7 @@ def _estimated(spec: PilotSpec, case: Case) -> EstimatedPerformance | None:
         metric,
         logged=case.logged,
         reference_value=subject.scorecard.metrics.get(metric, Estimate(value=None)).value,
-        seed=int(subject.profile_digest[:8], 16),
+        seed=subject.seed,
     )
 
 

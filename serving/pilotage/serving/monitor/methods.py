@@ -41,7 +41,7 @@ def describe(
     if rate < drift.false_alarm_rate:
         sentences.append(
             f"The other {drift.false_alarm_rate - rate:.2%} are spent on rows as a whole: a classifier is"
-            f" fitted on half of the sampled rows and has to tell the others apart (Lopez-Paz and Oquab, 2017)."
+            f" fitted on half of the sampled rows and tells the others apart (Lopez-Paz and Oquab, 2017)."
         )
     if rows < least_rows:
         sentences.append(f"A window like this of under {least_rows:,} rows is shown but not judged.")

@@ -49,8 +49,8 @@ def look(sample: pa.Table | None, subject: Subject, drift: Drift) -> Together:
     """The test of a window's `sample` against the version's reference rows."""
     if sample is None or subject.reference is None or not drift.rows_together:
         return NOT_LOOKED_AT
-    seed = int(subject.profile_digest[:8], 16)
-    return Together(multivariate.test(subject.reference, sample, subject.model.features, seed=seed))
+    found = multivariate.test(subject.reference, sample, subject.model.features, seed=subject.seed)
+    return Together(found)
 
 
 def rate_left(together: Together, rate: float) -> float:

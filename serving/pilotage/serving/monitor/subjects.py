@@ -39,6 +39,11 @@ class Subject:
     scorecard: Scorecard | None
     value_skew: tuple[Skew, ...]
 
+    @property
+    def seed(self) -> int:
+        """Of everything that draws, so that the same rows give the same report."""
+        return int(self.profile_digest[:8], 16)
+
     @cached_property
     def times(self) -> frozenset[str]:
         """Names of the features whose numbers are seconds since 1970."""

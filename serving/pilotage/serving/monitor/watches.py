@@ -201,7 +201,7 @@ class _Watch:
         if stored and stored.evidence == evidence and self._storage.exists(f"{piece.folder}/{PAGE}"):
             return True, None
         report = judgements.judge(self._spec, self._settings, self._storage, case, evidence)
-        self._storage.write(f"{piece.folder}/{PAGE}", pages.render(report, monitor).encode())
+        self._storage.write(f"{piece.folder}/{PAGE}", pages.render(report, monitor, case.earlier).encode())
         self._storage.write(
             f"{piece.folder}/{DriftReport.FILE}", (report.model_dump_json(indent=2) + "\n").encode()
         )
@@ -217,7 +217,7 @@ class _Watch:
         return Case(
             window=window,
             subject=subject,
-            sample=slices.read_sample(self._storage, piece, SAMPLE_ROWS),
+            sample=self._sample(piece),
             logged=logged,
             outcomes=self._join(logged, subject),
             alarming=self._was_champion(piece, window, pieces),
@@ -229,6 +229,14 @@ class _Watch:
             ),
             earlier=tuple(report for report in self._stored.values() if report.end <= window.start),
         )
+
+    def _sample(self, piece: Slice) -> pa.Table | None:
+        """Served rows with their features, and their truth where labels have come."""
+        sample = slices.read_sample(self._storage, piece, SAMPLE_ROWS)
+        if sample is None or not self._labels:
+            return sample
+        truth = pa.array(self._labels.find(sample), pa.string())
+        return sample.set_column(sample.column_names.index("truth"), "truth", truth)
 
     @cached_property
     def _stored(self) -> dict[str, DriftReport]:
