@@ -1,9 +1,10 @@
 """A classifier that tells the window's rows from the reference's: how alike they are, and weights.
 
 Every row is judged by a classifier that was not fitted on it (cross-fitting), so the
-chances are honest. They give the density ratio by Bayes' rule (Bickel, Brückner and
-Scheffer, 2009), that weights reference rows to resemble the window. What the weights are
-for is not known here.
+chances are honest, and a logistic curve takes out what they exaggerate (Platt, 1999): where
+nothing tells the rows apart all weights come out alike. They give the density ratio by
+Bayes' rule (Bickel, Brückner and Scheffer, 2009), that weights reference rows to resemble
+the window. What the weights are for is not known here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pilotage.serving.monitor import curves
+from pilotage.serving.monitor.curves import Shape
 from pilotage.serving.monitor.matrices import Matrices, Numbers
 
 FOLDS = 3
@@ -106,7 +109,10 @@ def weights(matrices: Matrices, seed: int) -> Weights:
     before, after = len(matrices.reference), len(matrices.window)
     if min(before, after) < FOLDS:
         return Weights(np.ones(before), float(before), 1.0, full=True)
-    chance = np.clip(chances(matrices, seed)[:before], _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+    domain = np.arange(before + after) >= before
+    told = chances(matrices, seed)
+    sure = curves.fit(Shape.LOGISTIC, told, domain.astype(float), np.ones(before + after))
+    chance = np.clip(sure(told)[:before], _LEAST_CHANCE, 1 - _LEAST_CHANCE)
     ratio = chance / (1 - chance) * (before / after)
     covered = min(1.0, float(ratio.mean()))
     kish = float(ratio.sum() ** 2 / (ratio**2).sum())

@@ -169,7 +169,7 @@ def _told(
     value, other = (found.weighted, found.plain) if shows_weighted else (found.plain, found.weighted)
     if not np.isfinite(value):
         return unknown.model_copy(update={"reason": f"{unknown.metric} is not defined for these rows"})
-    gap = (value - other) / 2 if np.isfinite(other) else 0.0
+    gap = value - other if np.isfinite(other) else 0.0  # counts as one more standard error
     low, high = _bounds(unknown.metric, value, _Z95 * float(np.hypot(found.error, gap)))
     return unknown.model_copy(
         update={

@@ -97,3 +97,13 @@ def _coded(values: Array, place: dict[str, float]) -> Numbers:
 def _stack(columns: list[Numbers], of: Columns) -> Numbers:
     rows = len(next(iter(of.values()))) if of else 0
     return np.column_stack(columns) if columns else np.empty((rows, 0))
+
+
+def distance(before: Numbers, after: Numbers) -> float:
+    """Kolmogorov's: the largest gap between the distribution functions; missing values are the highest."""
+    one, two = (np.sort(np.nan_to_num(side, nan=np.inf, posinf=np.inf)) for side in (before, after))
+    if not len(one) or not len(two):
+        return 0.0
+    points = np.concatenate([one, two])
+    gaps = np.searchsorted(one, points, "right") / len(one) - np.searchsorted(two, points, "right") / len(two)
+    return float(np.abs(gaps).max())
