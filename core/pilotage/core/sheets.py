@@ -160,7 +160,7 @@ class Sheet:
         )
 
     def window(self) -> Window:
-        """The same for people and for other programs."""
+        """The same for people and for other programs; a feature without cells has no counts there."""
         layout, totals, counts = self.layout, self.totals, self.counts.tolist()
         measured = [_moments(part) for part in self.moments.tolist()]
         named = zip(layout.places, measured[:-1], strict=True)

@@ -21,6 +21,7 @@ import itertools
 import json
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -251,9 +252,10 @@ def _with_names(sheet: Sheet, parts: Sequence[_Named]) -> Sheet:
         return sheet
     for novel, _, _ in parts:
         for name, values in novel.items():
-            counter = sheet.novel.setdefault(name, {})
+            counter = sheet.novel.setdefault(name, defaultdict(int))
             for value, count in values.items():
-                counter[value] = counter.get(value, 0) + count
+                counter[value] += count
+    sheet.novel = {name: dict(counter) for name, counter in sheet.novel.items()}
     sheet.outside = _beside([outside for _, outside, _ in parts])
     sheet.distinct = _beside([distinct for _, _, distinct in parts])
     return sheet

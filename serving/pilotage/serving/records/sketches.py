@@ -83,6 +83,8 @@ class Texts:
 
     def data(self) -> bytes:
         """The sketch."""
+        if not self._waiting and len(self._held) == 1:
+            return self._held[0]
         union = _union(self._held)
         for value in self._waiting:
             union.update("=" + value.encode("utf-8", "backslashreplace").decode())  # it skips empty text
