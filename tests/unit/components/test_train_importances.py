@@ -96,10 +96,17 @@ def test_importances_follow_what_the_answers_depend_on(model):
 
 
 def test_a_slow_model_is_asked_with_fewer_rows():
-    model = Numbers(seconds_a_row=0.0001)
-    assert measured(model, budget_seconds=0.25)["much"] > 0.5
-    assert model.asked[-3:] == [model.asked[-1]] * 3
-    assert importances.FEWEST_ROWS <= model.asked[-1] < importances.MOST_ROWS
+    model = Numbers(seconds_a_row=0.001)
+    assert measured(model, budget_seconds=1.0)["much"] > 0.5
+    each = 1 + len(FEATURES)
+    assert each * importances.ROUNDS[0] <= sum(model.asked) < each * sum(importances.ROUNDS) / 2
+
+
+def test_many_features_are_asked_for_in_few_calls():
+    model = Numbers()
+    measured(model, budget_seconds=60.0)
+    assert len(model.asked) == 2 * len(importances.ROUNDS)
+    assert sum(model.asked) == (1 + len(FEATURES)) * sum(importances.ROUNDS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,80 +23,92 @@ from pilotage.core.models import Prediction, Predictor
 
 logger = logging.getLogger(__name__)
 
-MOST_ROWS = 2000
-FEWEST_ROWS = 50
-"""With fewer, the order of features is mostly chance."""
+ROUNDS = (60, 120, 240, 480, 1100)
+"""Rows of each round; there are as many rounds as there is time for, and the first must be had."""
 BUDGET_SECONDS = 2.0
-"""For all features together."""
+_MOST_AT_ONCE = 10_000
+"""Rows of a call: many features share one, for with few rows most of its time is spent on getting ready."""
 
 
 def measure(
     predictor: Predictor, rest: Dataset, name: str, *, seed: int, budget_seconds: float = BUDGET_SECONDS
 ) -> dict[str, float]:
-    """The importance of each feature on held-out rows, of 1 together.
+    """The importance of each feature on up to 2,000 held-out rows, of 1 together.
 
     Args:
         predictor: of the fitted estimator.
         rest: the held-out rows.
         name: the estimator's in messages.
         seed: for the choice of rows and their permutation.
-        budget_seconds: rows are halved until all features are expected to take no longer.
+        budget_seconds: what it may take; one call of the model can go beyond it.
 
     Returns:
         Empty where the model is too slow, fails on permuted rows, or answers the same whatever they hold.
     """
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(rest.rows)[:MOST_ROWS]
+    order, deadline = rng.permutation(rest.rows), time.perf_counter() + budget_seconds
+    changes, used, pace = np.zeros(len(rest.features)), 0, 0.0
     try:
-        part, said = _affordable(predictor, rest, rows, name, budget_seconds)
-        if part is None:
-            logger.warning("%s answers too slowly to measure how much each feature matters", name)
-            return {}
-        changes = {
-            feature.name: _change(predictor, part, said, feature.name, name, rng) for feature in part.features
-        }
+        for rows in ROUNDS:
+            part, begin = rest.take(order[used : used + rows]), time.perf_counter()
+            if not part.rows or begin + pace * part.rows > deadline:
+                break
+            found = _changes(predictor, part, name, rng, deadline)
+            if found is None:
+                break
+            changes, used = changes + found, used + part.rows
+            pace = (time.perf_counter() - begin) / part.rows
     except errors.EstimatorError as error:
         logger.warning("how much each feature matters is not known: %s", error)
         return {}
-    total = sum(changes.values())
-    return {feature: change / total for feature, change in changes.items()} if total > 0 else {}
+    if not used:
+        logger.warning("%s answers too slowly to measure how much each feature matters", name)
+    total = float(changes.sum())
+    shares = changes / total if total > 0 else changes
+    return {feature.name: float(share) for feature, share in zip(rest.features, shares, strict=True) if total}
 
 
-def _affordable(
-    predictor: Predictor, rest: Dataset, rows: npt.NDArray[np.int64], name: str, budget_seconds: float
-) -> tuple[Dataset | None, Prediction]:
-    """As many of the rows as the model answers fast enough, and its answers; None where those are too few.
+def _changes(
+    predictor: Predictor, part: Dataset, name: str, rng: np.random.Generator, deadline: float
+) -> npt.NDArray[np.float64] | None:
+    """How far the answers move when a feature is permuted, by feature, summed over rows; None if too late."""
+    begin = time.perf_counter()
+    said = estimators.predict(predictor, part, name)
+    now = time.perf_counter()
+    calls = (deadline - now) / 4 / max(now - begin, 1e-9)
+    at_once = max(1, min(_MOST_AT_ONCE // part.rows, int(calls)))
+    found: list[npt.NDArray[np.float64]] = []
+    for place in range(0, len(part.features), at_once):
+        if time.perf_counter() > deadline:
+            return None
+        permuted = [feature.name for feature in part.features[place : place + at_once]]
+        changed = estimators.predict(predictor, _copies(part, permuted, rng), name)
+        numbered = bool(predictor.model.classes) and predictor.model.positive is None
+        found.append(_distances(said, changed, numbered=numbered).sum(axis=1))
+    return np.concatenate(found)
 
-    Halved rather than fitted to the time, so that runs on one machine nearly always agree.
+
+def _copies(part: Dataset, permuted: Sequence[str], rng: np.random.Generator) -> Dataset:
+    """The rows once for each of the features `permuted`, each time with the values of that one permuted."""
+    columns = {name: np.tile(column, len(permuted)) for name, column in part.columns.items()}
+    for copy, name in enumerate(permuted):
+        rows = slice(copy * part.rows, (copy + 1) * part.rows)
+        columns[name][rows] = part.columns[name][rng.permutation(part.rows)]
+    return Dataset(part.features, columns, np.tile(part.target, len(permuted)))
+
+
+def _distances(one: Prediction, many: Prediction, *, numbered: bool) -> npt.NDArray[np.float64]:
+    """Of the answers `many` for copies of `n` rows from those for the rows, shape `(copies, n)`.
+
+    Total variation distances of the probabilities; without any, differences of the scores; where
+    these are but `numbered` classes, 1 for another class.
     """
-    while True:
-        part = rest.take(rows)
-        begin = time.perf_counter()
-        said = estimators.predict(predictor, part, name)
-        if (time.perf_counter() - begin) * len(part.features) <= budget_seconds:
-            return part, said
-        if len(rows) // 2 < FEWEST_ROWS:
-            return None, said
-        rows = rows[: len(rows) // 2]
-
-
-def _change(
-    predictor: Predictor, part: Dataset, said: Prediction, feature: str, name: str, rng: np.random.Generator
-) -> float:
-    """How far the answers move, on average, when the values of `feature` are permuted."""
-    permuted = part.columns[feature][rng.permutation(part.rows)]
-    changed = replace(part, columns={**part.columns, feature: permuted})
-    numbered = bool(predictor.model.classes) and predictor.model.positive is None
-    return _distance(said, estimators.predict(predictor, changed, name), numbered=numbered)
-
-
-def _distance(one: Prediction, two: Prediction, *, numbered: bool) -> float:
-    """Mean total variation distance of the probabilities; without any, mean difference of the scores.
-
-    Where scores without probabilities are but `numbered` classes, it is the share of other classes.
-    """
-    if one.probabilities is not None and two.probabilities is not None:
-        return float(np.abs(one.probabilities - two.probabilities).sum(axis=1).mean() / 2)
-    if numbered:
-        return float((one.score != two.score).mean())
-    return float(np.abs(one.score - two.score).mean())
+    rows = len(one.score)
+    found: npt.NDArray[np.float64]
+    if one.probabilities is not None and many.probabilities is not None:
+        copies = many.probabilities.reshape(-1, *one.probabilities.shape)
+        found = np.abs(copies - one.probabilities).sum(axis=2) / 2
+        return found
+    scores = many.score.reshape(-1, rows)
+    found = (scores != one.score).astype(np.float64) if numbered else np.abs(scores - one.score)
+    return found
