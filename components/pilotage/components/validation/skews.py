@@ -170,6 +170,8 @@ def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> 
         return f"it was missing in {gone.mean():.1%} of the rows, now is in {lacks.mean():.1%}"
     if lacks.all():
         return "its values are spread differently"
+    if feature.kind is FeatureKind.BOOLEAN:
+        return f"of the rows that have it, {np.nanmean(before):.1%} were true, now {np.nanmean(now):.1%} are"
     if profiles.numeric(feature.kind):
         old, new = np.median(before[~gone]), np.median(now[~lacks])
         was = f"always {old:.4g}" if np.ptp(before[~gone]) == 0 else f"{old:.4g}"
