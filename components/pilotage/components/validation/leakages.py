@@ -80,15 +80,12 @@ def _target(truth: pa.ChunkedArray, task: Task, shuffled: npt.NDArray[np.int64])
     if task is Task.REGRESSION:
         values = values.astype(np.float64)
     found = associations.target_of(values[shuffled], task)
-    counts = np.bincount(found.values) if found.classes else np.array([found.values.size])
-    if counts.size < 2 <= found.classes or (found.classes == 2 and counts.min() < FEWEST_OF_CLASS):
-        return None
-    return None if found.classes == 1 else found
+    few = found.classes == 2 and np.bincount(found.values).min() < FEWEST_OF_CLASS
+    return None if few or found.classes == 1 else found
 
 
 def _told(feature: Feature, column: npt.NDArray[Any], target: Target) -> Iterator[Finding]:
     """How well the feature's values tell the target, or else whether they are missing does."""
-    codes: npt.NDArray[np.int64] | None = None
     if feature.kind is FeatureKind.CATEGORY:
         numbered: dict[str | None, int] = {}
         codes = np.array([numbered.setdefault(value, len(numbered)) for value in column.tolist()])
