@@ -2,11 +2,11 @@
 
 Training reads columns of a snapshot, many rows at once; a server reads JSON, a row at a
 time or many, in any order. The same held-out rows go both ways: the features have to
-be the same, and the answers of the stored model and of its inference form, from
-whichever a server takes. Rows that are likelier to differ come first: those with missing
-values, rare categories and the ends of numbers and times. How well a model predicts is not asked, nor
-whether the form is right on all held-out rows, which its compilation asks. What HTTP
-adds is the server's to test.
+be the same, and so do the answers of the stored model and of its inference form,
+of which a server takes one. Rows that are likelier to differ come first: those with
+missing values, rare categories and the ends of numbers and times. How well a model
+predicts is not asked, nor whether the form is right on all held-out rows, which its
+compilation asks. What HTTP adds is the server's to test.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pilotage.core.artifacts import Feature, Model, Snapshot
 from pilotage.core.features import Array, Columns
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Prediction
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.specs import FeatureKind
 
@@ -49,7 +50,7 @@ _RARE = 4
 _LONGEST = 400
 
 
-class Disagreement(Exception):
+class _Disagreement(Exception):
     """The two ways differ; the message says where, with both values."""
 
 
@@ -80,7 +81,7 @@ def check(
     Raises:
         NotFound: the storage does not hold the snapshot.
     """
-    model = Model.read(folder / "pilotage")
+    model = Model.read(folder / INSIDE)
     chosen = choose(rows.columns, ROWS)
     table = snapshots.take(settings, snapshot, [feature.name for feature in model.features], places[chosen])
     names = [f"row {place} of the snapshot" for place in places[chosen].tolist()]
@@ -92,7 +93,7 @@ def check(
         form = forms.open_form(folder, model)
         if form is not None:
             _compare_answers("the inference form", form, both, served)
-    except Disagreement as found:
+    except _Disagreement as found:
         reason = " ".join(str(found).split())[:_LONGEST]
         logger.warning("training and serving of %s disagree: %s", model.pilot, reason)
         return f"{FOUND}{reason}"
@@ -103,7 +104,7 @@ def _load(folder: Path, settings: Settings) -> Answering:
     try:
         return models.open_predictor(folder, settings)
     except Exception as error:  # an estimator's own code may raise anything
-        raise Disagreement(f"the stored model cannot be loaded: {type(error).__name__}: {error}") from error
+        raise _Disagreement(f"the stored model cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 # -- rows ------------------------------------------------------------------
@@ -171,7 +172,7 @@ def _served(rows: _Rows, wanted: Sequence[Feature]) -> Columns:
         return features.from_rows(wanted, rows.sent)
     except errors.RequestError as error:
         feature, place = str(error.details.get("feature")), int(error.details.get("row", 0))
-        raise Disagreement(
+        raise _Disagreement(
             f"feature `{feature}` of {rows.names[place]} is {_show(rows.trained[feature], place)} in"
             f" training, and serving refuses {rows.sent[place].get(feature)!r:.60}"
         ) from error
@@ -190,7 +191,7 @@ def _compare_features(rows: _Rows, served: Columns) -> None:
         ]
         if differ or trained.dtype != sent.dtype:
             place = differ[0] if differ else 0
-            raise Disagreement(
+            raise _Disagreement(
                 f"feature `{name}` of {rows.names[place]} is {_show(trained, place)} in training"
                 f" and {_show(sent, place)} in serving"
             )
@@ -215,7 +216,7 @@ def _compare_answers(who: str, predictor: Answering, rows: _Rows, served: Column
             differences = list(_differences(trained, found, places, model))
         if differences:
             place, before, now = min(differences)
-            raise Disagreement(
+            raise _Disagreement(
                 f"{who} says {before} of {rows.names[place]} in training and {now} {how} in serving,"
                 f" from the same features; {len(differences)} of {places.size} rows differ"
             )
@@ -230,10 +231,10 @@ def _copy(columns: Columns) -> Columns:
 def _telling(who: str, how: str) -> Iterator[None]:
     try:
         yield
-    except Disagreement:
+    except _Disagreement:
         raise
     except Exception as error:  # an estimator's own code may raise anything
-        raise Disagreement(f"{who} fails {how}: {type(error).__name__}: {error}") from error
+        raise _Disagreement(f"{who} fails {how}: {type(error).__name__}: {error}") from error
 
 
 def _differences(
@@ -248,7 +249,7 @@ def _differences(
         model: what is known of it.
     """
     if found.predictions.shape != places.shape:
-        raise Disagreement(f"{found.predictions.shape} answers are given for {places.size} rows")
+        raise _Disagreement(f"{found.predictions.shape} answers are given for {places.size} rows")
     before, now = _numbers(trained)[places], _numbers(found)
     size = np.ones(before.shape)
     if trained.probabilities is None:

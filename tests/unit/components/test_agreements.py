@@ -96,7 +96,7 @@ def described(snapshot: Snapshot, task: Task) -> Model:
     )
 
 
-class Shares(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Shares(ClassifierMixin, BaseEstimator):
     """Gives the probabilities that a function makes of a frame."""
 
     classes_ = np.array(["no", "yes"])
@@ -109,7 +109,7 @@ class Shares(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack([1 - found, found])
 
 
-class Choices(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Choices(ClassifierMixin, BaseEstimator):
     """Gives classes, or numbers, and no probabilities."""
 
     def __init__(self, function: Any) -> None:

@@ -97,7 +97,7 @@ def test_missing_values_tell_what_their_absence_tells():
     late = rng().random(ROWS) < 0.3
     values = np.where(late, rng().normal(size=ROWS), np.nan)
     assert associations.of_numbers(values, classes(late)) > 0.99
-    assert associations.of_numbers(values, numbers(late + 0.01 * rng().normal(size=ROWS))) > 0.99
+    assert associations.of_numbers(values, numbers(late)) > 0.99
 
 
 def test_categories_that_stand_for_the_target_tell_it():
@@ -105,6 +105,18 @@ def test_categories_that_stand_for_the_target_tell_it():
     assert associations.of_categories(codes, classes(codes < 3)) == 1.0
     assert associations.of_categories(codes, classes(codes)) == 1.0
     assert associations.of_categories(codes, numbers(codes)) > 0.999
+
+
+def test_one_far_value_does_not_decide():
+    values, told = rng().normal(size=ROWS), np.random.default_rng(4).normal(size=ROWS)
+    values[7] = told[7] = 1e12
+    assert associations.of_numbers(values, numbers(told)) < 0.1
+    assert associations.of_order(values, numbers(told)) < 0.1
+
+
+def test_a_number_that_is_mostly_zero_is_told_by_what_it_was_made_of():
+    claims = np.where(rng().random(ROWS) < 0.9, 0.0, np.exp(rng().normal(size=ROWS)))
+    assert associations.of_numbers(claims * 1.19, numbers(claims)) > 0.99
 
 
 def test_times_are_asked_for_order_alone():

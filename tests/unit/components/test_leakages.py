@@ -128,7 +128,7 @@ def test_leaks_of_numbers_and_of_several_classes_are_found(run):
     table = honest()
     price = np.exp(table["size"])
     _, report = run({**table, "y": price, "with_tax": price * 1.19}, metric="r2")
-    assert of(report)[FindingKind.LEAKAGE, "with_tax"].value == pytest.approx(1.0)
+    assert of(report)[FindingKind.LEAKAGE, "with_tax"].value == pytest.approx(1.0, abs=1e-3)
     assert (FindingKind.LEAKAGE, "size") in of(report), "the price was made of it"
     grade = np.random.default_rng(0).integers(1, 6, ROWS)
     _, report = run(
@@ -149,6 +149,9 @@ def test_a_rows_number_warns_unless_it_is_the_key(run):
     assert set(of(report)) == {(FindingKind.IDENTIFIER, "number")}
     _, report = run(table, key="number")
     assert report.findings == ()
+    quantity = np.cumsum(np.arange(ROWS) ** 2) + np.arange(ROWS)
+    _, report = run({**table, "number": quantity})
+    assert report.findings == (), "the table is sorted by a quantity"
 
 
 def repeated(times: bool) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""How well one column alone tells the target, between none (0.5 or 0) and perfectly (1).
+"""How well one column alone tells the target, between not at all (0.5 or 0) and perfectly (1).
 
 Two classes: the area under the ROC curve. More classes: Goodman and Kruskal's tau,
-the share of wrong guesses by frequency that are avoided. A number: R², of it or of its
-ranks. No row helps to guess itself, so a column with as many values as rows tells nothing by that alone. A
-category is guessed from the same category in other folds, a number from its
-neighbours in sorted order, which needs no bins and no model, and finds thresholds and
-humps; what only a monotone or a straight line shows is asked for besides. Rows come in
-random order. What is too high is not known here.
+the share of wrong guesses by frequency that are avoided. A number: R² of its ranks,
+which one far value does not decide. No row helps to guess itself, so a column with as
+many values as rows tells nothing by that alone. A category is guessed from the same
+category in other folds, a number from its neighbours in sorted order, which needs no
+bins and no model, and finds thresholds and humps. Rows come in random order. What is
+too high is not known here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Target:
     """What is to be told, of `n` rows."""
 
     values: npt.NDArray[Any]
-    """Codes of classes from 0 (int64) or numbers (float64), shape `(n,)`."""
+    """Codes of classes from 0 (int64) or ranks of numbers (float64, equal ones alike), shape `(n,)`."""
     classes: int
     """0 for a number."""
 
@@ -40,15 +40,14 @@ class Target:
     def measure(self) -> str:
         """What `of_numbers` and `of_categories` give."""
         if not self.classes:
-            return "R²"
+            return "R² of ranks"
         return "area under the ROC curve" if self.classes == 2 else "Goodman and Kruskal's tau"
 
 
 def target_of(values: npt.NDArray[Any], task: Task) -> Target:
-    """The target from its classes (text or None never; any sortable) or numbers."""
+    """The target from its values, classes or numbers, none missing."""
     if task is Task.REGRESSION:
-        largest = float(np.abs(values).max()) or 1.0
-        return Target(values / largest, 0)
+        return Target(_ranks(values), 0)
     names, codes = np.unique(values, return_inverse=True)
     return Target(codes.astype(np.int64), names.size)
 
@@ -61,19 +60,21 @@ def of_numbers(values: Numbers, target: Target) -> float:
         return _tau(_agreement(told), told)
     guessed = np.empty(values.size)
     guessed[order] = _neighbour_means(told.astype(np.float64))
-    if target.classes == 2:
-        return max(auc(guessed, target.values), _rank_auc(values, target.values))
-    ranks = np.argsort(np.argsort(target.values, kind="stable"), kind="stable").astype(np.float64)
-    ranked = np.empty(values.size)
-    ranked[order] = _neighbour_means(ranks[order])  # of a target with a long tail
-    return max(_r2(guessed, target.values), _r2(ranked, ranks), _straight(values, target.values))
+    if not target.classes:
+        return _r2(guessed, target.values)
+    return max(auc(guessed, target.values), _rank_auc(values, target.values))
 
 
 def of_order(values: Numbers, target: Target) -> float:
-    """How well the order alone tells the target: for times, whose neighbours are alike by nature."""
+    """How well the order alone tells the target: for times, whose neighbours are alike by nature.
+
+    Numbers are not asked where some are missing, nor are more than two classes.
+    """
     if target.classes > 2:
         return 0.0
-    return _rank_auc(values, target.values) if target.classes else _straight(values, target.values)
+    if target.classes:
+        return _rank_auc(values, target.values)
+    return 0.0 if np.isnan(values).any() else _straight(_ranks(values), target.values)
 
 
 def of_categories(codes: Codes, target: Target) -> float:
@@ -89,14 +90,19 @@ def auc(score: Numbers, positive: npt.NDArray[Any]) -> float:
 
     From the ranks' sum (Mann and Whitney, 1947).
     """
-    distinct, place, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
     hits = int(positive.sum())
     misses = positive.size - hits
-    if not hits or not misses or distinct.size < 2:
+    if not hits or not misses:
         return 0.5
-    above = float(ranks[place][positive == 1].sum()) - hits * (hits + 1) / 2
+    above = float(_ranks(score)[positive == 1].sum()) - hits * (hits + 1) / 2
     return above / (hits * misses)
+
+
+def _ranks(values: Numbers) -> Numbers:
+    """Ranks from 1; equal values have the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Numbers = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
 
 
 def _rank_auc(values: Numbers, positive: npt.NDArray[Any]) -> float:
@@ -159,13 +165,8 @@ def _r2(guessed: Numbers, told: Numbers) -> float:
     return 0.0 if not spread else max(0.0, 1 - float(((told - guessed) ** 2).sum()) / spread)
 
 
-def _straight(values: Numbers, told: Numbers) -> float:
-    """R² of the straight line; missing values are the mean."""
-    missing = np.isnan(values)
-    if missing.all():
-        return 0.0
-    scale = float(np.abs(values[~missing]).max()) or 1.0
-    x = np.where(missing, 0.0, values / scale - (values[~missing] / scale).mean())
-    y = told - told.mean()
+def _straight(x: Numbers, y: Numbers) -> float:
+    """R² of the straight line."""
+    x, y = x - x.mean(), y - y.mean()
     product = float((x * x).sum() * (y * y).sum())
     return 0.0 if not product else float((x * y).sum()) ** 2 / product

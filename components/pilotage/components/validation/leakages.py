@@ -33,6 +33,8 @@ FEWEST_ROWS = 100
 FEWEST_OF_CLASS = 10
 """Rows of the rarer of two classes."""
 LIMIT = 0.99
+_EQUAL_STEPS = 0.99
+"""R² of a row's number on its place; ids with gaps are above."""
 _MOST_CELLS = 4_000_000
 """Of all features together: of very wide tables fewer rows are looked at."""
 _COLUMNS_AT_ONCE = 64
@@ -60,7 +62,7 @@ def find(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> tuple[Findi
             values = table.column(feature.name)
             if _is_copy(feature, values, truth, snapshot, settings):
                 found.append(_copy(spec, feature, snapshot))
-            elif _numbers_rows(feature, values, snapshot):
+            elif _numbers_rows(feature, values, places, snapshot):
                 found.append(_identifier(feature))
             elif target is not None:
                 column = features.from_table([feature], table)[feature.name][shuffled]
@@ -78,15 +80,12 @@ def _target(truth: pa.ChunkedArray, task: Task, shuffled: npt.NDArray[np.int64])
     if task is Task.REGRESSION:
         values = values.astype(np.float64)
     found = associations.target_of(values[shuffled], task)
-    counts = np.bincount(found.values) if found.classes else np.array([found.values.size])
-    if counts.size < 2 <= found.classes or (found.classes == 2 and counts.min() < FEWEST_OF_CLASS):
-        return None
-    return None if found.classes == 1 else found
+    few = found.classes == 2 and np.bincount(found.values).min() < FEWEST_OF_CLASS
+    return None if few or found.classes == 1 else found
 
 
 def _told(feature: Feature, column: npt.NDArray[Any], target: Target) -> Iterator[Finding]:
     """How well the feature's values tell the target, or else whether they are missing does."""
-    codes: npt.NDArray[np.int64] | None = None
     if feature.kind is FeatureKind.CATEGORY:
         numbered: dict[str | None, int] = {}
         codes = np.array([numbered.setdefault(value, len(numbered)) for value in column.tolist()])
@@ -150,15 +149,23 @@ def _copy(spec: PilotSpec, feature: Feature, snapshot: Snapshot) -> Finding:
     )
 
 
-def _numbers_rows(feature: Feature, values: pa.ChunkedArray, snapshot: Snapshot) -> bool:
-    """Whether the column is a whole number that only rises, or only falls, from row to row."""
+def _numbers_rows(
+    feature: Feature, values: pa.ChunkedArray, places: npt.NDArray[np.int64], snapshot: Snapshot
+) -> bool:
+    """Whether the column is a whole number that rises or falls from row to row, in nearly equal steps.
+
+    A table that is sorted by a quantity rises in other steps.
+    """
     column = snapshot.column(feature.name)
     if column is None or column.type is not ColumnType.INTEGER or feature.kind is not FeatureKind.NUMBER:
         return False
     if column.nulls or column.distinct < min(snapshot.rows, 10_000):
         return False
-    steps = np.diff(values.to_numpy())
-    return bool((steps > 0).all() or (steps < 0).all())
+    numbers = values.to_numpy().astype(np.float64)
+    steps = np.diff(numbers)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        return False
+    return float(np.corrcoef(places, numbers)[0, 1]) ** 2 >= _EQUAL_STEPS
 
 
 def _identifier(feature: Feature) -> Finding:

@@ -45,16 +45,12 @@ def find(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> tuple[Findi
     Raises:
         NotFound: the storage does not hold the snapshot.
     """
-    if snapshot.time is None and snapshot.key is None:
-        return ()
-    if _bound_to_recur(snapshot):
+    if (snapshot.time is None and snapshot.key is None) or _bound_to_recur(snapshot):
         return ()
     rows = _read(spec, snapshot, settings)
-    share = (
-        0.0
-        if rows is None
-        else float(np.isin(rows.hashes[rows.held_out], rows.hashes[~rows.held_out]).mean())
-    )
+    if rows is None:
+        return ()
+    share = float(np.isin(rows.hashes[rows.held_out], rows.hashes[~rows.held_out]).mean())
     if share < SHARE:
         return ()
     return (

@@ -170,6 +170,8 @@ def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> 
         return f"it was missing in {gone.mean():.1%} of the rows, now is in {lacks.mean():.1%}"
     if lacks.all():
         return "its values are spread differently"
+    if feature.kind is FeatureKind.BOOLEAN:
+        return f"of the rows that have it, {np.nanmean(before):.1%} were true, now {np.nanmean(now):.1%} are"
     if profiles.numeric(feature.kind):
         old, new = np.median(before[~gone]), np.median(now[~lacks])
         was = f"always {old:.4g}" if np.ptp(before[~gone]) == 0 else f"{old:.4g}"
@@ -179,10 +181,9 @@ def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> 
         value: shares[1][value] / now.size - shares[0][value] / before.size for value in shares[0] | shares[1]
     }
     name = max(moved, key=lambda value: (round(abs(moved[value]), 9), str(value)))
-    return (
-        f"its values are spread differently: {name!s:.40} was {shares[0][name] / before.size:.1%},"
-        f" now is {shares[1][name] / now.size:.1%}"
-    )
+    told = "missing" if name is None else f"{name!s:.40}"
+    old, new = (shares[0][name] / before.size, shares[1][name] / now.size)
+    return f"its values are spread differently: {told} was {old:.1%}, now is {new:.1%}"
 
 
 def _missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

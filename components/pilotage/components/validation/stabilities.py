@@ -17,7 +17,7 @@ Numbers = npt.NDArray[np.float64]
 
 FALSE_ALARMS = 0.05
 """How often a comparison of all columns together may find one moved that did not."""
-_DRAWS = 1_000
+_DRAWS = 400
 _LEAST_EXPECTED = 5.0
 """Cells of the reference with fewer rows are merged into one."""
 

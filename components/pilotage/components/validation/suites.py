@@ -127,9 +127,10 @@ def with_tolerances(checks: Sequence[Check], suite: Suite) -> tuple[Check, ...]:
     """The checks with the tolerance that the suite states in their expectations' meta."""
     stated: dict[tuple[Any, ...], str] = {}
     for item in suite["expectations"]:
-        kwargs = item.get("kwargs") or {}
-        told = ((item.get("meta") or {}).get("pilotage") or {}).get("tolerance")
-        stated[item["type"], kwargs.get("column"), item.get("severity") or "critical"] = str(told or "")
+        ours = (item.get("meta") or {}).get("pilotage")
+        if isinstance(ours, dict) and ours.get("tolerance"):
+            column = (item.get("kwargs") or {}).get("column")
+            stated[item["type"], column, item.get("severity") or "critical"] = str(ours["tolerance"])
     return tuple(
         check.model_copy(
             update={"tolerance": stated.get((check.expectation, check.column, check.severity.value), "")}
