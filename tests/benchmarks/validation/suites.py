@@ -28,7 +28,9 @@ def write_table(path: Path, rows: int) -> None:
     columns["mail"] = [f"user{number}@example.org" for number in draw.permutation(rows)]
     columns["flag"] = draw.random(rows) < 0.5
     frame = pl.DataFrame(columns)
-    gaps = [pl.when(pl.Series(draw.random(rows) >= 0.03)).then(pl.col(f"f{i}")).alias(f"f{i}") for i in range(4)]
+    gaps = [
+        pl.when(pl.Series(draw.random(rows) >= 0.03)).then(pl.col(f"f{i}")).alias(f"f{i}") for i in range(4)
+    ]
     frame.with_columns(gaps).write_parquet(path, row_group_size=ROW_GROUP)
 
 

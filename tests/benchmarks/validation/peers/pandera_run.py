@@ -65,7 +65,9 @@ def build(kwargs):
         columns[f"c{i}"] = pa.Column(text, checks=checks)
     table = [
         pa.Check(lambda data: data.lazyframe.select(pl.len() >= kwargs[0]["min_value"]), error="v0"),
-        pa.Check(lambda data: data.lazyframe.select((pl.col("i4") >= pl.col("i0")).mean() >= 0.9), error="v29"),
+        pa.Check(
+            lambda data: data.lazyframe.select((pl.col("i4") >= pl.col("i0")).mean() >= 0.9), error="v29"
+        ),
     ]
     return pa.DataFrameSchema(columns, checks=table)
 
