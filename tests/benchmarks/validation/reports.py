@@ -53,10 +53,10 @@ def judge(found: Found) -> list[Goal]:
     text = "in process: share of the time of a query by hand"
     goals.append(Goal(text, "≤ 1.3", f"{beside:.2f}", beside <= 1.3))
     peaks = {one.name: statistics.median(found[one.name]["peak_mb"]) for one in CONTENDERS}
-    for peer in (EXPECTATIONS, PANDERA):
-        reached = f"{peaks[ours]:,.0f} against {peaks[peer.name]:,.0f} MiB"
-        met = peaks[ours] < peaks[peer.name]
-        goals.append(Goal(f"peak memory below that of {peer.title}", "lower", reached, met))
+    for other in (EXPECTATIONS, PANDERA):
+        weighed = f"{peaks[ours]:,.0f} against {peaks[other.name]:,.0f} MiB"
+        met = peaks[ours] < peaks[other.name]
+        goals.append(Goal(f"peak memory below that of {other.title}", "lower", weighed, met))
     return goals
 
 
@@ -112,17 +112,17 @@ def _head(about: dict[str, Any]) -> list[str]:
 def _notes(about: dict[str, Any]) -> list[str]:
     return [
         "## How to read it", "",
-        "- From a Parquet file to verdicts, reading included. Contenders take turns; a figure is the median of"
-        " the rounds, a ratio the median of the rounds' ratios to Pilotage. In process is the best of"
-        f" {about['times']} in one process whose imports are done; processor time is that of all threads.",
-        "- A whole process is `pilotage validate TABLE SUITE --json` and the others' scripts, from start to end;"
+        "- From a Parquet file to verdicts, reading included. Contenders take turns; a figure is the median"
+        " of the rounds, a ratio the median of the rounds' ratios to Pilotage. In process is the best of"
+        f" {about['times']} in one process with its imports done; processor time is that of all threads.",
+        "- A whole process is `pilotage validate TABLE SUITE --json` and the others' scripts, start to end;"
         " peak memory is the largest resident set of that process.",
-        "- All five give the same verdicts, which is checked before anything is reported. Pilotage and Great"
-        " Expectations also give counts, shares and the first 20 unexpected values; pandera its failure cases;"
-        " the query by hand only verdicts.",
+        "- All give the same verdicts, which is checked before anything is reported. Pilotage and Great"
+        " Expectations also give counts, shares and the first 20 unexpected values; pandera its failure"
+        " cases; the query by hand only verdicts.",
         "- pandera's built-in checks are used where they mean the same, and a check of one value where an"
         " expectation asks for a share or an aggregate.",
-        "- On a machine with other work, clock times of what uses both cores suffer most; processor times do not.",
+        "- On a machine with other work, clock times of what uses both cores suffer most.",
     ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What every contender's script shares: repeat, time, and tell times and verdicts as one JSON document."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time

@@ -1,4 +1,6 @@
-"""pandera on Polars: built-in checks where the expectation has one, a check of one value where it asks for a share."""
+"""pandera on Polars: built-in checks where there is one, a check of one value for a share or an aggregate."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
