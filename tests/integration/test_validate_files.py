@@ -1,4 +1,4 @@
-"""`pilotage validate`: verdicts and exit codes, what it loads, and memory that does not grow with the rows."""
+"""`pilotage validate`: verdicts and exit codes, what it loads, memory that does not grow with the rows."""
 
 from __future__ import annotations
 

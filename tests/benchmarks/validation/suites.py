@@ -28,7 +28,9 @@ def write_table(path: Path, rows: int) -> None:
     columns["mail"] = [f"user{number}@example.org" for number in draw.permutation(rows)]
     columns["flag"] = draw.random(rows) < 0.5
     frame = pl.DataFrame(columns)
-    gaps = [pl.when(pl.Series(draw.random(rows) >= 0.03)).then(pl.col(f"f{i}")).alias(f"f{i}") for i in range(4)]
+    gaps = [
+        pl.when(pl.Series(draw.random(rows) >= 0.03)).then(pl.col(f"f{i}")).alias(f"f{i}") for i in range(4)
+    ]
     frame.with_columns(gaps).write_parquet(path, row_group_size=ROW_GROUP)
 
 
@@ -45,8 +47,10 @@ def suite(rows: int) -> dict[str, Any]:
         _one(f"{values}_be_unique", column="key"),
         _one(f"{values}_be_unique", column="mail"),
         *(_one(f"{values}_not_be_null", column=f"f{i}", mostly=0.95) for i in range(4)),
-        *(_one(f"{values}_be_between", column=f"f{i}", min_value=i - 6, max_value=i + 6, mostly=0.99)
-          for i in range(4)),
+        *(
+            _one(f"{values}_be_between", column=f"f{i}", min_value=i - 6, max_value=i + 6, mostly=0.99)
+            for i in range(4)
+        ),
         _one(f"{column}_mean_to_be_between", column="f4", min_value=3.9, max_value=4.1),
         _one(f"{column}_stdev_to_be_between", column="f5", min_value=2.0, max_value=2.5),
         _one(f"{column}_min_to_be_between", column="f6", min_value=-20),
@@ -61,6 +65,12 @@ def suite(rows: int) -> dict[str, Any]:
         _one(f"{column}_distinct_values_to_contain_set", column="c0", value_set=["red", "blue"]),
         _one(f"{values}_match_regex", column="mail", regex=r"^[a-z0-9]+@[a-z]+\.org$"),
         _one("column_value_lengths_to_be_between", column="mail", min_value=5, max_value=40),
-        _one("column_pair_values_a_to_be_greater_than_b", column_A="i4", column_B="i0", or_equal=True, mostly=0.9),
-    ]  # fmt: skip
+        _one(
+            "column_pair_values_a_to_be_greater_than_b",
+            column_A="i4",
+            column_B="i0",
+            or_equal=True,
+            mostly=0.9,
+        ),
+    ]
     return {"name": "bench", "expectations": listed}

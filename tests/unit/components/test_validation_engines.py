@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.components import validation_suites as suites
 from tests.unit.components import validation_tables as tables
 
 from pilotage.components.validation import conditions, expectations, fallbacks, plans, results, validations
@@ -59,7 +60,7 @@ def compare(table: Table, items: list[dict[str, Any]]) -> set[str]:
 
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(frame=tables.frames(), items=st.lists(tables.expectations(), min_size=25, max_size=30))
+@given(frame=tables.frames(), items=st.lists(suites.expectations(), min_size=25, max_size=30))
 def test_any_suite_gives_great_expectations_results_on_any_table(frame, items):
     readable = [item for item in items if not refused(item)]
     with tables.stored(frame) as table:
@@ -129,15 +130,26 @@ EDGES = [
     one("column_values_to_match_regex", column="text", regex=r"^\w+$"),
     one("column_value_lengths_to_be_between", column="text", max_value=1),
     one("column_value_lengths_to_equal", column="blank", value=1),
-    *(one(f"column_{name}_to_be_between", column=column, min_value=0)
-      for name in ("mean", "median", "min", "max", "sum", "stdev")
-      for column in ("number", "whole", "gaps", "empty")),
+    *(
+        one(f"column_{name}_to_be_between", column=column, min_value=0)
+        for name in ("mean", "median", "min", "max", "sum", "stdev")
+        for column in ("number", "whole", "gaps", "empty")
+    ),
     one("column_min_to_be_between", column="day", min_value="2024-01-01"),
     one("column_max_to_be_between", column="time", max_value="2024-01-08T00:00:00", strict_max=True),
-    one("column_quantile_values_to_be_between", column="whole", quantile_ranges={
-        "quantiles": [0, 0.05, 0.5, 0.95, 1], "value_ranges": [[1, 1], [None, 2], [2.99, 3.01], [8, None], [10, 10]]}),
-    one("column_quantile_values_to_be_between", column="empty", quantile_ranges={
-        "quantiles": [0.5], "value_ranges": [[None, None]]}),
+    one(
+        "column_quantile_values_to_be_between",
+        column="whole",
+        quantile_ranges={
+            "quantiles": [0, 0.05, 0.5, 0.95, 1],
+            "value_ranges": [[1, 1], [None, 2], [2.99, 3.01], [8, None], [10, 10]],
+        },
+    ),
+    one(
+        "column_quantile_values_to_be_between",
+        column="empty",
+        quantile_ranges={"quantiles": [0.5], "value_ranges": [[None, None]]},
+    ),
     one("column_unique_value_count_to_be_between", column="number", min_value=4, max_value=5),
     one("column_proportion_of_unique_values_to_be_between", column="blank", max_value=0.5),
     one("column_distinct_values_to_equal_set", column="holes", value_set=["a", "b", "c", "", "d", None]),
@@ -150,12 +162,22 @@ EDGES = [
     one("column_pair_values_a_to_be_greater_than_b", column_A="whole", column_B="number"),
     one("column_pair_values_to_be_equal", column_A="text", column_B="holes", ignore_row_if="neither"),
     one("table_columns_to_match_set", column_set=["number", "number", "other"], exact_match=False),
-    one("column_values_to_be_in_set", column="whole", value_set=[1], row_condition="whole > 99",
-        condition_parser="pandas"),
+    one(
+        "column_values_to_be_in_set",
+        column="whole",
+        value_set=[1],
+        row_condition="whole > 99",
+        condition_parser="pandas",
+    ),
     one("column_mean_to_be_between", column="gaps", row_condition="gaps != 3", condition_parser="pandas"),
-    one("column_sum_to_be_between", column="whole", min_value=0, row_condition="whole > 99",
-        condition_parser="pandas"),
-]  # fmt: skip
+    one(
+        "column_sum_to_be_between",
+        column="whole",
+        min_value=0,
+        row_condition="whole > 99",
+        condition_parser="pandas",
+    ),
+]
 
 
 def test_the_edges_of_every_kind_give_great_expectations_results(tmp_path):
@@ -166,8 +188,12 @@ def test_the_edges_of_every_kind_give_great_expectations_results(tmp_path):
 
 LEFT = [
     pytest.param(one("column_values_to_be_between", column="text", min_value=1), id="text between numbers"),
-    pytest.param(one("column_values_to_be_between", column="time", min_value="2024-01-02"), id="time and date"),
-    pytest.param(one("column_values_to_be_in_set", column="time", value_set=["2024-01-01"]), id="times in a set"),
+    pytest.param(
+        one("column_values_to_be_between", column="time", min_value="2024-01-02"), id="time and date"
+    ),
+    pytest.param(
+        one("column_values_to_be_in_set", column="time", value_set=["2024-01-01"]), id="times in a set"
+    ),
     pytest.param(one("column_values_to_be_in_set", column="flag", value_set=[1]), id="booleans and numbers"),
     pytest.param(one("column_mean_to_be_between", column="flag", min_value=0), id="mean of booleans"),
     pytest.param(one("column_values_to_match_regex", column="whole", regex="1"), id="numbers as text"),
@@ -175,7 +201,12 @@ LEFT = [
     pytest.param(one("column_values_to_be_of_type", column="text", type_="Fancy"), id="unknown type"),
     pytest.param(one("column_values_to_not_be_null", column="zz"), id="no such column"),
     pytest.param(
-        one("column_values_to_be_null", column="empty", row_condition="whole + 1 > 3", condition_parser="pandas"),
+        one(
+            "column_values_to_be_null",
+            column="empty",
+            row_condition="whole + 1 > 3",
+            condition_parser="pandas",
+        ),
         id="a query that only pandas reads",
     ),
 ]
@@ -190,7 +221,44 @@ def test_what_great_expectations_has_rules_of_its_own_for_is_left_to_it(item, tm
 
 
 def test_every_kind_with_arguments_has_a_compiler():
-    assert set(expectations.ARGUMENTS) == set(plans.COMPILERS) == set(tables.KINDS)
+    assert set(expectations.ARGUMENTS) == set(plans.COMPILERS) == set(suites.KINDS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "whole > 3 & gaps > 2",
+        "`whole` > 3 and text == 'a`b`'",
+        "index > 3",
+        "whole > @limit",
+        "whole + 1 > 3",
+        "text.str.len() > 1",
+        "whole > gaps",
+    ],
+)
+def test_queries_that_python_and_pandas_read_otherwise_are_left_to_pandas(text):
+    _, condition = conditions.read(text, "pandas")
+    assert condition is not None
+    assert condition.tree is None
+
+
+@pytest.mark.parametrize(
+    "text", ['col("a") > 2 and col("b") > 3', 'col("a") == " b"', 'col("a") == date("2024-01-01")', "a > 2"]
+)
+def test_conditions_that_are_not_plainly_right_are_left_to_great_expectations_parser(text):
+    with pytest.raises(conditions.Unsure):
+        conditions.read(text, "great_expectations")
+
+
+def test_a_damaged_table_is_an_error_of_the_data(tmp_path):
+    from pilotage.core import errors
+
+    path = tmp_path / "t.parquet"
+    FRAME.write_parquet(path)
+    table = tables.table_of(FRAME, path)
+    path.write_bytes(b"PAR1" + bytes(50) + path.read_bytes()[54:])
+    with pytest.raises(errors.DataError, match="cannot be read"):
+        validations.run_on(table, suite_of(one("column_values_to_be_between", column="number", min_value=0)))
 
 
 def suite_of(*items: dict[str, Any]) -> dict[str, Any]:
@@ -217,7 +285,9 @@ def test_results_of_both_engines_are_one_result_in_great_expectations_order(tmp_
         "table_row_count_to_equal",
     ]
     assert result["statistics"]["successful_expectations"] == 3
-    assert all(item["expectation_config"]["kwargs"]["batch_id"] == "snapshot-trial" for item in result["results"])
+    assert all(
+        item["expectation_config"]["kwargs"]["batch_id"] == "snapshot-trial" for item in result["results"]
+    )
     assert all(item["expectation_config"]["meta"] == {} for item in result["results"])
     info = result["results"][0]["exception_info"]
     assert 'The column "zz" in BatchData does not exist' in str(info)
@@ -225,16 +295,17 @@ def test_results_of_both_engines_are_one_result_in_great_expectations_order(tmp_
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_great_expectations_own_objects_come_back_and_its_pages_render(tmp_path):
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
 
     FRAME.write_parquet(tmp_path / "t.parquet")
     table = tables.table_of(FRAME, tmp_path / "t.parquet")
     result = json.loads(json.dumps(validations.run_on(table, suite_of(*EDGES)).result))
-    found = results.to_great_expectations(result)
+    found: Any = results.to_great_expectations(result)
     assert found.to_json_dict() == result
     found.meta["run_id"] = {"run_name": "one", "run_time": "2026-01-01T00:00:00+00:00"}
-    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(found))
+    view: Any = DefaultJinjaPageView()
+    page = view.render(ValidationResultsPageRenderer(run_info_at_end=True).render(found))
     assert "values must not be null" in page
 
 
@@ -255,7 +326,9 @@ def test_translated_classes_mean_what_they_mean_in_python(chunk):
         assert found == [re.search(pattern, letter) is not None for letter in letters], pattern
 
 
-@pytest.mark.parametrize("pattern", [r"\bA", "(?=a)", r"(a)\1", "(?i)é", "^a|b", "a++", "(?P<n>a)", "x{1000,}", "a^"])
+@pytest.mark.parametrize(
+    "pattern", [r"\bA", "(?=a)", r"(a)\1", "(?i)é", "^a|b", "a++", "(?P<n>a)", "x{1000,}", "a^"]
+)
 def test_patterns_that_rust_reads_otherwise_are_not_translated(pattern):
     from pilotage.components.validation import patterns
 

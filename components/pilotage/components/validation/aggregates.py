@@ -15,7 +15,18 @@ from typing import Any
 import polars as pl
 
 from pilotage.components.validation.questions import (
-    MOST_EXAMPLES, Number, Outcome, Question, Rows, Scope, Steps, column, count_present, count_rows, told, whole,
+    MOST_EXAMPLES,
+    Number,
+    Outcome,
+    Question,
+    Rows,
+    Scope,
+    Steps,
+    column,
+    count_present,
+    count_rows,
+    told,
+    whole,
 )  # fmt: skip
 from pilotage.components.validation.tables import Uncompiled, View
 from pilotage.core.artifacts import ColumnType
@@ -90,7 +101,9 @@ def _extreme(scope: Scope, name: str, extreme: Callable[[pl.Expr], pl.Expr]) -> 
     view = scope.view
     if view.is_number:
         return (yield from _numeric(scope, name, extreme))
-    if view.type not in (ColumnType.DATE, ColumnType.DATETIME) or view.type is ColumnType.DATE and view.gaps:
+    if view.type not in (ColumnType.DATE, ColumnType.DATETIME) or (
+        view.type is ColumnType.DATE and view.gaps
+    ):
         raise Uncompiled(f"the {name} of {view.type}")
     _limits(scope, date if view.type is ColumnType.DATE else datetime)
     key = f"{name} {view.alias}"

@@ -1,4 +1,4 @@
-"""Conditions on rows: Great Expectations' own, as objects or strings, and the common forms of pandas' queries.
+"""Conditions on rows: Great Expectations' own, as objects or strings, and common forms of pandas' queries.
 
 A condition that is read becomes a small tree, which compiles to a Polars
 expression with pandas' way with missing values: a comparison with one is
@@ -22,8 +22,10 @@ from pilotage.core.artifacts import ColumnType
 
 _PARSERS = ("great_expectations", "great_expectations__experimental__")
 _LEGACY = re.compile(
-    r"""\s*col\("([^"\\]+)"\)\s*(?:(\.notnull\(\))|(>=|<=|==|!=|>|<)\s*(?:([+-]?\d+(?:\.\d+)?)|"([\w .-]+)"|'([\w .-]+)'))\s*\Z""",
-    re.ASCII,
+    r"""\s*col\("([^"\\]+)"\)\s*
+    (?:(\.notnull\(\))|(>=|<=|==|!=|>|<)\s*
+    (?:([+-]?\d+(?:\.\d+)?)|"([\w.-][\w\ .-]*)"|'([\w.-][\w\ .-]*)'))\s*\Z""",
+    re.ASCII | re.VERBOSE,
 )
 _BACKTICKS = re.compile(r"`([^`]+)`")
 _MOST = 100
@@ -32,6 +34,8 @@ _SIGNS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
     ast.In: "IN", ast.NotIn: "NOT_IN",
 }  # fmt: skip
+_INDEX = ("index", "columns")
+"""What pandas may take for something else than the column of that name."""
 _FLIPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b,
@@ -50,7 +54,7 @@ class Condition:
     key: str
     """The same for the same condition."""
     tree: dict[str, Any] | None
-    """As Great Expectations writes conditions, with `not` besides; None for a query that only pandas reads."""
+    """As Great Expectations writes it, and with `not` besides; None for a query that only pandas reads."""
 
     def compile(self, table: Table) -> pl.Expr:
         """True for the rows that it is about, never null.
@@ -141,6 +145,8 @@ def _count(tree: dict[str, Any]) -> int:
 
 def _query(text: str) -> dict[str, Any] | None:
     """The tree of a pandas query, or None when it is none of the common forms."""
+    if "`" in text and ("'" in text or '"' in text):
+        return None
     names: dict[str, str] = {}
 
     def name(found: re.Match[str]) -> str:
@@ -185,6 +191,8 @@ def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, names: dict[str, s
     if sign is None:
         raise Unsure
     if isinstance(left, ast.Name):
+        if left.id in _INDEX:
+            raise Unsure
         value = ast.literal_eval(right)
         if not _fits(sign, value):
             raise Unsure

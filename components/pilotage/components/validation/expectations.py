@@ -59,7 +59,7 @@ def _exactly(*kinds: type) -> Reader:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) and math.isnan(value):
+    if type(value) not in (int, float) or (not math.isfinite(value) and math.isnan(value)):
         raise Unsure
     return float(value)
 
@@ -120,7 +120,13 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-_TEXT, _FLAG, _INTEGER = _exactly(str), _exactly(bool), _exactly(int)
+def _integer(value: Any) -> int:
+    if type(value) is not int or abs(value) >= 1 << 62:
+        raise Unsure
+    return value
+
+
+_TEXT, _FLAG, _INTEGER = _exactly(str), _exactly(bool), _integer
 _SET = _several(_scalar)
 _COLUMN = {"column": (_TEXT, _NEEDED)}
 _MOSTLY = {"mostly": (_share, 1.0)}
@@ -240,7 +246,7 @@ def _arguments(kind: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     for name, (reader, default) in known.items():
         value = given.get(name)
         if value is None:
-            if default is _NEEDED or name in given and default is not None:
+            if default is _NEEDED or (name in given and default is not None):
                 raise Unsure
             arguments[name] = default
             continue

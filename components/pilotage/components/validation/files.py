@@ -1,4 +1,4 @@
-"""A table of files as something to validate, without a snapshot: Parquet, CSV or JSON lines, read lazily by Polars.
+"""Files to validate without a snapshot: Parquet, CSV or JSON lines, read lazily by Polars.
 
 Types become those of snapshots. Text is taken as Polars reads it; ingest, which
 infers types from all rows, is not run and nothing is stored.

@@ -93,7 +93,7 @@ def _translated(rest: str) -> str | None:
     parts, place, repeatable = [], 0, False
     while place < len(rest):
         token = _TOKEN.match(rest, place)
-        if token is None or token["repeat"] and not repeatable:
+        if token is None or (token["repeat"] and not repeatable):
             return None
         text = token[0]
         if token["class"]:

@@ -19,6 +19,7 @@ from pilotage.components.validation import aggregates, sequences, shapes, values
 from pilotage.components.validation.expectations import Expectation
 from pilotage.components.validation.questions import Number, Outcome, Question, Scope, Steps
 from pilotage.components.validation.tables import Table, Uncompiled
+from pilotage.core import errors
 
 COMPILERS: dict[str, Callable[[Scope], Steps]] = {
     "expect_column_values_to_be_null": values.null,
@@ -160,4 +161,10 @@ def _frame(table: Table, rows: pl.Expr | None) -> pl.LazyFrame:
 
 
 def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    return frame.collect(engine="streaming")
+    try:
+        return frame.collect(engine="streaming")
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise errors.DataError(
+            f"The rows cannot be read: {error}.",
+            remedy="Mend the file; of a snapshot, delete its folder and run ingest again with --no-cache.",
+        ) from error

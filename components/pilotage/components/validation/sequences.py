@@ -13,8 +13,21 @@ from collections.abc import Sequence
 import polars as pl
 
 from pilotage.components.validation.questions import (
-    MOST_EXAMPLES, Number, Outcome, Question, Rows, Scope, Steps, column, count_present, count_rows, counted,
-    first, mostly, told, whole,
+    MOST_EXAMPLES,
+    Number,
+    Outcome,
+    Question,
+    Rows,
+    Scope,
+    Steps,
+    column,
+    count_present,
+    count_rows,
+    counted,
+    first,
+    mostly,
+    told,
+    whole,
 )  # fmt: skip
 from pilotage.components.validation.tables import Uncompiled, View
 from pilotage.core.artifacts import ColumnType

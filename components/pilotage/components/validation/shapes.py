@@ -1,4 +1,4 @@
-"""Expectations about the table: its columns, how many rows it has, and one column against another in a row."""
+"""Expectations about the table: its columns, how many rows it has, one column against another in a row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import polars as pl
 
 from pilotage.components.validation import aggregates
 from pilotage.components.validation.questions import (
-    Number, Outcome, Scope, Steps, count_rows, counted, first, mostly, told,
+    Number,
+    Outcome,
+    Scope,
+    Steps,
+    count_rows,
+    counted,
+    first,
+    mostly,
+    told,
 )  # fmt: skip
 from pilotage.components.validation.tables import Uncompiled, View
 from pilotage.core.artifacts import ColumnType
@@ -115,7 +123,9 @@ def _judge(scope: Scope, expected: pl.Expr) -> Steps:
     }[scope["ignore_row_if"]]
     wrong = kept & ~expected.fill_null(False)
     found = yield count_rows() | {
-        f"kept {scope.place}": Number(kept.sum()), f"unexpected {scope.place}": Number(wrong.sum())}  # fmt: skip
+        f"kept {scope.place}": Number(kept.sum()),
+        f"unexpected {scope.place}": Number(wrong.sum()),
+    }
     considered, unexpected = int(found[f"kept {scope.place}"]), int(found[f"unexpected {scope.place}"])
     listed = []
     if unexpected:

@@ -48,7 +48,7 @@ class View:
     @property
     def is_float(self) -> bool:
         """Whether pandas holds it as float64."""
-        return self.type is ColumnType.NUMBER or self.type is ColumnType.INTEGER and self.gaps
+        return self.type is ColumnType.NUMBER or (self.type is ColumnType.INTEGER and self.gaps)
 
     @property
     def values(self) -> pl.Expr:
@@ -106,7 +106,7 @@ class View:
             raise Uncompiled("booleans and numbers in one set")
         if self.type is ColumnType.BOOLEAN:
             return others
-        if any(abs(value) > self.EXACT and value not in (float("inf"), float("-inf")) for value in others):
+        if any(abs(value) >= self.EXACT and value not in (float("inf"), float("-inf")) for value in others):
             raise Uncompiled("integers that float64 does not hold")
         if self.is_float:
             return [float(value) for value in others]

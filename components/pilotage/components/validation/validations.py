@@ -66,7 +66,8 @@ def run_on(table: Table, suite: Suite) -> Validation:
     result = results.of_suite(suite["name"], table.name, items, found)
     checks = [_check(item) for item in result["results"]]
     order = sorted(checks, key=lambda check: (check.success, check.severity is not Severity.CRITICAL))
-    described = results.described(suite["name"], suite.get("meta") or {}, items)
+    meta = suite.get("meta")
+    described = results.described(suite["name"], meta if isinstance(meta, dict) else {}, items)
     return Validation(suite=described, result=result, checks=tuple(order))
 
 

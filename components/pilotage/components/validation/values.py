@@ -1,4 +1,4 @@
-"""Expectations about each value of a column: missing, of a type, in a set, in a range, of a length, like a pattern.
+"""Expectations about each value of a column: missing, of a type, in a set or a range, like a pattern.
 
 Each compiler turns arguments into an expression that is true for a value as
 expected; counting, `mostly` and examples are the same for all. Whether values
@@ -13,7 +13,17 @@ import polars as pl
 
 from pilotage.components.validation import patterns, types
 from pilotage.components.validation.questions import (
-    MOST_EXAMPLES, Number, Outcome, Scope, Steps, column, count_present, count_rows, counted, first, mostly,
+    MOST_EXAMPLES,
+    Number,
+    Outcome,
+    Scope,
+    Steps,
+    column,
+    count_present,
+    count_rows,
+    counted,
+    first,
+    mostly,
 )  # fmt: skip
 from pilotage.components.validation.tables import Uncompiled, View
 from pilotage.core.artifacts import ColumnType

@@ -1,5 +1,7 @@
 """Great Expectations on pandas, as its documentation has it, from a Parquet file to the result."""
 
+from __future__ import annotations
+
 import json
 import warnings
 from pathlib import Path

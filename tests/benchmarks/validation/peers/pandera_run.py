@@ -1,4 +1,6 @@
-"""pandera on Polars: built-in checks where the expectation has one, a check of one value where it asks for a share."""
+"""pandera on Polars: built-in checks where there is one, a check of one value for a share or an aggregate."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -65,7 +67,9 @@ def build(kwargs):
         columns[f"c{i}"] = pa.Column(text, checks=checks)
     table = [
         pa.Check(lambda data: data.lazyframe.select(pl.len() >= kwargs[0]["min_value"]), error="v0"),
-        pa.Check(lambda data: data.lazyframe.select((pl.col("i4") >= pl.col("i0")).mean() >= 0.9), error="v29"),
+        pa.Check(
+            lambda data: data.lazyframe.select((pl.col("i4") >= pl.col("i0")).mean() >= 0.9), error="v29"
+        ),
     ]
     return pa.DataFrameSchema(columns, checks=table)
 

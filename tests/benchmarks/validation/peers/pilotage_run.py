@@ -1,5 +1,7 @@
 """Pilotage, from a Parquet file to the result."""
 
+from __future__ import annotations
+
 from measures import tell
 
 from pilotage.components.validation import files, suites, validations

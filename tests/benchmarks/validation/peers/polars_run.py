@@ -1,5 +1,7 @@
 """One Polars query written by hand for this suite: verdicts only, no results and no examples."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
