@@ -277,6 +277,7 @@ def test_without_a_kill_there_is_one_run(make: Callable[[], Harness]):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # a minute where nothing else runs
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_the_monitor_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
     for number in range(1 + shard, 1000, SHARDS):
@@ -297,6 +298,7 @@ def test_the_monitor_killed_between_any_two_statements(make: Callable[[], Harnes
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # a minute where nothing else runs
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_the_retraining_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
     for number in range(1 + shard, 1000, SHARDS):
@@ -311,6 +313,7 @@ def test_the_retraining_killed_between_any_two_statements(make: Callable[[], Har
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_both_killed_again_and_again(make: Callable[[], Harness]):
     draw = random.Random(7)
     for _ in range(40):
