@@ -19,6 +19,7 @@ from pilotage.core import pilots
 from pilotage.core.metrics import Measure
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator
+from pilotage.pipelines.outbox import Kind
 
 DOCS = Path(__file__).parents[2] / "docs"
 PILOTS = DOCS.parent / "pilots"
@@ -121,6 +122,22 @@ def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path, uncov
     assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
     assert "distance" in (tmp_path / "today.html").read_text()
+
+
+@pytest.mark.slow
+@needs_curl
+def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "triggers.md", tmp_path, ["8090"])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    for command, output in done:
+        lines = "\n".join(line.strip() for line in output.strip().splitlines())
+        if command.shown:
+            assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
+
+
+def test_every_event_is_on_its_page() -> None:
+    page = (DOCS / "triggers.md").read_text()
+    assert [kind for kind in Kind if f"| `{kind}` |" not in page] == [Kind.WEBHOOK_TEST]
 
 
 def test_a_guide_is_read_command_by_command(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ do is replaced by a file that a run writes; the last tests have real steps.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,10 +28,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from tests.integration.test_pipelines_runs import write_pilot
 
 from pilotage.console import watches
 from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Alarm, DriftReport, TriggerState
+from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
 from pilotage.pipelines import __main__ as entry
@@ -43,22 +47,38 @@ TEXT = (
     "retrain: {on: [drift], cooldown: 2d, budget: {runs: 3, per: 10d}}\n"
 )
 MODULES = (watches, triggers, claims, waits, outbox, executions, records, entry)
-PLACES = {module.__file__ for module in MODULES}
+PLACES = {str(module.__file__) for module in MODULES}
 END = datetime(2026, 3, 2, tzinfo=UTC)
 MOST_PASSES = 12
+SHARDS = 4
+"""Parts that may run beside each other."""
 
 
-def kill_before(line: int) -> None:
-    """Let this process die before the `line`-th line that it executes on the trigger's way."""
-    left = line
+def statements() -> set[tuple[str, int]]:
+    """Where each statement of the trigger's way begins."""
+    return {
+        (path, node.lineno)
+        for path in PLACES
+        for node in ast.walk(ast.parse(Path(path).read_text()))
+        if isinstance(node, ast.stmt)
+    }
+
+
+STATEMENTS = statements()
+
+
+def kill_before(number: int, mark: Path) -> None:
+    """Let this process die before the `number`-th statement that it executes on the trigger's way."""
+    left = number
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
         if frame.f_code.co_filename not in PLACES:
             return None
-        if event == "line":
+        if event == "line" and (frame.f_code.co_filename, frame.f_lineno) in STATEMENTS:
             left -= 1
             if not left:
+                mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 
@@ -112,6 +132,8 @@ class Harness:
         self.folder = folder
         self.spec = pilots.load(folder).spec
         self.effect = folder / "effect.json"
+        self.killed = folder / "killed"
+        self.launched = folder / "launched"
         self.marks = folder / "marks"
         self.marks.mkdir()
 
@@ -147,9 +169,9 @@ class Harness:
 
     def launch(self, kill_child: int) -> Callable[[str], Forked]:
         def child(trigger: str) -> int:
-            (self.folder / "launched").touch()
+            self.launched.touch()
             if kill_child:
-                kill_before(kill_child)
+                kill_before(kill_child, self.killed)
             sys.stdout = io.StringIO()
             return entry.main(["run", "--trigger", trigger, str(self.folder)])
 
@@ -162,7 +184,7 @@ class Harness:
             triggers._launcher = lambda *_: self.launch(kill_child)  # type: ignore[assignment]
             watch = watches.Watch(self.spec, self.folder, self.settings)
             if kill_parent:
-                kill_before(kill_parent)
+                kill_before(kill_parent, self.killed)
             watch.look()
             while watch.retraining and not watch.collect():
                 time.sleep(0.002)
@@ -233,6 +255,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> Ca
         monkeypatch.setenv("PILOTAGE_HOME", str(installation.home))
         shutil.copytree(empty, installation.home)
         harness = Harness(installation, folder)
+        monkeypatch.setattr(
+            Registry, "kill_open_runs", lambda *_: None
+        )  # imports MLflow, which takes seconds
         monkeypatch.setattr(monitor, "watch", harness.watch)
         monkeypatch.setattr(monitor, "reports", harness.reports)
         monkeypatch.setattr(
@@ -252,45 +277,97 @@ def test_without_a_kill_there_is_one_run(make: Callable[[], Harness]):
 
 
 @pytest.mark.slow
-def test_the_monitor_killed_between_any_two_statements(make: Callable[[], Harness]):
-    for line in range(1, 1000):
+@pytest.mark.timeout(1500)  # a minute where nothing else runs
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_the_monitor_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
+    for number in range(1 + shard, 1000, SHARDS):
         harness = make()
-        killed = harness.look(kill_parent=line) == -signal.SIGKILL
+        harness.look(kill_parent=number)
         harness.settle()  # beside the orphan, where there is one
         harness.check()
-        if (harness.folder / "launched").exists() and killed:
+        if not harness.killed.exists():
+            break
+        if harness.launched.exists():
             harness = make()
-            harness.look(kill_parent=line)
+            harness.look(kill_parent=number)
             harness.wait_for_orphans()
             harness.settle()
             harness.check()
-        if not killed:
-            break
-    assert not killed
-    assert line > 80, "the trigger's way has more lines"
+    assert not harness.killed.exists()
+    assert number > 60, "the trigger's way has more statements"
 
 
 @pytest.mark.slow
-def test_the_retraining_killed_between_any_two_statements(make: Callable[[], Harness]):
-    last = 0
-    for line in range(1, 1000):
+@pytest.mark.timeout(1500)  # a minute where nothing else runs
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_the_retraining_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
+    for number in range(1 + shard, 1000, SHARDS):
         harness = make()
-        harness.look(kill_child=line)
-        died = triggers.triggers(harness.settings, "small")[0].state is not TriggerState.DONE
-        last = line if died else last
+        harness.look(kill_child=number)
         harness.settle()
         harness.check()
-        if line > last + 12:  # killed behind the end, or not at all
+        if not harness.killed.exists():
             break
-    assert last > 60, "the trigger's way has more lines"
+    assert not harness.killed.exists()
+    assert number > 60, "the trigger's way has more statements"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_both_killed_again_and_again(make: Callable[[], Harness]):
     draw = random.Random(7)
-    for _ in range(60):
+    for _ in range(40):
         harness = make()
         for _ in range(2):
-            harness.look(kill_parent=draw.randint(1, 150), kill_child=draw.randint(1, 120))
+            harness.look(kill_parent=draw.randint(1, 200), kill_child=draw.randint(1, 200))
         harness.settle()
         harness.check()
+
+
+def test_several_monitors_at_once(make: Callable[[], Harness]):
+    harness = make()
+    for _ in range(3):
+        monitors = [fork(lambda: harness.look() or harness.look()) for _ in range(3)]
+        assert [monitor.wait() for monitor in monitors] == [0, 0, 0]
+    harness.settle()
+    harness.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["ingest", "register", "promotion"])
+def test_a_real_retraining_that_is_killed_is_carried_out_once(tmp_path: Path, uncovered: None, moment: str):
+    """Real steps in the real process; the alarm is about a version that its own run replaces."""
+    installation = settings.load(home=tmp_path / "home")
+    folder = write_pilot(tmp_path / "pilot")
+    spec = pilots.load(folder).spec
+    alarm = Alarm(id="a", pilot="small", version=7, cause=Cause.DRIFT, start=END, end=END, message="m")
+    triggers.open_triggers(installation, spec, [alarm])
+    registry, found = Registry(installation), Records(tables.connect(installation))
+
+    def is_reached(process: subprocess.Popen[Any]) -> bool:
+        if process.poll() is not None:
+            return True
+        if moment == "promotion":
+            return bool(registry.aliases("small"))
+        began = [step for run in found.runs("small") for step in found.steps(run.id) if step.name == moment]
+        return any(step.started_at is not None for step in began)
+
+    started = triggers.dispatch(installation, spec, folder)
+    assert started is not None
+    deadline = time.monotonic() + 200
+    while not is_reached(started.process):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    started.process.kill()
+    started.process.wait()
+    again = triggers.dispatch(installation, spec, folder)
+    if again is not None:
+        assert again.process.wait(200) == 0, (
+            installation.logs / f"trigger-{again.trigger.id}.log"
+        ).read_text()
+    (trigger,) = triggers.triggers(installation)
+    assert trigger.state is TriggerState.DONE
+    runs = found.runs("small")
+    assert [run.id for run in runs if run.state is State.SUCCEEDED] == [trigger.run]
+    assert registry.aliases("small")["champion"] == 1
+    assert [version.version for version in registry.versions("small")] == [1]

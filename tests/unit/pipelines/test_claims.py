@@ -1,4 +1,4 @@
-"""A trigger is claimed once and ended once, by whoever comes first, and is free again when that process is gone."""
+"""A trigger is claimed once and ended once, by whoever comes first, and is free when that process is gone."""
 
 from __future__ import annotations
 

@@ -57,5 +57,5 @@ def test_processes_that_race_to_add_it_all_succeed(old: Settings):
 def test_a_column_that_cannot_be_added_is_named(installation: Settings):
     with tables.connect(installation).begin() as connection:
         connection.execute(text("ALTER TABLE audit DROP COLUMN why"))
-    with pytest.raises(errors.SettingsError, match="`audit` of .* lacks the column `why`"):
+    with pytest.raises(errors.SettingsError, match=r"`audit` of .* lacks the column `why`"):
         tables.connect(installation)

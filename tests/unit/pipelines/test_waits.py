@@ -42,9 +42,7 @@ def look(installation: Settings, launches: Launches) -> Callable[..., Trigger]:
     return dispatch
 
 
-def test_no_more_runs_start_in_a_period_than_the_budget_has(
-    installation: Settings, look: Callable[..., Trigger]
-):
+def test_no_more_runs_start_in_a_period_than_the_budget_has(installation, look: Callable[..., Trigger]):
     for day in (1, 3):
         assert look(day).state is TriggerState.STARTED
         carry_out(installation, look(day).id)
@@ -65,9 +63,7 @@ def test_a_trigger_in_the_night_starts_in_the_morning(look: Callable[..., Trigge
     assert look(1, NIGHT + timedelta(hours=5)).state is TriggerState.STARTED
 
 
-def test_a_snoozed_pilot_is_trained_when_the_snooze_ends(
-    installation: Settings, look: Callable[..., Trigger]
-):
+def test_a_snoozed_pilot_is_trained_when_the_snooze_ends(installation, look: Callable[..., Trigger]):
     made = waits.snooze(installation, "small", 2 * DAY, who="ann", why="the data is being repaired")
     waiting = look(1, tables.now())
     assert (waiting.state, waiting.waits_for, waiting.until) == (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from datetime import datetime, timedelta
+from datetime import timedelta
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -159,33 +160,30 @@ def test_what_is_for_an_endpoint_that_nobody_names_any_more_is_given_up(engine: 
     assert [item.state for item in deliveries.find(engine)] == [DeliveryState.DEAD]
 
 
-def _lease(home: str, until: datetime, found: multiprocessing.Queue) -> None:
+def _lease(home: str, sent: multiprocessing.Queue, stop: Event) -> None:
     engine = tables.connect(settings.load(home=Path(home)))
-    while tables.now() < until:
+    while not stop.is_set():
         deliveries.relay(engine, [OPS, DEV])
         leased = deliveries.lease_next(engine, "ops")
         if leased is not None:
-            found.put(leased.event.event)
+            sent.put(leased.event.event)
             deliveries.settle(engine, leased, GOOD)
-    found.put(None)
+    sent.put(None)
 
 
 def test_senders_that_race_never_send_the_same_twice(engine: Engine, installation: Settings):
     context = multiprocessing.get_context("spawn")
-    found = context.Queue()
-    until = tables.now() + timedelta(seconds=8)
-    arguments = (str(installation.home), until, found)
+    sent, stop = context.Queue(), context.Event()
+    arguments = (str(installation.home), sent, stop)
     racers = [context.Process(target=_lease, args=arguments) for _ in range(3)]
     for racer in racers:
         racer.start()
     for _ in range(8):
         emit(engine, Kind.TRIGGER_OPENED, count=5)
-    sent, ended = [], 0
-    while ended < len(racers):
-        event = found.get(timeout=60)
-        ended += event is None
-        sent += [event] if event else []
+    events = [sent.get(timeout=120) for _ in range(40)]
+    stop.set()
+    assert [sent.get(timeout=120) for _ in racers] == [None] * 3
     for racer in racers:
         racer.join(60)
-    assert len(sent) == len(set(sent)) == 40
+    assert len(set(events)) == 40
     assert len(deliveries.find(engine, limit=1000)) == 80
