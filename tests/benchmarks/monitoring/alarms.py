@@ -56,7 +56,7 @@ def undrifted(run: Run, peer: Contender, size: int | str) -> tuple[Strengths, st
 
 
 def _small_reference(run: Run) -> Iterator[dict[str, Any]]:
-    """Pilotage where a reference is only twice as large as a window and a category has thousands of values."""
+    """Pilotage where a reference is twice as large as a window and a category has thousands of values."""
     pace = run.pace
     rows, usual = max(pace.sizes), pace.small_reference_rows
     splits = [samples.random_split(rows, pace.windows, usual, number=number) for number in range(pace.splits)]
