@@ -26,6 +26,7 @@ def measure(run: Run) -> dict[str, Any]:
     for rows in run.pace.sizes:
         cells += _ours(rows, [_split(run, rows, number) for number in range(run.pace.splits)])
     cells += _ours(WEEK, [samples.week_split(number=number) for number in range(run.pace.week_splits)])
+    cells += _small_reference(run)
     for peer in run.peers:
         for size in sizes(run):
             if told := undrifted(run, peer, size):
@@ -52,6 +53,14 @@ def undrifted(run: Run, peer: Contender, size: int | str) -> tuple[Strengths, st
     split = _split(run, size, 0)
     count = run.pace.of_peer(size)
     return run.ask(peer, f"undrifted-{size}", split, lambda: samples.frames(split, windows=count))
+
+
+def _small_reference(run: Run) -> Iterator[dict[str, Any]]:
+    """Pilotage where a reference is twice as large as a window and a category has thousands of values."""
+    pace = run.pace
+    rows, usual = max(pace.sizes), pace.small_reference_rows
+    splits = [samples.random_split(rows, pace.windows, usual, number=number) for number in range(pace.splits)]
+    yield from _ours(f"{rows:,} rows, reference of {usual:,}", splits)
 
 
 def _split(run: Run, rows: int, number: int) -> Split:

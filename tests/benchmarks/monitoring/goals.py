@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.benchmarks.monitoring.alarms import SHIPPED
+from tests.benchmarks.monitoring.alarms import SHIPPED, WEEK
 from tests.benchmarks.monitoring.contenders import ALIBI, BY_NAME, EVIDENTLY, NANNYML, OURS, WHYLOGS
 from tests.benchmarks.monitoring.estimates import NO_CHANGE
 from tests.benchmarks.targets import Goal
@@ -48,8 +48,9 @@ def _false_alarms(found: dict[str, Any]) -> Iterator[Goal]:
     """Met where the rate lies below the exact interval's upper end or the interval holds it."""
     for cell in found["cells"]:
         if cell["contender"] == OURS and cell["rule"] == SHIPPED:
-            size = cell["size"] if isinstance(cell["size"], str) else f"{cell['size']:,} rows"
-            text = f"undrifted windows of a {size}" if size == "week" else f"undrifted windows of {size}"
+            size = cell["size"]
+            told = f"{size:,} rows" if isinstance(size, int) else "a week" if size == WEEK else size
+            text = f"undrifted windows of {told}"
             share = cell["alarms"] / cell["windows"]
             reached = f"{share:.2%} ({cell['low']:.2%} to {cell['high']:.2%})"
             wanted = f"≤ {FALSE_ALARMS:.0%} with an alarm"
@@ -71,7 +72,7 @@ def _shifts(found: dict[str, Any]) -> Iterator[Goal]:
                     if name == peer and at == size
                 ]
                 if pairs:
-                    windows = "weeks" if size == "week" else f"windows of {size:,} rows"
+                    windows = "weeks" if size == WEEK else f"windows of {size:,} rows"
                     text = f"shifts in {windows} found later than by {BY_NAME[peer].title}, {told}"
                     late = sum(is_later(*pair) for pair in pairs)
                     yield Goal("shifts", text, "0", f"{late} of {len(pairs)}", late == 0)

@@ -18,6 +18,8 @@ class Pace:
     memory_rows: tuple[int, ...] = (250_000, 1_000_000, 4_000_000)
     reference_rows: int = 100_000
     """Of the references whose false alarms are counted."""
+    small_reference_rows: int = 20_000
+    """Of references that Pilotage alone is measured on too."""
     splits: int = 10
     """References drawn, each with as many windows of its own; a peer has only the first."""
     windows: int = 100

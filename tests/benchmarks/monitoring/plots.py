@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 from tests.benchmarks import charts
 from tests.benchmarks.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, STYLE, Drawn
+from tests.benchmarks.monitoring.alarms import WEEK
 from tests.benchmarks.monitoring.contenders import BY_NAME, CONTENDERS, NANNYML, OURS
 from tests.benchmarks.monitoring.estimates import NO_CHANGE
 from tests.benchmarks.monitoring.goals import FALSE_ALARMS
@@ -39,7 +40,9 @@ def draw(found: dict[str, Any], folder: Path) -> Drawn:
 
 def size_title(size: int | str) -> str:
     """What a window of that size is called."""
-    return "real weeks" if isinstance(size, str) else f"{size:,} rows"
+    if isinstance(size, str):
+        return "real weeks" if size == WEEK else size
+    return f"{size:,} rows"
 
 
 def _colour(name: str) -> str:
@@ -73,7 +76,7 @@ def _false_alarms(found: dict[str, Any]) -> tuple[str, Figure]:
     cells = found["cells"]
     sizes = list(dict.fromkeys(cell["size"] for cell in cells))
     rules = list(dict.fromkeys((cell["contender"], cell["rule"]) for cell in cells))[::-1]
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = Figure(figsize=(12, 4.0), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
     for axes, size in zip(panels, sizes, strict=True):
         by_rule = {(cell["contender"], cell["rule"]): cell for cell in cells if cell["size"] == size}
@@ -86,7 +89,7 @@ def _false_alarms(found: dict[str, Any]) -> tuple[str, Figure]:
         axes.set_xlim(-0.02, 1.22)
         axes.set_xticks([0, 0.5, 1])
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_title(size_title(size))
+        axes.set_title(size_title(size).replace(", ", ",\n"))
     title = "Windows without drift that raise an alarm; dashed: 1 %, Pilotage's stated rate (less is better)"
     figure.suptitle(title)
     return title, figure

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.benchmarks import ledgers
-from tests.benchmarks.monitoring import alarms, children, estimates, goals, samples, tables, verdicts
+from tests.benchmarks.monitoring import alarms, children, estimates, goals, samples, speeds, tables, verdicts
 from tests.benchmarks.monitoring.children import Archive
 from tests.benchmarks.monitoring.contenders import BY_NAME, EVIDENTLY, NANNYML, OURS, PEERS, Contender
 from tests.benchmarks.monitoring.samples import Shift
@@ -192,6 +192,17 @@ def test_files_hold_every_window_in_its_place(tmp_path: Path):
 def speed(ours: float, evidently: float, further: float, memory: dict[str, float]) -> dict[str, Any]:
     costs = {OURS: {"cpu": ours}, EVIDENTLY: {"cpu": evidently}}
     return {"speed": {"rows": 1, "costs": costs, "further_cpu": [further], "memory_mb": memory}}
+
+
+def test_costs_are_those_of_the_same_work():
+    parts = {"profile": {"cpu": 2.0, "wall": 3.0}, speeds.FURTHER: {"cpu": 0.5, "wall": 1.0}}
+    answer = {"cpu": 2.5, "wall": 4.0, "whole_cpu": 3.5, "whole_wall": 6.0, "peak_mb": 9.0, "parts": parts}
+    told = speeds.without_further(answer)
+    assert {cost: told[cost] for cost in ("cpu", "wall", "whole_cpu", "whole_wall", "peak_mb")} == {
+        "cpu": 2.0, "wall": 3.0, "whole_cpu": 3.0, "whole_wall": 5.0, "peak_mb": 9.0
+    }  # fmt: skip
+    assert told["further_cpu"] == 0.5
+    assert speeds.without_further(told | {"parts": told["parts"]})["cpu"] == 2.0
 
 
 def test_a_goal_is_missed_just_below_it():
