@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.benchmarks.serving import environments
+from tests.benchmarks import environments
 from tests.benchmarks.validation import contenders, reports, suites
 from tests.benchmarks.validation.contenders import CONTENDERS, LIMIT, OURS
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.serving import environments
+from tests.benchmarks import environments
 
 PEERS = Path(__file__).parent / "peers"
 
