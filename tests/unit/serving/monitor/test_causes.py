@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.linear_model import LinearRegression
@@ -217,7 +219,7 @@ def test_a_change_upstream_is_named(
 
 
 def test_swapped_columns_are_told_once_each() -> None:
-    assert [(name, kind) for name, kind, _ in changed(swap)] == [
+    assert sorted((name, kind) for name, kind, _ in changed(swap)) == [
         ("airport", ChangeKind.SWAPPED),
         ("carrier", ChangeKind.SWAPPED),
     ]
@@ -243,12 +245,12 @@ def test_last_bits_of_sums_are_no_default() -> None:
 
 
 def test_nothing_is_claimed_where_nothing_changed() -> None:
-    pool = columns(4000, 10)
+    pool = columns(2000, 10)
     claims = 0
     for seed in range(200):
-        order = np.random.default_rng(seed).permutation(4000)
+        order = np.random.default_rng(seed).permutation(2000)
         one, two = (
-            {name: held[part] for name, held in pool.items()} for part in (order[:3000], order[3000:])
+            {name: held[part] for name, held in pool.items()} for part in (order[:1500], order[1500:])
         )
         claims += bool(causes.changes(table(one), table(two), FEATURES))
     assert claims <= 2
@@ -321,9 +323,7 @@ def test_a_model_is_opened_as_the_settings_allow(tmp_path: Path, home: Path) -> 
     folder = tmp_path / "model"
     known = model().model_copy(update={"format": ModelFormat.PICKLE, "features": FEATURES[:2]})
     known.write(folder / "pilotage")
-    estimator = LinearRegression().fit(np.eye(2), np.array([1.0, 2.0]))
-    import pickle
-
+    estimator = LinearRegression().fit(pd.DataFrame(np.eye(2), columns=["miles", "grade"]), [1.0, 2.0])
     (folder / models.FILES[ModelFormat.PICKLE]).write_bytes(pickle.dumps(estimator))
     settings = Settings(home=home, allow_pickle=PicklePolicy.OWN)
     refused = causes.predictor(folder, settings)
@@ -353,10 +353,9 @@ def test_a_change_of_correlation_that_no_column_shows_is_seen() -> None:
     assert set(found.features[:2]) == {"miles", "grade"}
 
 
-@pytest.mark.parametrize("rows", [100, 300])
-def test_samples_of_one_distribution_are_told_apart_no_more_often_than_promised(rows: int) -> None:
+def test_samples_of_one_distribution_are_told_apart_no_more_often_than_promised() -> None:
     found = [
-        multivariate.test(pair_of(rows, 2 * seed), pair_of(rows, 2 * seed + 1), FEATURES, seed=seed).p_value
+        multivariate.test(pair_of(150, 2 * seed), pair_of(150, 2 * seed + 1), FEATURES, seed=seed).p_value
         for seed in range(40)
     ]
     p = np.array(found, dtype=float)
