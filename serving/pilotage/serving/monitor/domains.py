@@ -100,6 +100,22 @@ def chances(matrices: Matrices, seed: int) -> Numbers:
     return found
 
 
+def _ratios(told: Numbers, before: int, after: int) -> Numbers:
+    """Density ratios of the reference's rows, from chances that are at most as bold as they were told."""
+    domain = np.arange(before + after) >= before
+    curve = curves.fit(Shape.LOGISTIC, told, domain.astype(float), np.ones(before + after))
+    odds = [_log_odds(side[:before]) for side in (told, curve(told))]
+    meekest = min(odds, key=lambda side: float(side.std()))
+    ratios: Numbers = np.exp(meekest) * (before / after)
+    return ratios
+
+
+def _log_odds(chance: Numbers) -> Numbers:
+    inside = np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+    odds: Numbers = np.log(inside / (1 - inside))
+    return odds
+
+
 def weights(matrices: Matrices, seed: int) -> Weights:
     """Density-ratio weights of the reference's rows; all 1 where a side has fewer rows than folds.
 
@@ -109,11 +125,7 @@ def weights(matrices: Matrices, seed: int) -> Weights:
     before, after = len(matrices.reference), len(matrices.window)
     if min(before, after) < FOLDS:
         return Weights(np.ones(before), float(before), 1.0, full=True)
-    domain = np.arange(before + after) >= before
-    told = chances(matrices, seed)
-    sure = curves.fit(Shape.LOGISTIC, told, domain.astype(float), np.ones(before + after))
-    chance = np.clip(sure(told)[:before], _LEAST_CHANCE, 1 - _LEAST_CHANCE)
-    ratio = chance / (1 - chance) * (before / after)
+    ratio = _ratios(chances(matrices, seed), before, after)
     covered = min(1.0, float(ratio.mean()))
     kish = float(ratio.sum() ** 2 / (ratio**2).sum())
     full = covered >= LEAST_COVERED and kish * covered >= LEAST_EFFECTIVE

@@ -168,7 +168,8 @@ def _default(name: str, before: Numbers, after: Numbers) -> Change | None:
     others = after[after != value]
     if not risen or p_rise(known, len(before), count, len(after)) > CERTAIN or len(others) < LEAST_ROWS / 4:
         return None
-    if distance(before[before != value], others) > 2 * _ALIKE:
+    rivals = [other for held, other in counts.items() if held != value and 3 * other > count]
+    if rivals or distance(before[before != value], others) > 2 * _ALIKE:
         return None
     return Change(
         feature=name,
@@ -183,9 +184,9 @@ def _default(name: str, before: Numbers, after: Numbers) -> Change | None:
 
 def _precision(name: str, before: Numbers, after: Numbers) -> Change | None:
     """Nearly all values are rounded where few were, or the reverse, and the distributions are alike."""
-    if distance(before, after) > _ALIKE:
-        return None
     for decimals in range(4):
+        if distance(np.round(before, decimals), np.round(after, decimals)) > _ALIKE:
+            continue
         usual, now = (
             float((np.abs(side - np.round(side, decimals)) < 1e-9).mean()) for side in (before, after)
         )
