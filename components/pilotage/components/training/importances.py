@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pilotage.components.datasets import Dataset
 from pilotage.components.training import estimators
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 ROUNDS = (60, 120, 240, 480, 1100)
 """Rows of each round; there are as many rounds as there is time for, and the first must be had."""
 BUDGET_SECONDS = 2.0
+"""Of the processor, so that a busy machine measures as well as an idle one."""
+_MOST_WAIT = 10
+"""Seconds of the clock for each second of the budget, for models that wait instead of computing."""
 _MOST_AT_ONCE = 10_000
 """Rows of a call: many features share one, for with few rows most of its time is spent on getting ready."""
 
@@ -40,46 +44,75 @@ def measure(
         rest: the held-out rows.
         name: the estimator's in messages.
         seed: for the choice of rows and their permutation.
-        budget_seconds: what it may take; one call of the model can go beyond it.
+        budget_seconds: processor time that it may take; one call of the model can go beyond it.
 
     Returns:
         Empty where the model is too slow, fails on permuted rows, or answers the same whatever they hold.
     """
     rng = np.random.default_rng(seed)
-    order, deadline = rng.permutation(rest.rows), time.perf_counter() + budget_seconds
-    changes, used, pace = np.zeros(len(rest.features)), 0, 0.0
     try:
-        for rows in ROUNDS:
-            part, begin = rest.take(order[used : used + rows]), time.perf_counter()
-            if not part.rows or begin + pace * part.rows > deadline:
-                break
-            found = _changes(predictor, part, name, rng, deadline)
-            if found is None:
-                break
-            changes, used = changes + found, used + part.rows
-            pace = (time.perf_counter() - begin) / part.rows
+        with threadpool_limits(limits=1):  # for few rows, more threads mostly wait for each other
+            changes = _in_rounds(predictor, rest, name, rng, budget_seconds)
     except errors.EstimatorError as error:
         logger.warning("how much each feature matters is not known: %s", error)
         return {}
-    if not used:
+    if changes is None:
         logger.warning("%s answers too slowly to measure how much each feature matters", name)
+        return {}
     total = float(changes.sum())
-    shares = changes / total if total > 0 else changes
-    return {feature.name: float(share) for feature, share in zip(rest.features, shares, strict=True) if total}
+    if total <= 0:
+        return {}
+    return {item.name: float(change) / total for item, change in zip(rest.features, changes, strict=True)}
+
+
+class _Spent:
+    """Time since it was made."""
+
+    def __init__(self) -> None:
+        self._processor, self._clock = time.process_time(), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of the processor, or a tenth of the clock's where that is more."""
+        waited = (time.perf_counter() - self._clock) / _MOST_WAIT
+        return max(time.process_time() - self._processor, waited)
+
+
+def _in_rounds(
+    predictor: Predictor, rest: Dataset, name: str, rng: np.random.Generator, budget_seconds: float
+) -> npt.NDArray[np.float64] | None:
+    """How far the answers moved by feature, over as many rounds as there was time for; None for none."""
+    order, spent = rng.permutation(rest.rows), _Spent()
+    changes, used, pace = np.zeros(len(rest.features)), 0, 0.0
+    for rows in ROUNDS:
+        part, before = rest.take(order[used : used + rows]), spent.seconds
+        if not part.rows or before + pace * part.rows > budget_seconds:
+            break
+        found = _changes(predictor, part, name, rng, spent, budget_seconds)
+        if found is None:
+            break
+        changes, used = changes + found, used + part.rows
+        pace = (spent.seconds - before) / part.rows
+    return changes if used else None
 
 
 def _changes(
-    predictor: Predictor, part: Dataset, name: str, rng: np.random.Generator, deadline: float
+    predictor: Predictor,
+    part: Dataset,
+    name: str,
+    rng: np.random.Generator,
+    spent: _Spent,
+    budget_seconds: float,
 ) -> npt.NDArray[np.float64] | None:
     """How far the answers move when a feature is permuted, by feature, summed over rows; None if too late."""
-    begin = time.perf_counter()
+    before = spent.seconds
     said = estimators.predict(predictor, part, name)
-    now = time.perf_counter()
-    calls = (deadline - now) / 4 / max(now - begin, 1e-9)
+    after = spent.seconds
+    calls = (budget_seconds - after) / 4 / max(after - before, 1e-9)
     at_once = max(1, min(_MOST_AT_ONCE // part.rows, int(calls)))
     found: list[npt.NDArray[np.float64]] = []
     for place in range(0, len(part.features), at_once):
-        if time.perf_counter() > deadline:
+        if spent.seconds > budget_seconds:
             return None
         permuted = [feature.name for feature in part.features[place : place + at_once]]
         changed = estimators.predict(predictor, _copies(part, permuted, rng), name)
