@@ -125,7 +125,8 @@ def hand_over(
 
 def supersede(connection: Connection, trigger: str) -> None:
     """Another one makes this trigger needless."""
-    change(connection, trigger, state=TriggerState.SUPERSEDED, ended_at=tables.now(), claim=None)
+    ended = {"state": TriggerState.SUPERSEDED, "ended_at": tables.now(), "claim": None}
+    change(connection, trigger, **ended, waits_for=None, until=None)
     tell(connection, Kind.TRIGGER_ENDED, trigger)
 
 
