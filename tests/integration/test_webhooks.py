@@ -368,3 +368,30 @@ def test_events_are_sent_beside_the_block_and_at_its_end(desk: Desk, start: Call
             time.sleep(0.02)
         desk.emit()
     assert len(receiver.got) == 2
+
+
+def test_the_monitor_sends_what_happened(desk: Desk, start: Callable[..., Receiver], tmp_path: Path):
+    receiver = start()
+    desk.write(ops=receiver.url)
+    desk.emit()
+    (tmp_path / "pilot.yaml").write_text(
+        "version: 1\npilot: flights\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
+    )
+    variables = {
+        "PILOTAGE_HOME": str(desk.settings.home),
+        "PILOTAGE_WEBHOOKS_FILE": str(desk.file),
+        "PILOTAGE_WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
+    }
+    command = [sys.executable, "-m", "pilotage.console", "monitor", str(tmp_path), "--json"]
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pilot"] == "flights"
+    assert [event["type"] for event in receiver.events] == [Kind.ALARM_RAISED]
+    desk.file.write_text("- {name: ops, url: 'https://example.org', secret: 'whsec_inline'}\n")
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 2
+    assert "a secret is not written in this file" in json.loads(done.stdout)["error"]["message"]

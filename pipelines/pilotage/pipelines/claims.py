@@ -125,7 +125,8 @@ def hand_over(
 
 def supersede(connection: Connection, trigger: str) -> None:
     """Another one makes this trigger needless."""
-    change(connection, trigger, state=TriggerState.SUPERSEDED, ended_at=tables.now(), claim=None)
+    ended = {"state": TriggerState.SUPERSEDED, "ended_at": tables.now(), "claim": None}
+    change(connection, trigger, **ended, waits_for=None, until=None)
     tell(connection, Kind.TRIGGER_ENDED, trigger)
 
 
@@ -195,10 +196,14 @@ def _settle(connection: Connection, row: Row[Any], state: State) -> None:
 
 
 def _reopen(connection: Connection, row: Row[Any], *, counted: bool) -> None:
-    """Let a later dispatch start it; with `counted` an attempt that did not die is taken off again."""
+    """Let a later dispatch start it; with `counted` an attempt that did not die is taken off again.
+
+    Nobody is told where nobody was told that it had started.
+    """
     values: dict[str, Any] = {"attempts": max(row.attempts - 1, 0)} if counted else {}
     change(connection, row.id, state=TriggerState.OPEN, claim=None, **values)
-    tell(connection, Kind.TRIGGER_REOPENED, row.id)
+    if row.run is not None:
+        tell(connection, Kind.TRIGGER_REOPENED, row.id)
 
 
 def _locked(connection: Connection, trigger: str) -> Row[Any]:

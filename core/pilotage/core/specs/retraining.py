@@ -124,6 +124,5 @@ class Retrain(Model):
             if part.begin == part.end:
                 raise ValueError(f"from {part.begin:%H:%M} to {part.end:%H:%M} is no time or all day")
         for season in (datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 7, 15, tzinfo=UTC)):
-            for hour in range(24):
-                quiet_until(hours, season + timedelta(hours=hour))
+            quiet_until(hours, season)
         return hours

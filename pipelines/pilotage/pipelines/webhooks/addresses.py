@@ -7,6 +7,7 @@ so that a name cannot change its mind in between. Nothing is sent from here.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -46,7 +47,7 @@ def is_public(address: Address) -> bool:
 
 
 def connect(host: str, port: int, listed: Sequence[str], timeout_seconds: float) -> socket.socket:
-    """A connection to one of the addresses of `host` that may be connected to.
+    """A connection to one of the addresses of `host` that may be connected to, in `timeout_seconds` in all.
 
     Raises:
         Forbidden: none may be.
@@ -61,10 +62,11 @@ def connect(host: str, port: int, listed: Sequence[str], timeout_seconds: float)
             remedy=f"If it is yours, list it in {VARIABLE}.",
         )
     failure = OSError("no address")
+    deadline = time.monotonic() + timeout_seconds
     for family, kind, protocol, _, address in allowed:
         stream = socket.socket(family, kind, protocol)
-        stream.settimeout(timeout_seconds)
         try:
+            stream.settimeout(max(deadline - time.monotonic(), 0.001))  # 0 would not wait at all
             stream.connect(address)
         except OSError as error:
             stream.close()
