@@ -21,7 +21,7 @@ from tests.benchmarks.validation import contenders, reports, suites
 from tests.benchmarks.validation.contenders import CONTENDERS, LIMIT, OURS
 
 pytestmark = pytest.mark.timeout(1800)
-ROWS, ROUNDS, TIMES = 1_000_000, 3, 3
+ROWS, ROUNDS, TIMES = 1_000_000, 2, 2
 QUICK_ROWS = 100_000
 
 

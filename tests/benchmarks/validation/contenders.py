@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +79,36 @@ def run(command: list[str]) -> Process:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environments.variables(), text=True
     )
     assert started.stdout is not None
+    peaks: list[float] = []
+    watching = threading.Thread(target=_watch, args=(started.pid, peaks), daemon=True)
+    watching.start()
     with started.stdout:
         output = started.stdout.read()
     _, status, used = os.wait4(started.pid, 0)
+    seconds = time.perf_counter() - began
     started.returncode = os.waitstatus_to_exitcode(status)
+    watching.join()
     return Process(
-        time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output,
+        seconds, used.ru_utime + used.ru_stime, max(peaks, default=0.0), output,
         started.returncode,
     )  # fmt: skip
+
+
+def _watch(pid: int, peaks: list[float]) -> None:
+    """Note the high-water mark of a process's memory, MiB, until it ends.
+
+    What the kernel tells of ended children begins with the size of the process that started them.
+    """
+    while True:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return
+        marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+        if not marks:
+            return
+        peaks.append(int(marks[0]) / 1024)
+        time.sleep(0.02)
 
 
 def repeat(one: Contender, table: Path, suite: Path, times: int) -> dict[str, Any]:
