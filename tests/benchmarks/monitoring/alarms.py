@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tests.benchmarks.monitoring import samples, verdicts
 from tests.benchmarks.monitoring.contenders import ALIBI, EVIDENTLY, OURS, Contender
+from tests.benchmarks.monitoring.ours import Reference, columns_of_table, count
 from tests.benchmarks.monitoring.samples import Split
 from tests.benchmarks.monitoring.verdicts import Run, Strengths
 
@@ -22,11 +23,7 @@ ANY, DATASET = "any column", "half of the columns"
 
 def measure(run: Run) -> dict[str, Any]:
     """Shares of windows with an alarm, by tool, rule and size."""
-    cells: list[dict[str, Any]] = []
-    for rows in run.pace.sizes:
-        cells += _ours(rows, [_split(run, rows, number) for number in range(run.pace.splits)])
-    cells += _ours(WEEK, [samples.week_split(number=number) for number in range(run.pace.week_splits)])
-    cells += _small_reference(run)
+    cells = list(_ours(run))
     for peer in run.peers:
         for size in sizes(run):
             if told := undrifted(run, peer, size):
@@ -55,28 +52,41 @@ def undrifted(run: Run, peer: Contender, size: int | str) -> tuple[Strengths, st
     return run.ask(peer, f"undrifted-{size}", split, lambda: samples.frames(split, windows=count))
 
 
-def _small_reference(run: Run) -> Iterator[dict[str, Any]]:
-    """Pilotage where a reference is twice as large as a window and a category has thousands of values."""
-    pace = run.pace
-    rows, usual = max(pace.sizes), pace.small_reference_rows
-    splits = [samples.random_split(rows, pace.windows, usual, number=number) for number in range(pace.splits)]
-    yield from _ours(f"{rows:,} rows, reference of {usual:,}", splits)
-
-
 def _split(run: Run, rows: int, number: int) -> Split:
     return samples.random_split(rows, run.pace.windows, run.pace.reference_rows, number=number)
 
 
-def _ours(size: int | str, splits: list[Split]) -> Iterator[dict[str, Any]]:
-    """With and without the floor, over all splits."""
-    found: dict[str, list[npt.NDArray[np.bool_]]] = {SHIPPED: [], NO_FLOOR: []}
-    for split in splits:
-        reference, parts = samples.profiled(split), samples.frames(split)
-        for rule in found:
-            strengths = samples.judged(reference, split, parts, floor=rule == SHIPPED)
-            found[rule].append(verdicts.alarms(strengths))
-    for rule, parts_found in found.items():
-        yield _cell(OURS, rule, size, np.concatenate(parts_found), "")
+def _ours(run: Run) -> Iterator[dict[str, Any]]:
+    """With and without the floor, over all splits.
+
+    Also where a reference is only twice as large as a window and a category has thousands of values.
+    """
+    pace = run.pace
+    rows, small = max(pace.sizes), pace.small_reference_rows
+    label = f"{rows:,} rows, reference of {small:,}"
+    found: dict[tuple[int | str, str], list[bool]] = {}
+    for number in range(pace.splits):
+        reference = samples.profiled(_split(run, rows, number))  # one for windows of all sizes
+        for size in pace.sizes:
+            _add(found, size, reference, _split(run, size, number))
+        split = samples.random_split(rows, pace.windows, small, number=number)
+        _add(found, label, samples.profiled(split), split)
+    for number in range(pace.week_splits):
+        split = samples.week_split(number=number)
+        _add(found, WEEK, samples.profiled(split), split)
+    for key in ((size, rule) for size in (*sizes(run), label) for rule in (SHIPPED, NO_FLOOR)):
+        yield _cell(OURS, key[1], key[0], np.array(found[key], dtype=bool), "")
+
+
+def _add(
+    found: dict[tuple[int | str, str], list[bool]], size: int | str, reference: Reference, split: Split
+) -> None:
+    """Note which windows alarm, by size and rule; each is counted once."""
+    for part in samples.frames(split):
+        window = count(reference, columns_of_table(part.to_arrow()))
+        for rule in (SHIPPED, NO_FLOOR):
+            told = samples.verdict(reference, split, window, floor=rule == SHIPPED)
+            found.setdefault((size, rule), []).append(any(value > 1 for value in told.values()))
 
 
 def _of_peer(peer: Contender, size: int | str, strengths: Strengths, at: str) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ FEATURES = {
     name: Feature(name=name, kind=FeatureKind.NUMBER if name in tables.NUMBERS else FeatureKind.CATEGORY)
     for name in tables.COLUMNS
 }
+Counted: TypeAlias = Window
+"""A window as Pilotage keeps it."""
 DAY_SECONDS = 86_400.0
 SEED = 7
 _EPOCH = datetime(2013, 1, 1, tzinfo=UTC)

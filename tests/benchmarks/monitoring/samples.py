@@ -146,13 +146,17 @@ def profiled(split: Split) -> ours.Reference:
     return ours.profile(ours.columns_of_table(table.to_arrow()), split.days)
 
 
-def judged(
-    reference: ours.Reference, split: Split, parts: Sequence[pl.DataFrame], *, floor: bool = True
-) -> list[dict[str, float]]:
+def judged(reference: ours.Reference, split: Split, parts: Sequence[pl.DataFrame]) -> list[dict[str, float]]:
     """Pilotage's verdict on each window, column by column, as `ours.strengths` tells it."""
-    found = []
-    for part in parts:
-        calibration = ours.calibrated(reference, len(part), days=split.days_a_window)
-        window = ours.count(reference, ours.columns_of_table(part.to_arrow()))
-        found.append(ours.strengths(reference, window, calibration, floor=floor))
-    return found
+    return [
+        verdict(reference, split, ours.count(reference, ours.columns_of_table(part.to_arrow())))
+        for part in parts
+    ]
+
+
+def verdict(
+    reference: ours.Reference, split: Split, window: ours.Counted, *, floor: bool = True
+) -> dict[str, float]:
+    """The same of one window that is counted already."""
+    calibration = ours.calibrated(reference, window.rows, days=split.days_a_window)
+    return ours.strengths(reference, window, calibration, floor=floor)
