@@ -18,9 +18,10 @@ from pilotage.core.profiles import NumberProfile, ReferenceProfile
 from pilotage.core.sheets import Layout, Sheet, Totals, micros
 from pilotage.core.specs import Drift
 from pilotage.core.storage import Storage
-from pilotage.serving.monitor import calibrations, comparisons, slices
-from pilotage.serving.monitor.calibrations import Setup
-from pilotage.serving.monitor.columns import columns_of
+from pilotage.serving.monitor import slices
+from pilotage.serving.monitor.drift import calibrations, comparisons
+from pilotage.serving.monitor.drift.calibrations import Setup
+from pilotage.serving.monitor.drift.columns import columns_of
 from pilotage.serving.records import sketches
 
 NUMBERS, CATEGORIES = 80, 20

@@ -27,9 +27,9 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.specs import Drift, FeatureKind
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import calibrations, comparisons
-from pilotage.serving.monitor.calibrations import Calibration, Setup
-from pilotage.serving.monitor.columns import Column, columns_of
+from pilotage.serving.monitor.drift import calibrations, comparisons
+from pilotage.serving.monitor.drift.calibrations import Calibration, Setup
+from pilotage.serving.monitor.drift.columns import Column, columns_of
 
 FEATURES = {
     name: Feature(name=name, kind=FeatureKind.NUMBER if name in tables.NUMBERS else FeatureKind.CATEGORY)

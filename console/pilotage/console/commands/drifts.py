@@ -43,7 +43,8 @@ def drift(
     from pilotage.console.views import drifts
     from pilotage.core import errors, storage
     from pilotage.core.specs import Drift
-    from pilotage.serving.monitor import pages, tables
+    from pilotage.serving.monitor import tables
+    from pilotage.serving.monitor.reports import pages
 
     limits = Drift(false_alarm_rate=false_alarm_rate, min_effect=min_effect)
     found = tables.compare(

@@ -10,9 +10,9 @@ import hashlib
 from pilotage.core.artifacts import Alarm, EstimatedPerformance, FeatureDrift, Performance, Track, instant
 from pilotage.core.specs import Cause
 from pilotage.core.windows import Window
-from pilotage.serving.monitor.comparisons import Comparison
-from pilotage.serving.monitor.findings import NONE, Findings
-from pilotage.serving.monitor.rows_together import NOT_LOOKED_AT, Together
+from pilotage.serving.monitor.causes.findings import NONE, Findings
+from pilotage.serving.monitor.drift.comparisons import Comparison
+from pilotage.serving.monitor.rows.rows_together import NOT_LOOKED_AT, Together
 
 MOST_NAMED = 3
 """Columns whose difference a message describes; the others are only listed."""

@@ -19,23 +19,16 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import (
-    alarms,
-    calibrations,
-    comparisons,
-    estimates,
-    findings,
-    methods,
-    performances,
-    rows_together,
-    seasons,
-    slices,
-)
-from pilotage.serving.monitor.calibrations import Calibration
-from pilotage.serving.monitor.columns import Column, columns_of
-from pilotage.serving.monitor.comparisons import Comparison
-from pilotage.serving.monitor.outcomes import Outcomes
-from pilotage.serving.monitor.rows_together import Together
+from pilotage.serving.monitor import alarms, slices
+from pilotage.serving.monitor.causes import findings
+from pilotage.serving.monitor.drift import calibrations, comparisons, methods, seasons
+from pilotage.serving.monitor.drift.calibrations import Calibration
+from pilotage.serving.monitor.drift.columns import Column, columns_of
+from pilotage.serving.monitor.drift.comparisons import Comparison
+from pilotage.serving.monitor.performance import estimates, performances
+from pilotage.serving.monitor.performance.outcomes import Outcomes
+from pilotage.serving.monitor.rows import rows_together
+from pilotage.serving.monitor.rows.rows_together import Together
 from pilotage.serving.monitor.subjects import Subject
 
 SAMPLE_ROWS = 2000

@@ -19,7 +19,7 @@ from pilotage.core.artifacts import Model, Report, Scorecard, Skew
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.specs import FeatureKind
-from pilotage.serving.monitor import comparisons
+from pilotage.serving.monitor.drift import comparisons
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from pilotage.core.artifacts import Feature, FeatureDrift, Part
 from pilotage.core.batches import Scan
 from pilotage.core.profiles import Profile
 from pilotage.core.specs import Drift, FeatureKind
-from pilotage.serving.monitor import calibrations, comparisons, methods
-from pilotage.serving.monitor.columns import column_of
+from pilotage.serving.monitor.drift import calibrations, comparisons, methods
+from pilotage.serving.monitor.drift.columns import column_of
 
 _PARQUET, _LINES = (".parquet", ".pq"), (".jsonl", ".ndjson")
 _SEED = 0

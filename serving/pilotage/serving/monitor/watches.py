@@ -25,9 +25,12 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
-from pilotage.serving.monitor import comparisons, judgements, outcomes, pages, slices, subjects
+from pilotage.serving.monitor import judgements, slices, subjects
+from pilotage.serving.monitor.drift import comparisons
 from pilotage.serving.monitor.judgements import SAMPLE_ROWS, Case
-from pilotage.serving.monitor.outcomes import Labels
+from pilotage.serving.monitor.performance import outcomes
+from pilotage.serving.monitor.performance.outcomes import Labels
+from pilotage.serving.monitor.reports import pages
 from pilotage.serving.monitor.slices import Slice
 from pilotage.serving.monitor.subjects import Subject
 

@@ -12,7 +12,8 @@ import pytest
 
 from pilotage.core import errors
 from pilotage.core.specs import Drift
-from pilotage.serving.monitor import pages, tables
+from pilotage.serving.monitor import tables
+from pilotage.serving.monitor.reports import pages
 from pilotage.serving.monitor.tables import TableDrift, open_table
 
 NASTY = "<b>odd</b>"

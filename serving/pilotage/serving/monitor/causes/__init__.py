@@ -1,0 +1,1 @@
+"""Why a window differs: what happened to columns, what moved the scores, and where."""

@@ -1,0 +1,59 @@
+"""What is found out about an alarm: what happened to columns, what moved the scores, and where.
+
+It is looked for where an alarm is raised and not elsewhere, because it asks the model
+some dozens of times. Whatever cannot be found out is left out; the alarm stands without it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pilotage.core.artifacts import Change, Contribution, Segment
+from pilotage.core.settings import Settings
+from pilotage.serving.monitor.causes import causes
+from pilotage.serving.monitor.subjects import Subject
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of the cause of an alarm."""
+
+    changes: tuple[Change, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+    """To the shift of the mean score."""
+    segments: tuple[Segment, ...] = ()
+
+
+NONE = Findings()
+
+
+def find(subject: Subject, sample: pa.Table | None, settings: Settings) -> Findings:
+    """The cause of an alarm about a version.
+
+    Args:
+        subject: the version.
+        sample: rows of the window, with what came true where labels have come.
+        settings: say which models may be loaded.
+    """
+    reference = subject.reference
+    if reference is None or sample is None:
+        return NONE
+    opened = causes.predictor(subject.folder, settings)
+    contributions: tuple[Contribution, ...] = ()
+    if opened.predict is None:
+        logger.warning("which features moved the scores is not known: %s", opened.reason)
+    else:
+        contributions = causes.attribute(
+            opened.predict, reference, sample, subject.model.features, seed=subject.seed
+        )
+    found, _ = causes.segments(subject.model, reference, sample)
+    return Findings(
+        changes=causes.changes(reference, sample, subject.model.features),
+        contributions=contributions,
+        segments=found,
+    )

@@ -1,0 +1,1 @@
+"""What a person reads: the pages of windows and of tables."""
