@@ -15,7 +15,7 @@ from pilotage.core import errors
 
 COMMANDS = (
     "demo", "init", "check", "schema", "run", "compile", "runs", "models", "promote", "rollback", "approve",
-    "reject", "rollouts", "serve", "monitor", "labels", "score", "tokens", "keys",
+    "reject", "rollouts", "serve", "monitor", "labels", "score", "validate", "tokens", "keys",
 )  # fmt: skip
 
 
