@@ -13,6 +13,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables, triggers
 from pilotage.pipelines.records import Records
+from pilotage.pipelines.states import State
 
 _ENDED = (TriggerState.DONE, TriggerState.FAILED)
 
@@ -79,6 +80,21 @@ class Observer:
             report.start == window and report.performance is not None and report.performance.labelled > 0
             for report in self.reports()
         )
+
+    def is_reading(self) -> bool:
+        """Whether a retraining is about to start, or has not read its rows yet."""
+        found = triggers.triggers(self._settings, self._pilot)
+        raised = {alarm.id for report in self.reports() for alarm in report.alarms}
+        if raised - {trigger.alarm for trigger in found}:
+            return True
+        started = [trigger for trigger in found if trigger.state is TriggerState.STARTED]
+        if not started:
+            return any(trigger.state is TriggerState.OPEN for trigger in found)
+        return any(trigger.run is None or not self._has_read(trigger.run) for trigger in started)
+
+    def _has_read(self, run: str) -> bool:
+        first, *_ = self._records.steps(run)
+        return first.state not in (State.PENDING, State.RUNNING)
 
     def alarms(self) -> Iterator[str]:
         """What alarms say that were not told yet."""

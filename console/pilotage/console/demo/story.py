@@ -146,6 +146,8 @@ class Stage:
         self._children = (server, monitor)
         self._version = 0
         self._looked = 0.0
+        self._revealed: Slice | None = None
+        """The last window whose labels are known."""
 
     def play(self) -> None:
         """Replay every window; labels follow one window behind."""
@@ -153,8 +155,6 @@ class Stage:
         with self._screen.traffic(self._landing.traffic.height):
             earlier: list[Slice] = []
             for part in slices:
-                if len(earlier) > 1:
-                    self._catch_up(earlier[-2])
                 for exchange in self.replay.send(self._landing.requests(part)):
                     self._note(exchange)
                 if earlier and part is not slices[-1]:
@@ -173,9 +173,19 @@ class Stage:
             self._look()
 
     def _reveal(self, part: Slice) -> None:
-        """A week after a window its labels are known: to the monitor, and to the next training."""
+        """A week after a window its labels are known: to the monitor, and to the next training.
+
+        Only once the monitor has looked at the labels before, and a retraining that it started then has
+        read its rows: how fast the machine is does not decide what a retraining sees.
+        """
+        if self._revealed is not None:
+            before = self._revealed.window
+            self._wait(
+                lambda: self.observer.is_judged(before) and not self.observer.is_reading(), _JUDGE_SECONDS
+            )
         self._landing.land(part)
         self.replay.send_labels(part.first, part.last)
+        self._revealed = part
 
     def _look(self) -> None:
         self._looked = time.monotonic()
@@ -189,12 +199,6 @@ class Stage:
             self.pace.slow.set()
         else:
             self.pace.slow.clear()
-
-    def _catch_up(self, part: Slice) -> None:
-        """Do not run ahead of the monitor, which sees weeks pass in seconds."""
-        self._wait(
-            lambda: self.observer.is_retraining or self.observer.is_judged(part.window), _JUDGE_SECONDS
-        )
 
     def _wait(self, done: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
