@@ -268,7 +268,10 @@ def _report_document(report: DriftReport, settings: Any) -> dict[str, Any]:
         "drifted": [feature.feature for feature in report.features if feature.drifted],
         "score_drifted": bool(report.score and report.score.drifted),
         "prediction_drifted": bool(report.prediction and report.prediction.drifted),
+        "rows_drifted": report.rows_drifted,
+        "changes": [change.model_dump(mode="json") for change in report.changes],
         "performance": performance.model_dump(mode="json") if performance else None,
+        "estimated": report.estimated.model_dump(mode="json") if report.estimated else None,
         "alarms": [alarm.id for alarm in report.alarms],
         "page": views.page(report, settings),
     }

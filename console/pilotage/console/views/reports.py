@@ -49,20 +49,24 @@ def show(console: Console, found: Findings) -> None:
         console.print("No window has closed since the last look.")
         return
     table = tables.table(
-        "window (UTC)", "version", "rows", "drifted", "metric", "value", "reference", "alarms",
-        right=("version", "rows", "value", "reference"),
+        "window (UTC)", "version", "rows", "drifted", "metric", "value", "estimated", "reference", "alarms",
+        right=("version", "rows", "value", "estimated", "reference"),
     )  # fmt: skip
     for report in sorted(found.reports, key=lambda item: (item.start, item.version)):
         drifted = [feature.feature for feature in report.features if feature.drifted]
-        performance = report.performance
+        if report.rows_drifted:
+            drifted.append("rows as a whole")
+        performance, estimated = report.performance, report.estimated
+        told = performance or estimated
         table.add_row(
             f"{tables.moment(report.start)} to {tables.moment(report.end)}",
             str(report.version),
             str(report.rows),
             ", ".join(drifted) or "–",
-            performance.metric if performance else "–",
+            told.metric if told else "–",
             tables.number(performance.value if performance else None),
-            tables.number(performance.reference if performance else None),
+            tables.number(estimated.value if estimated else None),
+            tables.number(told.reference if told else None),
             ", ".join(alarm.cause.value for alarm in report.alarms) or "–",
         )
     console.print(table)
