@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Snapshot
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -94,6 +93,7 @@ def take(
         NotFound: the storage does not hold the snapshot.
         DataError: the snapshot has no such column, or its files are damaged.
     """
+    import numpy as np
     import pyarrow as pa
 
     kept, begin = [], 0
@@ -109,6 +109,8 @@ def sample(rows: int, most: int) -> npt.NDArray[np.int64]:
 
     The same every time; a period in the rows does not fall in with the stretches.
     """
+    import numpy as np
+
     if rows <= most:
         return np.arange(rows)
     places: npt.NDArray[np.int64] = (

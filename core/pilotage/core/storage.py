@@ -18,9 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from pilotage.core import errors
 
 COMPLETE = "manifest.json"
@@ -70,6 +67,9 @@ class Storage:
     """A tree of files under one fsspec URL; names are relative POSIX paths."""
 
     def __init__(self, url: str) -> None:
+        import fsspec
+        from fsspec.implementations.local import LocalFileSystem
+
         self.url = url
         try:
             self._files, root = fsspec.core.url_to_fs(url)
