@@ -128,6 +128,7 @@ def test_quiet_hours_raise_no_alarm_and_estimates_are_close_to_what_comes_true(w
         assert report.estimated is not None
         assert report.performance is not None
         assert report.estimated.value == pytest.approx(report.performance.value, abs=0.05)
+        assert report.estimated.value is not None
         assert report.estimated.low is not None
         assert report.estimated.high is not None
         assert report.estimated.low < report.estimated.value < report.estimated.high

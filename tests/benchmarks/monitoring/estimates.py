@@ -45,7 +45,7 @@ def measure(run: Run) -> dict[str, Any]:
     """Realized and estimated values by window, for months and weeks, and mean absolute errors."""
     scored, held_out = predictions(run.folder / "model")
     return {
-        length: _compared(run, Stage(held_out, _windows(scored, length)), length)
+        length: _compared(run, Stage(held_out, _windows(held_out, scored, length)), length)
         for length in ("month", "week")
     }
 
@@ -69,13 +69,13 @@ def predictions(folder: Path) -> tuple[pl.DataFrame, Scored]:
     return scored, model.predict(held_out)
 
 
-def _windows(scored: pl.DataFrame, length: str) -> dict[str, Scored]:
+def _windows(held_out: Scored, scored: pl.DataFrame, length: str) -> dict[str, Scored]:
     local = pl.col(tables.TIME).dt.convert_time_zone("America/New_York")
     form = "%Y-%m" if length == "month" else "%G-W%V"
     named = scored.with_columns(local.dt.strftime(form).alias(tables.WINDOW))
     named = named.filter(local.dt.date().is_between(*WINDOWS))  # days begin later there than in UTC
     return {
-        str(name): Scored.of_frame(frame)
+        str(name): held_out.of_frame(frame)
         for (name,), frame in sorted(named.group_by(tables.WINDOW, maintain_order=True))
     }
 

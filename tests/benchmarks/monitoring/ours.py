@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.benchmarks.monitoring import tables
 
-from pilotage.core import features, models, profiles, settings
-from pilotage.core.artifacts import Feature
+from pilotage.core import batches, features, models, profiles, samples, settings
+from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
@@ -30,6 +30,9 @@ from pilotage.core.windows import Window
 from pilotage.serving.monitor.drift import calibrations, comparisons
 from pilotage.serving.monitor.drift.calibrations import Calibration, Setup
 from pilotage.serving.monitor.drift.columns import Column, columns_of
+from pilotage.serving.monitor.judgements import SAMPLE_ROWS
+from pilotage.serving.monitor.performance import estimates as performance
+from pilotage.serving.monitor.performance import outcomes
 
 FEATURES = {
     name: Feature(name=name, kind=FeatureKind.NUMBER if name in tables.NUMBERS else FeatureKind.CATEGORY)
@@ -39,6 +42,7 @@ Counted: TypeAlias = Window
 """A window as Pilotage keeps it."""
 DAY_SECONDS = 86_400.0
 SEED = 7
+REFERENCE_ROWS = 5000
 _EPOCH = datetime(2013, 1, 1, tzinfo=UTC)
 
 
@@ -64,18 +68,23 @@ def columns_of_table(table: pa.Table) -> Columns:
 
 def profile(columns: Columns, days: npt.NDArray[np.int64] | None = None) -> Reference:
     """The reference that `columns` make; `days` number the time blocks of the rows, from 0."""
-    rows = len(next(iter(columns.values())))
+    found = {
+        name: profiles.profile_column(feature, columns[name], days) for name, feature in FEATURES.items()
+    }
+    return _reference(found, len(next(iter(columns.values()))), None if days is None else DAY_SECONDS)
+
+
+def _reference(
+    found: Mapping[str, profiles.Profile], rows: int, block_seconds: float | None = None
+) -> Reference:
     return Reference(
         ReferenceProfile(
             pilot="bench",
             snapshot="0" * 64,
             rows=rows,
-            features={
-                name: profiles.profile_column(feature, columns[name], days)
-                for name, feature in FEATURES.items()
-            },
-            score=profiles.profile_numbers(np.zeros(rows)),
-            block_seconds=None if days is None else DAY_SECONDS,
+            features=dict(found),
+            score=profiles.profile_numbers(np.zeros(1)),
+            block_seconds=block_seconds,
         )
     )
 
@@ -86,20 +95,29 @@ def count(reference: Reference, columns: Columns) -> Window:
         name: tuple(part.count(profiles.as_profiled(FEATURES[name], columns[name])).tolist())
         for name, part in reference.profile.features.items()
     }
-    rows = len(next(iter(columns.values())))
+    return _window(counted)
+
+
+def _window(counted: dict[str, tuple[int, ...]]) -> Window:
+    rows = sum(next(iter(counted.values())))
     return Window(
         pilot="bench", version=1, start=_EPOCH, end=_EPOCH, rows=rows, features=counted, updated_at=_EPOCH
     )
 
 
 def profile_file(file: Path) -> Reference:
-    """The reference in a Parquet file."""
-    return profile(columns_of_table(pq.read_table(file)))
+    """The reference in a Parquet file, read batch by batch."""
+    wanted = list(FEATURES.values())
+    found = batches.profile_batches(wanted, batches.of_parquet([file], wanted), seed=SEED)
+    return _reference(found, pq.read_metadata(file).num_rows)
 
 
 def count_file(reference: Reference, file: Path) -> Window:
-    """The window in a Parquet file."""
-    return count(reference, columns_of_table(pq.read_table(file)))
+    """The window in a Parquet file, read batch by batch."""
+    wanted = list(FEATURES.values())
+    scan = batches.of_parquet([file], wanted)
+    found = batches.count_batches(reference.profile.features, wanted, scan(list(FEATURES)))
+    return _window({name: tuple(counts.tolist()) for name, counts in found.items()})
 
 
 def calibrated(reference: Reference, rows: int, *, days: float = 0.0) -> Calibration:
@@ -132,12 +150,30 @@ class Scored:
     prediction: npt.NDArray[np.int64]
     truth: npt.NDArray[np.int64]
     rows: pl.DataFrame
+    model: Model
 
-    @classmethod
-    def of_frame(cls, frame: pl.DataFrame) -> Scored:
-        """From a table with all of it."""
+    def of_frame(self, frame: pl.DataFrame) -> Scored:
+        """The same model's, from a table with all of it."""
         said = (frame["score"].to_numpy(), frame["prediction"].to_numpy())
-        return cls(*said, frame[tables.TARGET].cast(pl.Int64).to_numpy(), frame)
+        return Scored(*said, frame[tables.TARGET].cast(pl.Int64).to_numpy(), frame, self.model)
+
+    def sample(self, most: int, *, truth: bool) -> pa.Table:
+        """At most `most` of the rows, drawn at random, as training and servers keep them."""
+        generator = np.random.default_rng(SEED)
+        drawn = np.sort(generator.permutation(len(self.score))[:most])
+        score, classes = self.score[drawn], outcomes.order_of(self.model)
+        told = [[str(features.category_text(classes[place])) for place in side[drawn]] for side in (
+            self.prediction, self.truth)]  # fmt: skip
+        return samples.build(
+            self.model.features,
+            features.from_table(self.model.features, self.rows[drawn].to_arrow()),
+            predictions=told[0],
+            scores=score,
+            probabilities=np.column_stack([1 - score, score]),
+            priorities=generator.random(len(drawn)),
+            ids=[str(place) for place in drawn],
+            truth=told[1] if truth else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +189,7 @@ class Predicting:
         columns = features.from_table(self.predictor.model.features, frame.to_arrow())
         score = self.predictor.predict(columns).score
         truth = frame[tables.TARGET].cast(pl.Int64).to_numpy()
-        return Scored(score, (score > 0.5).astype(np.int64), truth, frame)
+        return Scored(score, (score > 0.5).astype(np.int64), truth, frame, self.predictor.model)
 
 
 def open_model(home: Path, pilot: str) -> Predicting:
@@ -169,9 +205,23 @@ def open_model(home: Path, pilot: str) -> Predicting:
 def estimates(held_out: Scored, windows: Sequence[Scored]) -> dict[str, list[float | None]]:
     """Name of an estimator → its estimate of the area under the ROC curve of each window; None for none.
 
-    Empty as long as Pilotage has no estimator.
+    From what a monitor has: `REFERENCE_ROWS` held-out rows, `SAMPLE_ROWS` of each window with their
+    features, and of the others what the model said.
     """
-    return {}
+    reference = held_out.sample(REFERENCE_ROWS, truth=True)
+    found = [
+        performance.estimate(
+            held_out.model,
+            reference,
+            window.sample(SAMPLE_ROWS, truth=False),
+            "roc_auc",
+            reference_value=None,
+            seed=SEED,
+            logged=window.sample(len(window.score), truth=False),
+        )
+        for window in windows
+    ]
+    return {"estimate": [one.value for one in found]}
 
 
 def drift_of_files(job: Mapping[str, Any], note: Callable[[str], None]) -> list[dict[str, float]]:
