@@ -20,6 +20,7 @@ from pilotage.core.specs import Cause
 from pilotage.core.storage import Storage
 from pilotage.pipelines import runs
 from pilotage.serving.monitor import watches
+from pilotage.serving.monitor.causes.causes import CONCEPT
 from pilotage.serving.records.labels import store_labels
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
@@ -68,7 +69,10 @@ class World:
         """Record an hour's rows as the server does, with their labels if they have come."""
         start, count = BEGIN + hour * HOUR, len(rows)
         wanted = self.live.model.features
-        told = rows[[feature.name for feature in wanted]].to_dict("records")
+        told = [
+            {str(name): value for name, value in row.items()}
+            for row in rows[[feature.name for feature in wanted]].to_dict("records")
+        ]
         columns = features.from_rows(wanted, told)
         ids: list[str | None] = [f"{hour}-{row}" for row in range(count)]
         self.recorder.record(
@@ -183,6 +187,9 @@ def test_labels_show_where_the_model_fails(world: World) -> None:
     (report,) = world.watch()
     assert Cause.PERFORMANCE in causes_of([report])[0]
     assert any("rail" in segment.description for segment in report.segments)
+    (unexplained,) = (part for part in report.loss_contributions if part.feature == CONCEPT)
+    assert unexplained.value > 3 * unexplained.error
+    assert unexplained == report.loss_contributions[0]
 
 
 def test_without_samples_windows_are_judged_all_the_same(world: World) -> None:

@@ -127,6 +127,8 @@ class DriftReport(Artifact):
     """What happened to columns, where an alarm was raised."""
     contributions: tuple[Contribution, ...] = ()
     """Which features moved the mean score, where an alarm was raised."""
+    loss_contributions: tuple[Contribution, ...] = ()
+    """What raised the mean loss, where an alarm was raised and enough labels have come."""
     segments: tuple[Segment, ...] = ()
     """Rows in which most is different, where an alarm was raised."""
     value_skew: tuple[Skew, ...] = ()

@@ -119,6 +119,7 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         rows_drifted=drift.together.drifted,
         changes=causes.changes,
         contributions=causes.contributions,
+        loss_contributions=causes.loss_contributions,
         segments=causes.segments,
         value_skew=subject.value_skew,
         alarms=tuple(alarm for alarm in raised if alarm) if case.alarming else (),

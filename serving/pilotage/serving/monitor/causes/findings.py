@@ -26,6 +26,8 @@ class Findings:
     changes: tuple[Change, ...] = ()
     contributions: tuple[Contribution, ...] = ()
     """To the shift of the mean score."""
+    loss_contributions: tuple[Contribution, ...] = ()
+    """To the rise of the mean loss, where enough labels have come."""
     segments: tuple[Segment, ...] = ()
 
 
@@ -55,5 +57,6 @@ def find(subject: Subject, sample: pa.Table | None, settings: Settings) -> Findi
     return Findings(
         changes=causes.changes(reference, sample, subject.model.features),
         contributions=contributions,
+        loss_contributions=causes.attribute_loss(subject.model, reference, sample, seed=subject.seed),
         segments=found,
     )

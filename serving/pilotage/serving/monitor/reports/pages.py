@@ -39,6 +39,7 @@ def render(report: DriftReport, monitor: Monitor, earlier: Sequence[DriftReport]
             quiet=[figures.column(part) for part in ranked if not part.drifted],
             at_stake=sum(part.importance or 0.0 for part in known if part.drifted) if known else None,
             contributions=figures.contributions(report.contributions),
+            losses=figures.contributions(report.loss_contributions),
             shift=sum(part.value for part in report.contributions),
             line=figures.line(series),
             heat=figures.heat(series, MOST_BEFORE),

@@ -103,6 +103,7 @@ def report(day: int = 0, *, value: float | None = 0.7, version: int = 1) -> Drif
             Contribution(feature=NASTY, value=0.03, error=0.004),
             Contribution(feature="quiet", value=-0.01, error=0.002),
         ),
+        loss_contributions=(Contribution(feature="what the features mean", value=0.07, error=0.01),),
         segments=(
             Segment(
                 description=f"carrier is {NASTY}", rows=120, share=0.12, value=0.5, reference=0.2, low=0.1,
@@ -127,7 +128,8 @@ def test_the_page_says_all_that_the_report_holds() -> None:
     for words in ("1,234", "99", "3.14 / –", "1 of 4", "0.7", "0.65 to 0.75", "900", "&lt; 1e-15", "2.0%"):
         assert words in text
     for words in (
-        "0.68", "0.64 to 0.72", "on 4", "0.61", "0.0004", "rests on these features for 40%", "kilometres",
+        "What raised the loss", "+0.07 ± 0.01", "0.68", "0.64 to 0.72", "on 4", "0.61", "0.0004",
+        "rests on these features for 40%", "kilometres",
         "moved by +0.02", "+0.03 ± 0.004", "carrier is", "+0.1 to +0.5", "0.450 to 1.800",
     ):  # fmt: skip
         assert words in text
