@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -166,9 +166,10 @@ def _number(feature: Feature, batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
 
     features.require([feature.name], batch.schema.names)
     column = batch.column(feature.name)
-    if pa.types.is_float64(column.type) and feature.kind is not FeatureKind.TIME and not column.null_count:
-        found: npt.NDArray[np.float64] = column.to_numpy()
-        return found
+    plain = pa.types.is_float64(column.type) or pa.types.is_integer(column.type)
+    if plain and feature.kind is not FeatureKind.TIME:
+        found: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return found.astype(np.float64, copy=False)
     columns = features.from_table([feature], pa.table({feature.name: column}))
     return profiles.as_profiled(feature, columns[feature.name])
 
@@ -180,16 +181,29 @@ def _distinct(feature: Feature, batch: pa.RecordBatch) -> Counter[str | None]:
 
     features.require([feature.name], batch.schema.names)
     column = batch.column(feature.name)
-    try:
-        pairs = pc.value_counts(column)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise features.unusable(feature, column.type, error) from error
-    values = pa.table({feature.name: pairs.field("values")})
+    if pa.types.is_dictionary(column.type):
+        values, counts = column.dictionary, _codes(column)
+    else:
+        try:
+            pairs = pc.value_counts(column)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise features.unusable(feature, column.type, error) from error
+        values, counts = pairs.field("values"), pairs.field("counts").to_pylist()
     found: Counter[str | None] = Counter()
-    texts = features.from_table([feature], values)[feature.name].tolist()
-    for text, count in zip(texts, pairs.field("counts").to_pylist(), strict=True):
-        found[text] += count
+    texts = features.from_table([feature], pa.table({feature.name: values}))[feature.name].tolist()
+    for text, count in zip(texts, counts, strict=True):
+        if count:
+            found[text] += count
+    if pa.types.is_dictionary(column.type) and column.indices.null_count:
+        found[None] += column.indices.null_count
     return found
+
+
+def _codes(column: pa.DictionaryArray) -> list[int]:
+    """How often each entry of the dictionary occurs."""
+    codes = column.indices.drop_null() if column.indices.null_count else column.indices
+    counts: list[int] = np.bincount(codes.to_numpy(), minlength=len(column.dictionary)).tolist()
+    return counts
 
 
 class _Totals:
