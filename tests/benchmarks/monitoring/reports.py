@@ -208,6 +208,7 @@ def _notes() -> list[str]:
         "  small: tools that sort are flattered.",
         "- Every tool reads the same files in its own way; the peers read them with pandas, which they",
         "  need.",
+        "- Pilotage's compiled code is loaded with its imports: its time is in `whole` alone.",
         "- The plain pass reads both files and adds up numbers and lengths of texts: what looking at",
         "  every value costs without more. Texts that are read as codes can be counted for less than",
         "  that.",
