@@ -138,7 +138,8 @@ def segments(model: Model, reference: pa.Table, window: pa.Table) -> tuple[tuple
     (held, truth), (served, came_true) = _labelled(reference, model), _labelled(window, model)
     if min(held.num_rows, served.num_rows) < LEAST_LABELLED:
         few = _NO_ROWS.format(held=held.num_rows, served=served.num_rows, least=LEAST_LABELLED)
-        return slices_of.moved(reference, window, model.features), f"{few}, so losses are not compared"
+        one, two = matrices.canonical(reference), matrices.canonical(window)
+        return slices_of.moved(one, two, model.features), f"{few}, so losses are not compared"
     before, measure = losses_of(truth, model)
     after, _ = losses_of(came_true, model)
     found = slices_of.worse(held, served, model.features, (before, after), measure)

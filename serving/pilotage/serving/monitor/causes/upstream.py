@@ -34,6 +34,8 @@ _APART, _ALIKE = 0.3, 0.1
 """Gaps between distributions that are called different and the same."""
 _TIMES = 10.0
 _NOISE = 1e-13
+_MOST_SWAPPED = 20
+"""Columns, of those that moved furthest, that are compared with each other."""
 _KNOWN_DEFAULTS = frozenset({0.0, -1.0, 99.0, -99.0, 999.0, -999.0, 9999.0, -9999.0, 99999.0, -99999.0})
 
 
@@ -65,7 +67,7 @@ def changes(reference: pa.Table, window: pa.Table, features: Sequence[Feature]) 
     """
     if min(reference.num_rows, window.num_rows) < LEAST_ROWS:
         return ()
-    one, two = samples.columns_of(reference, features), samples.columns_of(window, features)
+    one, two = (samples.columns_of(matrices.canonical(side), features) for side in (reference, window))
     pairs = [_pair(feature, one[feature.name], two[feature.name]) for feature in features]
     swapped = _swapped([pair for pair in pairs if _enough(pair)])
     told = {change.feature for change in swapped}
@@ -206,7 +208,9 @@ def _swapped(pairs: list[_Pair]) -> list[Change]:
     """Two columns of a kind that each hold what the other held."""
     found = []
     moved = [pair for pair in pairs if pair.feature.kind in (FeatureKind.NUMBER, FeatureKind.CATEGORY)]
-    moved = [pair for pair in moved if _gap(pair, pair) >= _APART]
+    apart = {place: _gap(pair, pair) for place, pair in enumerate(moved)}
+    furthest = sorted(apart, key=lambda place: (-apart[place], place))[:_MOST_SWAPPED]
+    moved = [moved[place] for place in sorted(furthest) if apart[place] >= _APART]
     for place, one in enumerate(moved):
         for two in moved[place + 1 :]:
             if one.numeric is two.numeric and max(_gap(one, two), _gap(two, one)) <= _ALIKE:

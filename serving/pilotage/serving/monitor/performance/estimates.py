@@ -70,7 +70,8 @@ def estimate(
         metric: name of a scikit-learn scorer.
         reference_value: the metric when the version was evaluated.
         seed: of everything random; the same seed and rows give the same estimate.
-        logged: all rows of the window's log, without features; classification then rests on them.
+        logged: all rows of the window's log, without features; classification then rests on them,
+            unless they are fewer than the sample's.
     """
     regression = model.task is Task.REGRESSION
     unknown = EstimatedPerformance(
@@ -96,13 +97,19 @@ def estimate(
     if regression:
         found = _regression(metric, pair, truth, answers, weights, seed)
     else:
-        every = answers if logged is None else _answers(_readable(logged, model), model)
-        found = _classification(metric, len(model.classes), truth, every, weights, seed)
+        every = answers if logged is None else _answers(_by_score(_readable(logged, model)), model)
+        all_of_it = every if len(every.score) >= len(answers.score) else answers
+        found = _classification(metric, len(model.classes), truth, all_of_it, weights, seed)
     return _told(unknown, found, weights, _within(truth, answers))
 
 
 def _readable(rows: pa.Table, model: Model) -> pa.Table:
     return rows.filter(pa.array(outcomes.usable(rows, rows.column("prediction").to_pylist(), model)))
+
+
+def _by_score(rows: pa.Table) -> pa.Table:
+    """Logged rows in an order of their own; they have no priority."""
+    return rows.take(pa.array(np.argsort(rows.column("score").to_numpy(), kind="stable")))
 
 
 def _answers(rows: pa.Table, model: Model) -> Answers:

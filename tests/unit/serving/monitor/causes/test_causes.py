@@ -376,3 +376,13 @@ def test_the_multivariate_test_ignores_order_and_takes_empty_columns() -> None:
     few = multivariate.test(table(one), table(columns(1, 3)), FEATURES, seed=0)
     assert (few.auc, few.p_value) == (None, None)
     assert "are needed" in few.reason
+
+
+def test_changes_and_segments_do_not_depend_on_the_order_of_rows() -> None:
+    before, after = columns(1500, 20), columns(800, 21)
+    swap(after)
+    after["miles"] = after["miles"] * 1.609344
+    one, two = table(before, 1), table(after, 2)
+    three, four = (side.take(pa.array(np.arange(side.num_rows)[::-1])) for side in (one, two))
+    assert causes.changes(one, two, FEATURES) == causes.changes(three, four, FEATURES)
+    assert causes.segments(model(), one, two) == causes.segments(model(), three, four)

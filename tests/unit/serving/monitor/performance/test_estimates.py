@@ -257,6 +257,10 @@ def test_a_logged_row_counts_even_when_it_was_not_sampled() -> None:
         BINARY, reference, window.slice(0, 150), "roc_auc", reference_value=None, seed=0, logged=window
     )
     assert (found.rows, found.reference) == (400, None)
+    nothing = estimates.estimate(
+        BINARY, reference, window, "roc_auc", reference_value=None, seed=0, logged=window.slice(0, 0)
+    )
+    assert nothing.rows == 400
 
 
 def test_constant_scores_rank_nothing_and_are_estimated_so() -> None:
