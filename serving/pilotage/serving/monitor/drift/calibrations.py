@@ -27,7 +27,7 @@ from pilotage.core.errors import NotFound
 from pilotage.core.storage import Storage
 from pilotage.serving.monitor.drift.columns import Column, Counts, Difference, Floats, differences
 
-REVISION = 3
+REVISION = 4
 """Raised when the same reference would give another calibration."""
 DRAWS = 1000
 LEAST_BLOCKS = 12
@@ -147,7 +147,8 @@ def _redrawn(columns: Sequence[Column], setup: Setup) -> Calibration:
     for column in columns:
         if not column.size:
             continue
-        windows = generator.multinomial(setup.rows, column.shares, size=DRAWS)
+        usual = column.corrected(column.counts[None, :])[0] / column.size
+        windows = generator.multinomial(setup.rows, usual, size=DRAWS)
         reference = generator.multinomial(column.size, column.shares, size=DRAWS)
         found = differences(column, windows, reference, setup.rows)
         smallest = np.minimum(smallest, smallest_p(column, found))

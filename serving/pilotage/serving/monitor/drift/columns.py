@@ -5,7 +5,8 @@ arithmetic serves one real window and the thousands that calibrate the threshold
 Which p-value is small enough is not decided here.
 
 Sources: Pearson's two-sample chi-squared; Kolmogorov (1933) with Stephens' (1970)
-correction; Good (1953) for the probability of a value never seen; Przyborowski and
+correction; Good (1953) for the probability of a value never seen, and Robbins (1956) for
+what was chosen for being frequent; Przyborowski and
 Wilenski (1940) for two Poisson rates; Vincze (1981) and Le Cam (1986) for the
 triangular discrimination.
 """
@@ -15,13 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pilotage.core.profiles import Moments, NumberProfile, Profile, ReferenceProfile
+from pilotage.core.profiles import MOST_CATEGORIES, Moments, NumberProfile, Profile, ReferenceProfile
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -73,6 +74,32 @@ class Column:
         """The reference's shares by cell; all zero for an empty one."""
         found: Floats = self.counts / max(self.size, 1)
         return found
+
+    @cached_property
+    def regression(self) -> float:
+        """Share of rows by which categories that have a cell for being frequent are less frequent elsewhere.
+
+        Counts chosen for being more than t are too high by t + 1 times the number of categories that were
+        seen t + 1 times (Robbins, 1956), which is read off the cells above the smallest.
+        """
+        cells = self.counts[:-2]
+        if self.kind != "category" or len(cells) < MOST_CATEGORIES or not self.counts[self.unseen]:
+            return 0.0
+        least = int(cells.min())
+        width = max(1, least // 8)
+        near = cells[(cells > least) & (cells <= least + width)]
+        return float(min(near.sum() / width, cells.sum()) / self.size)
+
+    def corrected(self, reference: Counts) -> npt.NDArray[Any]:
+        """Reference counts, shape `(n, cells)`, as windows may expect them: what regresses is among others."""
+        if not self.regression:
+            return reference
+        moved = self.regression * reference.sum(axis=1)
+        named = np.maximum(reference[:, : self.unseen].sum(axis=1), 1)
+        usual = reference.astype(np.float64)
+        usual[:, : self.unseen] *= np.maximum(1 - moved / named, 0)[:, None]
+        usual[:, self.unseen] += np.minimum(moved, named)
+        return usual
 
     @property
     def unseen(self) -> int:
@@ -178,7 +205,7 @@ def differences(column: Column, windows: Counts, reference: Counts, rows: int) -
     """
     reference = np.broadcast_to(reference, windows.shape)
     group = column.groups(rows)
-    fine_w, fine_r = windows[:, :-1], reference[:, :-1]
+    fine_w, fine_r = windows[:, :-1], column.corrected(reference)[:, :-1]
     coarse_w, coarse_r = joined(fine_w, group), joined(fine_r, group)
     n, m = fine_w.sum(axis=1), fine_r.sum(axis=1)
     both = (n > 0) & (m > 0)
@@ -279,8 +306,9 @@ def _unseen(column: Column, windows: Counts, reference: Counts) -> tuple[Floats,
         return np.zeros(len(windows)), np.ones(len(windows))
     emptied = np.where(reference[:, : column.unseen] == 0, windows[:, : column.unseen], 0).sum(axis=1)
     found = windows[:, column.unseen] + emptied
-    expected = reference[:, column.unseen] + column.singletons + 1
     size = np.maximum(reference.sum(axis=1), 1)
-    usual = (reference[:, column.unseen] + column.singletons) / size
+    others = np.round(column.corrected(reference)[:, column.unseen]).astype(np.int64)
+    known = others + column.singletons
+    expected, usual = known + 1, known / size
     share: Floats = np.maximum(found / rows - usual, 0.0)
     return share, rate_p(found, rows, expected, size)

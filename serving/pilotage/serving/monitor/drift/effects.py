@@ -61,8 +61,8 @@ def measure(column: Column, window: Counts, rows: int, *, mean: float | None = N
         rows: size of window for which cells are joined.
         mean: of the window's values, where it is known.
     """
-    present, reference = window[:-1], column.counts[:-1]
-    n, m = int(present.sum()), int(reference.sum())
+    present, reference = window[:-1], column.corrected(column.counts[None, :])[0, :-1]
+    n, m = int(present.sum()), int(column.counts[:-1].sum())
     if not n or not m:
         return Effect(_NOTHING, _NOTHING, 0.0, None)
     group = column.groups(rows)

@@ -21,7 +21,7 @@ from pilotage.core.windows import Window
 from pilotage.serving.monitor import alarms
 from pilotage.serving.monitor.drift import calibrations, comparisons, methods
 from pilotage.serving.monitor.drift.calibrations import Calibration, Mode, Setup
-from pilotage.serving.monitor.drift.columns import Column, Role, columns_of
+from pilotage.serving.monitor.drift.columns import Column, Role, column_of, columns_of
 from pilotage.serving.monitor.drift.comparisons import Comparison
 
 EPOCH = datetime(2026, 3, 2, tzinfo=UTC)
@@ -338,6 +338,25 @@ def test_what_the_model_rests_on_comes_first_and_is_named(profile: ReferenceProf
     alarm = alarms.drift_alarm(window, found, 0.01)
     assert alarm is not None
     assert "`city` (the model rests on it for 90%)" in alarm.message
+
+
+@pytest.mark.parametrize(("reference", "rows"), [(20_000, 10_000), (20_000, 1000), (100_000, 10_000)])
+def test_more_categories_than_cells_do_not_alarm_because_the_frequent_ones_were_chosen(
+    reference: int, rows: int
+) -> None:
+    generator = np.random.default_rng(reference + rows)
+    weights = generator.gamma(1.5, 1.0, 4000)
+    planes = np.array([f"N{number}" for number in range(4000)], dtype=object)
+    alarms_, repeats = 0, 30
+    for _ in range(repeats):
+        part = profiles.profile_categories(generator.choice(planes, reference, p=weights / weights.sum()))
+        column = column_of("plane", part)
+        window = part.count(generator.choice(planes, rows, p=weights / weights.sum()))
+        (found,) = comparisons.compare_counts(
+            [column], [window], calibrated([column], rows), Drift(), judged=True
+        )
+        alarms_ += found.drifted
+    assert alarms_ <= 2
 
 
 CLASSES = np.array(["a", "b", "c"], dtype=object)
