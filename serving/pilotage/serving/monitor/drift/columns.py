@@ -91,7 +91,7 @@ class Column:
         return float(min(near.sum() / width, cells.sum()) / self.size)
 
     def corrected(self, reference: Counts) -> npt.NDArray[Any]:
-        """Reference counts, shape `(n, cells)`, as windows may expect them: what regresses is among others."""
+        """Reference counts, shape `(n, cells)`, as windows may expect them; what regresses is other."""
         if not self.regression:
             return reference
         moved = self.regression * reference.sum(axis=1)
