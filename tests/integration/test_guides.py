@@ -117,6 +117,13 @@ def test_the_model_server_does_what_its_guide_shows(tmp_path: Path, uncovered: N
 
 
 @pytest.mark.slow
+def test_the_guide_to_validation_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "validation.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 2
+    require_shown(done)
+
+
+@pytest.mark.slow
 def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "monitoring.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 2
