@@ -27,7 +27,7 @@ from pilotage.core.errors import NotFound
 from pilotage.core.storage import Storage
 from pilotage.serving.monitor.drift.columns import Column, Counts, Difference, Floats, differences
 
-REVISION = 4
+REVISION = 5
 """Raised when the same reference would give another calibration."""
 DRAWS = 1000
 LEAST_BLOCKS = 12
@@ -241,7 +241,7 @@ def _block_measures(
     reference = sums[-1] - near
     if kept < 1:
         windows = generator.binomial(windows, kept)
-    return _measures(differences(column, windows, reference, rows))
+    return _measures(differences(column, windows, reference, rows, inside=True))
 
 
 def _measures(found: Difference) -> Floats:

@@ -194,7 +194,9 @@ class Difference:
     p_unseen: Floats
 
 
-def differences(column: Column, windows: Counts, reference: Counts, rows: int) -> Difference:
+def differences(
+    column: Column, windows: Counts, reference: Counts, rows: int, *, inside: bool = False
+) -> Difference:
     """Effect sizes and p-values of `windows` against `reference`.
 
     Args:
@@ -202,10 +204,12 @@ def differences(column: Column, windows: Counts, reference: Counts, rows: int) -
         windows: shape `(n, cells)`.
         reference: shape `(cells,)`, or `(n, cells)` for a reference of each window's own.
         rows: size of window for which cells are joined.
+        inside: the windows are parts of the reference, whose frequent categories are theirs too.
     """
     reference = np.broadcast_to(reference, windows.shape)
     group = column.groups(rows)
-    fine_w, fine_r = windows[:, :-1], column.corrected(reference)[:, :-1]
+    usual_r = reference if inside else column.corrected(reference)
+    fine_w, fine_r = windows[:, :-1], usual_r[:, :-1]
     coarse_w, coarse_r = joined(fine_w, group), joined(fine_r, group)
     n, m = fine_w.sum(axis=1), fine_r.sum(axis=1)
     both = (n > 0) & (m > 0)
@@ -216,7 +220,7 @@ def differences(column: Column, windows: Counts, reference: Counts, rows: int) -
     if column.kind == "number":
         ks = np.abs(np.cumsum(shares(fine_w) - shares(fine_r), axis=1)).max(axis=1)
     p_shape = _shape_p(coarse_w, coarse_r, ks if column.kind == "number" else None)
-    unseen, p_unseen = _unseen(column, windows, reference)
+    unseen, p_unseen = _unseen(column, windows, reference, usual_r)
     all_w, all_r = windows.sum(axis=1), reference.sum(axis=1)
     return Difference(
         psi=np.where(both, _psi(coarse_w, coarse_r), 0.0),
@@ -299,7 +303,9 @@ def rate_p(count: Counts, size: Counts, other: Counts, other_size: Counts) -> Fl
     return np.where(count > 0, tail, 1.0)
 
 
-def _unseen(column: Column, windows: Counts, reference: Counts) -> tuple[Floats, Floats]:
+def _unseen(
+    column: Column, windows: Counts, reference: Counts, usual_r: npt.NDArray[Any]
+) -> tuple[Floats, Floats]:
     """Excess and p-value of values without a cell, or in a cell that this reference has nothing in."""
     rows = np.maximum(windows.sum(axis=1), 1)
     if column.kind == "number":
@@ -307,7 +313,7 @@ def _unseen(column: Column, windows: Counts, reference: Counts) -> tuple[Floats,
     emptied = np.where(reference[:, : column.unseen] == 0, windows[:, : column.unseen], 0).sum(axis=1)
     found = windows[:, column.unseen] + emptied
     size = np.maximum(reference.sum(axis=1), 1)
-    others = np.round(column.corrected(reference)[:, column.unseen]).astype(np.int64)
+    others = np.round(usual_r[:, column.unseen]).astype(np.int64)
     known = others + column.singletons
     expected, usual = known + 1, known / size
     share: Floats = np.maximum(found / rows - usual, 0.0)
