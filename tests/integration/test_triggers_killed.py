@@ -40,7 +40,7 @@ from pilotage.pipelines import __main__ as entry
 from pilotage.pipelines import claims, executions, outbox, records, tables, triggers, waits
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
-from pilotage.serving import monitor
+from pilotage.serving.monitor import watches as monitor
 
 TEXT = (
     "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"

@@ -18,7 +18,8 @@
     │   └── MissingExtra        a room whose dependencies are not installed
     └── Refusal                 exit 3: a validation, a gate or a person said no
         ├── ValidationFailed
-        └── PromotionRefused
+        ├── PromotionRefused
+        └── AddressRefused      a webhook's host that may not be connected to
 
 Errors carry data for programs in `details` and a remedy for people; they know
 process exit codes and never HTTP statuses.
@@ -135,3 +136,7 @@ class ValidationFailed(Refusal):
 
 class PromotionRefused(Refusal):
     """A version that gates or an approval keep from becoming champion."""
+
+
+class AddressRefused(Refusal):
+    """No address of a host may be connected to."""

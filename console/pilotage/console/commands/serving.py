@@ -13,8 +13,13 @@ from pilotage.console.commands.arguments import NameArgument, PilotArgument, loa
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.watches import Findings
+    from collections.abc import Callable
+
+    from pilotage.console.watches import Findings, Watch
     from pilotage.core.artifacts import DriftReport
+    from pilotage.core.pilots import Pilot
+
+    Show = Callable[[Findings], None]
 
 
 class AccessLog(StrEnum):
@@ -136,32 +141,57 @@ def monitor(
     found = load_pilot(pilot)
     settings = session.settings
     seconds, moment = _seconds(every), _moment(now)
-    from pilotage.console import signals, watches
+    from pilotage.console import signals
+
+    if follow:
+        with signals.stopping() as stop:  # before what takes seconds to import, which a signal may not end
+            everything = _watched(
+                session, found, lambda watch, show: _follow(watch, seconds, stop.wait, show)
+            )
+    else:
+        everything = _watched(session, found, lambda watch, show: _look(watch, moment, show))
     from pilotage.console.views import reports as views
-    from pilotage.pipelines import webhooks
 
-    watch = watches.Watch(found.spec, found.folder, settings)
-
-    def show(part: Findings) -> None:
-        for line in views.lines(part, settings):
-            session.output.say(line)
-
-    with webhooks.delivering(settings):
-        try:
-            if follow:
-                with signals.stopping() as stop:
-                    everything = watches.follow(watch, seconds, stop.wait, show)
-            else:
-                everything = watch.look(moment)
-                show(everything)
-                rest = watches.Findings(retrainings=watch.wait(lambda: None))
-                show(rest)
-                everything.add(rest)
-        finally:
-            watch.stop()
     session.output.answer(
         _monitor_document(found.name, everything, settings), lambda console: views.show(console, everything)
     )
+
+
+def _watched(session: Session, pilot: Pilot, work: Callable[[Watch, Show], Findings]) -> Findings:
+    """What `work` finds with a pilot's watch, while webhooks are sent; ends the watch's retraining."""
+    from pilotage.console import watches
+    from pilotage.console.views import reports as views
+    from pilotage.pipelines import webhooks
+
+    watch = watches.Watch(pilot.spec, pilot.folder, session.settings)
+
+    def show(part: Findings) -> None:
+        for line in views.lines(part, session.settings):
+            session.output.say(line)
+
+    with webhooks.delivering(session.settings):
+        try:
+            return work(watch, show)
+        finally:
+            watch.stop()
+
+
+def _follow(watch: Watch, every_seconds: float, stopped: Callable[[float], bool], show: Show) -> Findings:
+    from pilotage.console import watches
+
+    return watches.follow(watch, every_seconds, stopped, show)
+
+
+def _look(watch: Watch, moment: datetime | None, show: Show) -> Findings:
+    """One pass, and the end of the retraining that it started."""
+    from pilotage.console import watches
+
+    everything = watch.look(moment)
+    show(everything)
+    rest = watches.Findings(retrainings=watch.wait(lambda: None))
+    show(rest)
+    everything.add(rest)
+    return everything
 
 
 def labels(

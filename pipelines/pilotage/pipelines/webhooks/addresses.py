@@ -25,10 +25,6 @@ _NEVER = tuple(map(ip_network, ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10")))
 """Not public either, although `is_global` of some versions of Python says so."""
 
 
-class Forbidden(errors.Refusal):
-    """No address of a host may be connected to."""
-
-
 def is_listed(host: str, listed: Sequence[str]) -> bool:
     """Whether `listed` names this host, or an address or network that holds it."""
     if host.lower().rstrip(".") in {item.lower().rstrip(".") for item in listed}:
@@ -50,14 +46,14 @@ def connect(host: str, port: int, listed: Sequence[str], timeout_seconds: float)
     """A connection to one of the addresses of `host` that may be connected to, in `timeout_seconds` in all.
 
     Raises:
-        Forbidden: none may be.
+        AddressRefused: none may be.
         OSError: the name is unknown, or none answers.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     named = is_listed(host, listed)
     allowed = [item for item in found if named or _is_allowed(str(item[4][0]), listed)]
     if not allowed:
-        raise Forbidden(
+        raise errors.AddressRefused(
             f"`{host}` has no public address.",
             remedy=f"If it is yours, list it in {VARIABLE}.",
         )

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult
 
+from pilotage.core import errors
 from pilotage.pipelines.webhooks import addresses
 
 TIMEOUT_SECONDS = 10.0
@@ -50,7 +51,7 @@ def post(
     began = time.monotonic()
     try:
         status, wait = _exchange(url, body, headers, private_hosts, began + timeout_seconds)
-    except addresses.Forbidden as error:
+    except errors.AddressRefused as error:
         return Answer(None, time.monotonic() - began, error.message)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         late = time.monotonic() - began >= timeout_seconds
@@ -73,7 +74,7 @@ def _exchange(
     host, secure = url.hostname or "", url.scheme == "https"
     port = url.port or (443 if secure else 80)
     if not secure and not addresses.is_listed(host, private_hosts):
-        raise addresses.Forbidden(f"`{host}` is not listed for plain http.")
+        raise errors.AddressRefused(f"`{host}` is not listed for plain http.")
     stream = addresses.connect(host, port, private_hosts, _left(deadline))
     if secure:
         context = ssl.create_default_context()

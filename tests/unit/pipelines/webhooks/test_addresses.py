@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pilotage.core import errors
 from pilotage.pipelines.webhooks import addresses
 
 
@@ -36,7 +37,7 @@ def test_public_addresses(address: str):
     "name", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "::1", "::ffff:127.0.0.1", "0"]
 )
 def test_loopback_is_refused_however_it_is_written(name: str):
-    with pytest.raises(addresses.Forbidden, match="has no public address") as caught:
+    with pytest.raises(errors.AddressRefused, match="has no public address") as caught:
         addresses.connect(name, 9, (), 1.0)
     assert "PILOTAGE_WEBHOOK_PRIVATE_HOSTS" in str(caught.value)
 
@@ -53,7 +54,7 @@ def test_what_is_listed_is_connected_to(listed: str):
 
 
 def test_a_network_that_does_not_hold_the_address_allows_nothing():
-    with pytest.raises(addresses.Forbidden):
+    with pytest.raises(errors.AddressRefused):
         addresses.connect("localhost", 9, ("10.0.0.0/8", "fd00::/8", "localhost.example"), 1.0)
 
 
