@@ -161,6 +161,7 @@ def test_an_alarm_says_that_the_unit_changed_and_what_that_did_to_the_scores(wor
     assert report.contributions[0].value > 3 * report.contributions[0].error
     assert "The mean score moved by +" in alarm.message
     (part,) = (part for part in report.features if part.feature == "distance")
+    assert "values lie outside of training's range, half of them from" in part.reason
     assert part.wasserstein is not None
     assert part.wasserstein == pytest.approx(0.609 * rows["distance"].mean() / 1.609 / 346, rel=0.25)
 

@@ -225,10 +225,7 @@ def _give_way(
     current = [row for row in pending if version is None or row.version == version or row.id == unfinished]
     for row in pending:
         if row not in current[:1]:
-            claims.change(
-                connection, row.id, state=TriggerState.SUPERSEDED, ended_at=tables.now(), claim=None
-            )
-            claims.tell(connection, Kind.TRIGGER_ENDED, row.id)
+            claims.supersede(connection, row.id)
     if not current:
         return None
     claims.change(connection, current[0].id, attempts=max(row.attempts for row in current))

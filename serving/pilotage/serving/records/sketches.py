@@ -130,11 +130,6 @@ def quantiles(sketches: Sketches, shares: Sequence[float]) -> Quantiles:
     return Quantiles(int(sketch.n), values, float(sketch.normalized_rank_error(False)))
 
 
-def share_up_to(sketches: Sketches, value: float) -> float:
-    """Share of the values that are at most `value`, so that ties count; from at least one sketch."""
-    return float(_together(sketches, FINEST).get_rank(value, True))
-
-
 class Distinct(NamedTuple):
     """How many different values there were."""
 

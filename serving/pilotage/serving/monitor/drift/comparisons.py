@@ -19,6 +19,7 @@ from pilotage.serving.monitor.drift import calibrations, effects
 from pilotage.serving.monitor.drift.calibrations import Calibration
 from pilotage.serving.monitor.drift.columns import MOST_COARSE, Column, Counts, Difference, Role, differences
 from pilotage.serving.monitor.drift.effects import Effect
+from pilotage.serving.records import sketches
 
 LEAST_ROWS = 30
 """Rows from which a window is judged."""
@@ -122,7 +123,10 @@ def compare(
         for column, part in zip(columns, counts, strict=True)
     ]
     found = compare_counts(columns, held, calibration, drift, times, judged=judged, means=means)
-    parts = [None if part is None else verdict for part, verdict in zip(counts, found, strict=True)]
+    parts = [
+        None if part is None else _beyond(verdict, window, times) if column.role is Role.FEATURE else verdict
+        for column, part, verdict in zip(columns, counts, found, strict=True)
+    ]
     by_role = {column.role: part for column, part in zip(columns, parts, strict=True)}
     return Comparison(
         features=tuple(
@@ -133,6 +137,23 @@ def compare(
         score=by_role[Role.SCORE],
         prediction=by_role.get(Role.PREDICTION),
     )
+
+
+def _beyond(part: FeatureDrift, window: Window, times: Set[str]) -> FeatureDrift:
+    """What drifted, with what the window's sketches know of values that no cell tells apart."""
+    if not part.drifted:
+        return part
+    told = [part.reason]
+    if outside := window.outside.get(part.feature):
+        found = sketches.quantiles(outside, [0.25, 0.75])
+        show = _date if part.feature in times else _number
+        low, high = (show(value) for value in found.values)
+        told.append(
+            f"{found.size:,} values lie outside of training's range, half of them from {low} to {high}"
+        )
+    if others := window.distinct.get(part.feature):
+        told.append(f"about {sketches.distinct(others).estimate:,.0f} different values are rare or new")
+    return part.model_copy(update={"reason": "; ".join(told)})
 
 
 def compare_counts(
