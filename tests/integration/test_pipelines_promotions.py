@@ -12,7 +12,7 @@ from pilotage.core.artifacts import Decision, Estimate, Latency, Rival, Scorecar
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.pipelines import promotions, records, tables
+from pilotage.pipelines import audits, promotions, tables
 from pilotage.pipelines.promotions import ApprovalState
 
 DIGEST = "0" * 64
@@ -57,7 +57,7 @@ def _add(registry: Registry, pilot: str, folder: Path, passed: bool) -> None:
 
 
 def _actions(installation: Settings, pilot: str) -> list[tuple[str, int | None, str, str]]:
-    lines = records.read_audit(tables.connect(installation), pilot)
+    lines = audits.read(tables.connect(installation), pilot)
     return [(line.action, line.version, line.who, line.why) for line in reversed(lines)]
 
 

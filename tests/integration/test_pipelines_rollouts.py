@@ -31,7 +31,7 @@ from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.rollouts import Halt
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import promotions, records, tables
+from pilotage.pipelines import audits, promotions, tables
 from pilotage.pipelines import rollouts as controller
 
 DIGEST = "0" * 64
@@ -109,7 +109,7 @@ def record(storage: Storage, pilot: str) -> Rollout:
 
 
 def actions(installation: Settings, pilot: str) -> list[tuple[str, int | None, str]]:
-    lines = records.read_audit(tables.connect(installation), pilot)
+    lines = audits.read(tables.connect(installation), pilot)
     return [(line.action, line.version, line.who) for line in reversed(lines)]
 
 
@@ -182,7 +182,7 @@ def test_a_controller_that_is_killed_at_any_write_is_followed_by_one_that_finish
     moment = LATER + timedelta(minutes=5)
     writes = [
         (Storage, "write"), (Registry, "promote"), (Registry, "withdraw"), (Registry, "tag"),
-        (records, "write_audit"),
+        (audits, "write"),
     ]  # fmt: skip
     survived = False
     crash = 0

@@ -170,7 +170,7 @@ class Watch:
                 trigger, None, "failed", None, False, f"exit code {process.returncode}, see {log}"
             )
         record = Records(tables.connect(self._settings)).run(trigger.run)
-        if record.process.pid != process.pid:
+        if record.process is None or record.process.pid != process.pid:
             logger.info("run %s, of another process, is that of trigger %s", record.id, trigger.id)
             return None
         result = record.result or {}

@@ -15,11 +15,15 @@
     │   ├── RequestError        a row that a model cannot take
     │   ├── NotFound            a pilot, run, version or file that does not exist
     │   ├── UntrustedModel      a stored model that may not be loaded
+    │   ├── Conflict            what was asked does not fit the state that things are in
+    │   ├── Unauthenticated     a caller who did not say, or prove, who they are
     │   └── MissingExtra        a room whose dependencies are not installed
     └── Refusal                 exit 3: a validation, a gate or a person said no
         ├── ValidationFailed
         ├── PromotionRefused
-        └── AddressRefused      a webhook's host that may not be connected to
+        ├── AddressRefused      a webhook's host that may not be connected to
+        ├── Forbidden           someone asked for what they may not do
+        └── LimitReached        too many attempts; wait and try again
 
 Errors carry data for programs in `details` and a remedy for people; they know
 process exit codes and never HTTP statuses.
@@ -120,6 +124,14 @@ class UntrustedModel(InputError):
     """A stored model whose types or signature the settings do not trust."""
 
 
+class Conflict(InputError):
+    """What was asked does not fit the state that things are in now."""
+
+
+class Unauthenticated(InputError):
+    """A caller who did not say who they are, or whose proof is wrong, expired or revoked."""
+
+
 class MissingExtra(InputError):
     """A room was asked for whose dependencies are not installed."""
 
@@ -140,3 +152,11 @@ class PromotionRefused(Refusal):
 
 class AddressRefused(Refusal):
     """No address of a host may be connected to."""
+
+
+class Forbidden(Refusal):
+    """Someone asked for what their roles do not allow."""
+
+
+class LimitReached(Refusal):
+    """Too many attempts; `details["seconds"]` says how long to wait."""

@@ -7,8 +7,6 @@ judged in `register`, and releases to other environments are not made here.
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +19,7 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import records, tables
+from pilotage.pipelines import audits, people, tables
 
 PLATFORM = "pilotage"
 """Who promotes when gates pass and no approval is asked for."""
@@ -62,15 +60,6 @@ class Promotion:
     """False when everything was so already."""
 
 
-def user() -> str:
-    """The person at this terminal as `user@host`."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "unknown"
-    return f"{name}@{socket.gethostname()}"
-
-
 def promote(
     settings: Settings,
     pilot: str,
@@ -95,11 +84,9 @@ def promote(
     if not force:
         _check_allowed(engine, registry, pilot, version)
     registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
-    person = who or user()
+    person = who or people.user()
     with engine.begin() as connection:
-        records.write_audit(
-            connection, action, pilot, person, why, version=version, replaced=champion, forced=force
-        )
+        audits.write(connection, action, pilot, person, why, version=version, replaced=champion, forced=force)
         _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, registered.version)
         _tag(registry, pilot, version, Decision.PROMOTED, person, why)
@@ -123,8 +110,8 @@ def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str
         )
     registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
-        records.write_audit(
-            connection, "rollback", pilot, who or user(), why, version=previous, replaced=champion
+        audits.write(
+            connection, "rollback", pilot, who or people.user(), why, version=previous, replaced=champion
         )
         registry.rollback(pilot)
     return Promotion(pilot, previous, champion, changed=True)
@@ -151,11 +138,9 @@ def approve(
         return Promotion(pilot, asked.version, None, changed=False)
     registry.version(pilot, asked.version)
     registry.client  # noqa: B018 - see promote
-    person = who or user()
+    person = who or people.user()
     with engine.begin() as connection:
-        records.write_audit(
-            connection, "approve", pilot, person, why, version=asked.version, replaced=champion
-        )
+        audits.write(connection, "approve", pilot, person, why, version=asked.version, replaced=champion)
         _decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, asked.version)
         _tag(registry, pilot, asked.version, Decision.PROMOTED, person, why)
@@ -179,10 +164,10 @@ def reject(
             remedy=f"`pilotage rollback {pilot}` takes it out of service.",
         )
     if asked.state is ApprovalState.PENDING:
-        person = who or user()
+        person = who or people.user()
         registry.client  # noqa: B018 - see promote
         with engine.begin() as connection:
-            records.write_audit(connection, "reject", pilot, person, why, version=asked.version)
+            audits.write(connection, "reject", pilot, person, why, version=asked.version)
             _decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
             _tag(registry, pilot, asked.version, Decision.REJECTED, person, why)
     return _asked(engine, pilot, asked.version)
@@ -203,7 +188,7 @@ def turn_down(settings: Settings, pilot: str, version: int, *, who: str, why: st
     }
     with tables.connect(settings).begin() as connection:
         if connection.execute(known).first() is None:
-            records.write_audit(connection, "reject", pilot, who, why, version=version)
+            audits.write(connection, "reject", pilot, who, why, version=version)
             connection.execute(insert(table), row)
 
 
@@ -240,7 +225,7 @@ def record_decision(
     with engine.begin() as connection:
         if connection.execute(told).first() is not None:
             return
-        records.write_audit(
+        audits.write(
             connection, str(decision), pilot, PLATFORM, reason, version=version, run=run, replaced=replaced
         )
         if decision is Decision.PENDING:

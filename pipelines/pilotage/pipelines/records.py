@@ -17,8 +17,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import outbox, processes, tables
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import people, processes, tables
 from pilotage.pipelines.states import State
 
 logger = logging.getLogger(__name__)
@@ -28,17 +27,6 @@ ACTIVE = (State.PENDING, State.RUNNING)
 
 Along = Callable[[Connection], None]
 """What else a transaction changes."""
-
-_EVENTS = {
-    "promote": Kind.VERSION_PROMOTED,
-    "approve": Kind.VERSION_PROMOTED,
-    "promoted": Kind.VERSION_PROMOTED,
-    "rollback": Kind.VERSION_ROLLED_BACK,
-    "halt": Kind.VERSION_ROLLED_BACK,
-    "reject": Kind.VERSION_REJECTED,
-    "pending": Kind.VERSION_PENDING,
-}
-"""What the world is told, by the audit's action."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +59,27 @@ class RunRecord:
     id: str
     pilot: str
     state: State
+    asked_at: datetime
+    asked_by: str
+    why: str
+    parameters: Mapping[str, Any]
+    retry_of: str | None
+    """The run whose end it makes up for."""
+    schedule: str | None
+    due_at: datetime | None
+    """The moment of the schedule that it is for."""
     trigger: str | None
     folder: Path
-    started_at: datetime
+    spec: Mapping[str, Any]
+    started_at: datetime | None
+    """None while it waits for a process."""
     ended_at: datetime | None
+    cancel_asked_at: datetime | None
+    cancel_asked_by: str | None
     exit_code: int | None
     error: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
-    process: processes.Identity
+    process: processes.Identity | None
 
 
 class Records:
@@ -95,6 +96,7 @@ class Records:
         steps: Sequence[str],
         trigger: str | None = None,
         *,
+        asked_by: str = "",
         along: Along | None = None,
     ) -> None:
         """Record that this process starts `run` with `steps` to come, and `along` with it or not at all."""
@@ -103,6 +105,10 @@ class Records:
             "id": run,
             "pilot": spec.pilot,
             "state": State.RUNNING,
+            "asked_at": tables.now(),
+            "asked_by": asked_by or people.user(),
+            "why": "",
+            "parameters": {},
             "trigger": trigger,
             "folder": str(folder),
             "spec": spec.model_dump(mode="json", exclude_unset=True),
@@ -169,11 +175,13 @@ class Records:
         """Mark every active run whose process is gone as died; returns these."""
         with self.engine.begin() as connection:
             rows = connection.execute(select(tables.runs).where(tables.runs.c.state.in_(ACTIVE))).all()
-            dead = [record for record in map(_run, rows) if not processes.alive(record.process)]
-            for record in dead:
-                logger.warning(
-                    "run %s of %s died: its process %d is gone", record.id, record.pilot, record.process.pid
-                )
+            dead = []
+            for record in map(_run, rows):
+                if record.process is None or processes.alive(record.process):
+                    continue
+                dead.append(record)
+                gone = record.process.pid
+                logger.warning("run %s of %s died: its process %d is gone", record.id, record.pilot, gone)
                 _close_steps(connection, record.id, State.DIED)
                 connection.execute(
                     update(tables.runs).where(tables.runs.c.id == record.id),
@@ -183,7 +191,7 @@ class Records:
                         "ended_at": tables.now(),
                         "error": {
                             "type": "ProcessDied",
-                            "message": f"Process {record.process.pid} went away before the run ended.",
+                            "message": f"Process {gone} went away before the run ended.",
                             "remedy": "Run it again; finished steps are taken from the cache.",
                         },
                     },
@@ -192,7 +200,7 @@ class Records:
 
     def runs(self, pilot: str | None = None, limit: int = 50) -> list[RunRecord]:
         """The latest runs, newest first."""
-        query = select(tables.runs).order_by(tables.runs.c.started_at.desc()).limit(limit)
+        query = select(tables.runs).order_by(tables.runs.c.asked_at.desc()).limit(limit)
         if pilot is not None:
             query = query.where(tables.runs.c.pilot == pilot)
         with self.engine.begin() as connection:
@@ -220,57 +228,6 @@ class Records:
             return [_step(row) for row in connection.execute(query)]
 
 
-def write_audit(
-    connection: Any,
-    action: str,
-    pilot: str,
-    who: str,
-    why: str,
-    *,
-    version: int | None = None,
-    **details: Any,
-) -> None:
-    """Append who did what to which pilot, when and why, in the caller's transaction, and tell of it."""
-    connection.execute(
-        insert(tables.audit),
-        {
-            "at": tables.now(),
-            "who": who,
-            "action": action,
-            "pilot": pilot,
-            "version": version,
-            "why": why,
-            "details": details,
-        },
-    )
-    if action in _EVENTS:
-        told = {"pilot": pilot, "version": version, "action": action, "who": who, "why": why, **details}
-        outbox.emit(connection, _EVENTS[action], pilot, f"version/{version}", told)
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    """One line of the audit."""
-
-    id: int
-    at: datetime
-    who: str
-    action: str
-    pilot: str
-    version: int | None
-    why: str
-    details: Mapping[str, Any]
-
-
-def read_audit(engine: Engine, pilot: str | None = None, limit: int = 100) -> list[AuditRecord]:
-    """The latest audit records, newest first."""
-    query = select(tables.audit).order_by(tables.audit.c.id.desc()).limit(limit)
-    if pilot is not None:
-        query = query.where(tables.audit.c.pilot == pilot)
-    with engine.begin() as connection:
-        return [AuditRecord(**row._mapping) for row in connection.execute(query)]
-
-
 def _close_steps(connection: Any, run: str, state: State) -> None:
     mine = tables.steps.c.run == run
     fate = state if state in (State.FAILED, State.CANCELLED, State.DIED) else State.FAILED
@@ -288,14 +245,26 @@ def _run(row: Row[Any]) -> RunRecord:
         id=row.id,
         pilot=row.pilot,
         state=State(row.state),
+        asked_at=row.asked_at,
+        asked_by=row.asked_by,
+        why=row.why,
+        parameters=row.parameters,
+        retry_of=row.retry_of,
+        schedule=row.schedule,
+        due_at=row.due_at,
         trigger=row.trigger,
         folder=Path(row.folder),
+        spec=row.spec,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        cancel_asked_at=row.cancel_asked_at,
+        cancel_asked_by=row.cancel_asked_by,
         exit_code=row.exit_code,
         error=row.error,
         result=row.result,
-        process=processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started),
+        process=None
+        if row.pid is None
+        else processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started),
     )
 
 

@@ -23,7 +23,7 @@ from pilotage.core.artifacts import Decision, Measured, Rollout, RolloutState, S
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import locks, promotions, records, tables
+from pilotage.pipelines import audits, locks, people, promotions, tables
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _audit_halt(settings: Settings, rollout: Rollout) -> None:
     )
     with tables.connect(settings).begin() as connection:
         if connection.execute(told).first() is None:
-            records.write_audit(
+            audits.write(
                 connection,
                 HALT,
                 rollout.pilot,
@@ -266,7 +266,7 @@ def halt(settings: Settings, pilot: str, *, who: str | None = None, why: str = "
         Unavailable: another controller does not let go, or a store does not answer.
     """
     storage = Storage(settings.storage)
-    person = who or promotions.user()
+    person = who or people.user()
     with locks.held(settings, _lock(pilot), _PATIENCE_SECONDS) as mine:
         if not mine:
             raise errors.Unavailable(
@@ -287,7 +287,7 @@ def reject(
     going = rollouts.running(Storage(settings.storage), pilot)
     if going is None or version not in (None, going.challenger):
         return None
-    person = who or promotions.user()
+    person = who or people.user()
     halted = halt(settings, pilot, who=person, why=why)
     promotions.turn_down(settings, pilot, going.challenger, who=person, why=why)
     return halted

@@ -17,7 +17,7 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Wait
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Retrain, quiet_until
-from pilotage.pipelines import promotions, records, tables
+from pilotage.pipelines import audits, people, tables
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def snooze(
             "A snooze needs a reason, for those who wonder why nothing is trained.",
             remedy='Add `--why "…"`.',
         )
-    made = Snooze(pilot, tables.now() + duration, who or promotions.user(), why.strip(), tables.now())
+    made = Snooze(pilot, tables.now() + duration, who or people.user(), why.strip(), tables.now())
     table = tables.snoozes
     with tables.connect(settings).begin() as connection:
         tables.lock(connection, pilot)
         connection.execute(delete(table).where(table.c.pilot == pilot))
         connection.execute(insert(table), vars(made))
-        records.write_audit(connection, "snooze", pilot, made.who, made.why, until=made.until.isoformat())
+        audits.write(connection, "snooze", pilot, made.who, made.why, until=made.until.isoformat())
     return made
 
 
@@ -105,9 +105,7 @@ def unsnooze(settings: Settings, pilot: str, *, who: str | None = None, why: str
         connection.execute(delete(table).where(table.c.pilot == pilot))
         if ended.until <= tables.now():
             return None
-        records.write_audit(
-            connection, "unsnooze", pilot, who or promotions.user(), why, until=ended.until.isoformat()
-        )
+        audits.write(connection, "unsnooze", pilot, who or people.user(), why, until=ended.until.isoformat())
     return ended
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.unit.console.calls import Call, Called
 
 from pilotage.console import cli
+from pilotage.console.operations.desks import Desk
+from pilotage.core import settings
 
 PILOT = """\
 version: 1
@@ -57,3 +59,9 @@ def write(call: Call) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def desk(home: Path) -> Desk:
+    """The desk of an empty installation."""
+    return Desk(settings.load(home=home))

@@ -11,7 +11,7 @@ from tests.unit.console.calls import Call
 from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Alarm
 from pilotage.core.specs import Cause
-from pilotage.pipelines import outbox, records, tables, triggers
+from pilotage.pipelines import audits, outbox, tables, triggers
 from pilotage.pipelines.outbox import Kind
 from pilotage.pipelines.webhooks import couriers, signatures
 
@@ -46,7 +46,7 @@ def test_a_pilot_is_snoozed_and_unsnoozed(call: Call):
     assert document["snooze"]["why"] == "repairs"
     assert call("triggers", "unsnooze", "small", "--who", "ann", "--json").document["changed"] is True
     assert "was not snoozed" in call("triggers", "unsnooze", "small").out
-    audit = records.read_audit(tables.connect(settings.load()))
+    audit = audits.read(tables.connect(settings.load()))
     assert [item.action for item in audit] == ["unsnooze", "snooze"]
     assert audit[0].who == "ann"
 

@@ -11,6 +11,7 @@ from sqlalchemy import inspect, text
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.pipelines import tables, triggers
+from pilotage.pipelines.tables import connections
 
 ADDED = ("snoozes", "outbox", "deliveries", "delivery_attempts", "disabled_endpoints")
 OLD_TRIGGER = (
@@ -36,7 +37,7 @@ def test_a_database_of_an_earlier_version_gets_what_it_lacks(old: Settings):
     assert set(ADDED) <= set(found.get_table_names())
     (trigger,) = triggers.triggers(old, "small")
     assert (trigger.id, trigger.waits_for, trigger.until) == ("t1", None, None)
-    assert tables._missing(tables.connect(old)) == []
+    assert connections._missing(tables.connect(old)) == []
 
 
 def _connect(home: str) -> None:

@@ -12,7 +12,7 @@ from tests.unit.pipelines.test_triggers import DAY, START, Launches, _alarm, car
 from pilotage.core import errors, pilots
 from pilotage.core.artifacts import Trigger, TriggerState, Wait
 from pilotage.core.settings import Settings
-from pilotage.pipelines import outbox, records, tables, triggers, waits
+from pilotage.pipelines import audits, outbox, tables, triggers, waits
 
 TEXT = (
     "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
@@ -86,7 +86,7 @@ def test_ending_a_snooze_is_recorded_as_is_making_one(installation: Settings, lo
     assert waits.unsnooze(installation, "small", who="eve", why="done") is not None
     assert waits.snoozed(installation, "small") is None
     assert look(1).state is TriggerState.STARTED
-    found = records.read_audit(tables.connect(installation))
+    found = audits.read(tables.connect(installation))
     assert [(item.action, item.who, item.why) for item in reversed(found)] == [
         ("snooze", "ann", "one"), ("snooze", "bob", "two"), ("unsnooze", "eve", "done"),
     ]  # fmt: skip

@@ -29,13 +29,14 @@ def show_runs(console: Console, records: Sequence[RunRecord]) -> None:
         "run", "pilot", "state", "started (UTC)", "seconds", "why", "version", right=("seconds", "version")
     )
     for record in records:
-        seconds = (record.ended_at - record.started_at).total_seconds() if record.ended_at else None
+        took = record.ended_at and record.started_at and record.ended_at - record.started_at
+        seconds = took.total_seconds() if took else None
         version = (record.result or {}).get("version")
         table.add_row(
             record.id,
             record.pilot,
             tables.state(record.state),
-            tables.moment(record.started_at),
+            tables.moment(record.started_at or record.asked_at),
             tables.number(seconds, 3),
             "trigger" if record.trigger else "asked",
             str(version) if version else "–",

@@ -1,0 +1,17 @@
+"""All of `/api/v1`, one router a resource."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from pilotage.console.api import pilots
+
+PREFIX = "/api/v1"
+
+
+def build() -> APIRouter:
+    """The API's routes."""
+    router = APIRouter(prefix=PREFIX)
+    for module in (pilots,):
+        router.include_router(module.router)
+    return router

@@ -1,0 +1,29 @@
+"""What operations work on: one installation's settings and its database, connected once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import Engine
+
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
+from pilotage.pipelines import tables
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One installation."""
+
+    settings: Settings
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Its database."""
+        return tables.connect(self.settings)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Its models."""
+        return Registry(self.settings)

@@ -1,0 +1,107 @@
+"""The pilots that this installation knows: added from a folder, kept by name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from pilotage.console.access.actors import Actor, Permission, unknown_pilot
+from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.core import pilots
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import audits, tables
+
+
+class Pilot(Model):
+    """A pilot that this installation knows."""
+
+    name: str
+    owner: str
+    description: str
+    folder: str
+    spec: dict[str, Any]
+    """pilot.yaml as it was when it was last checked or run; only what is set there."""
+    added_at: datetime
+    updated_at: datetime
+
+
+def list_pilots(
+    desk: Desk, actor: Actor, *, search: str = "", cursor: str | None = None, limit: int = 50
+) -> Listing[Pilot]:
+    """Pilots that the actor may look at, by name; `search` is a part of the name."""
+    table = tables.pilots
+    query = select(table).order_by(table.c.name).limit(limit + 1)
+    if actor.readable is not None:
+        query = query.where(table.c.name.in_(actor.readable))
+    if search:
+        query = query.where(table.c.name.contains(search, autoescape=True))
+    if cursor is not None:
+        query = query.where(table.c.name > str(position_of(cursor, 1)[0]))
+    with desk.engine.connect() as connection:
+        found = [_pilot(row) for row in connection.execute(query)]
+    following = cursor_of(found[limit - 1].name) if len(found) > limit else None
+    return Listing(items=tuple(found[:limit]), next=following)
+
+
+def get_pilot(desk: Desk, actor: Actor, name: str) -> Pilot:
+    """One pilot.
+
+    Raises:
+        NotFound: it is not there, or not for this actor.
+    """
+    actor.require(Permission.READ, name)
+    with desk.engine.connect() as connection:
+        row = connection.execute(select(tables.pilots).where(tables.pilots.c.name == name)).first()
+    if row is None:
+        raise unknown_pilot(name)
+    return _pilot(row)
+
+
+def add_pilot(desk: Desk, actor: Actor, folder: Path) -> Pilot:
+    """Take the pilot in `folder` in, or read it again.
+
+    Raises:
+        Forbidden: the actor may not.
+        NotFound, SpecError: there is no pilot.yaml that can be read.
+    """
+    actor.require(Permission.ADMINISTER)
+    found = pilots.load(folder)
+    with desk.engine.begin() as connection:
+        if _put(connection, found):
+            audits.write(connection, "add", found.name, actor.name, "", folder=str(found.folder))
+    return get_pilot(desk, actor, found.name)
+
+
+def _put(connection: Connection, found: pilots.Pilot) -> bool:
+    """Write the pilot's row; whether anything changed."""
+    table = tables.pilots
+    values = {
+        "folder": str(found.folder),
+        "spec": found.spec.model_dump(mode="json", exclude_unset=True),
+        "updated_at": tables.now(),
+    }
+    held = connection.execute(select(table).where(table.c.name == found.name)).first()
+    if held is None:
+        connection.execute(insert(table), {**values, "name": found.name, "added_at": tables.now()})
+        return True
+    if (held.folder, held.spec) == (values["folder"], values["spec"]):
+        return False
+    connection.execute(update(table).where(table.c.name == found.name), values)
+    return True
+
+
+def _pilot(row: Row[Any]) -> Pilot:
+    spec = PilotSpec.model_validate(row.spec)
+    return Pilot(
+        name=row.name,
+        owner=spec.owner,
+        description=spec.description,
+        folder=row.folder,
+        spec=row.spec,
+        added_at=row.added_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,15 @@
+"""All pages, one router a subject."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from pilotage.console.pages import pilots
+
+
+def build() -> APIRouter:
+    """The pages' routes."""
+    router = APIRouter(include_in_schema=False)
+    for module in (pilots,):
+        router.include_router(module.router)
+    return router

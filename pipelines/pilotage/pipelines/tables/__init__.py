@@ -1,0 +1,61 @@
+"""The database's tables, and the way into it.
+
+Only shapes, types and connections; what the rows mean is in the modules that
+write them (`records`, `triggers`, `promotions`, `outbox`, …).
+"""
+
+from __future__ import annotations
+
+from pilotage.pipelines.tables.access import (
+    grants,
+    idempotency_keys,
+    oidc_requests,
+    sign_in_attempts,
+    sign_in_links,
+    tokens,
+    users,
+    web_sessions,
+)
+from pilotage.pipelines.tables.bases import Instant, metadata
+from pilotage.pipelines.tables.catalogue import pilots
+from pilotage.pipelines.tables.connections import connect, lock, now
+from pilotage.pipelines.tables.decisions import approvals, audit
+from pilotage.pipelines.tables.executions import cache_entries, runs, steps
+from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
+from pilotage.pipelines.tables.scheduling import leases, schedules
+from pilotage.pipelines.tables.supervision import services
+from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
+from pilotage.pipelines.tables.watching import windows
+
+__all__ = [
+    "Instant",
+    "alarms",
+    "approvals",
+    "audit",
+    "cache_entries",
+    "connect",
+    "deliveries",
+    "delivery_attempts",
+    "disabled_endpoints",
+    "grants",
+    "idempotency_keys",
+    "leases",
+    "lock",
+    "metadata",
+    "now",
+    "oidc_requests",
+    "outbox",
+    "pilots",
+    "runs",
+    "schedules",
+    "services",
+    "sign_in_attempts",
+    "sign_in_links",
+    "snoozes",
+    "steps",
+    "tokens",
+    "triggers",
+    "users",
+    "web_sessions",
+    "windows",
+]
