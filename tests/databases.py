@@ -54,7 +54,7 @@ class Server:
         owner: dict[str, Any] = (
             {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         )
-        create = ["-D", data, "-U", "pilotage", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        create = ["-D", str(data), "-U", "pilotage", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(
             [programs / "initdb", *create], check=True, capture_output=True, cwd=self._folder, **owner
         )
