@@ -13,6 +13,7 @@ import typer
 
 from pilotage.console.commands import (
     audits,
+    backups,
     drifts,
     models,
     pilots,
@@ -65,7 +66,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, audits),
+        *(scoring, drifts, validations, tokens, audits, backups),
     ):
         module.add_to(app)
     return app

@@ -8,6 +8,8 @@ A database that is up to date costs one query. The migrations are in `migrations
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import (
     Column,
@@ -45,8 +47,18 @@ def bring_up_to_date(engine: Engine, history: History = HISTORY) -> None:
         SettingsError: the database was made by a newer version of Pilotage, or by one before its first
             release.
     """
-    if _glance(engine) == history.head:
-        return
+    if _glance(engine) != history.head:
+        with changing(engine) as connection:
+            _migrate(connection, history)
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may change tables, the only one at a time.
+
+    Raises:
+        SettingsError: at its end a row refers to nothing.
+    """
     with engine.connect() as connection:
         sqlite = connection.dialect.name == "sqlite"
         if sqlite:
@@ -55,7 +67,7 @@ def bring_up_to_date(engine: Engine, history: History = HISTORY) -> None:
             connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
         with connection.begin():
             lock(connection, "pilotage-tables")
-            _migrate(connection, history)
+            yield connection
             if sqlite:
                 _require_whole(connection)
 
