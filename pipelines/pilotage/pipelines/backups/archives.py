@@ -15,7 +15,7 @@ import os
 import stat
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ FORMAT = 1
 _HEADER_BYTES, _MANIFEST_BYTES = 2**16, 2**28
 _NAME_BYTES, _DEPTH = 1000, 40
 _CHUNK = 2**20
-_TROUBLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, KeyError, TypeError)
+_TROUBLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 """What reading a file that is no archive of ours may raise."""
 
 
@@ -101,14 +101,15 @@ def header(file: Path) -> dict[str, Any]:
         NotFound: there is no such file.
         DataError: it is no backup.
     """
-    for name, _, stream in _members(file):
-        if name != HEADER:
-            break
-        return _document(file, stream, _HEADER_BYTES)
+    with _opened(file) as tar:
+        for member, stream in _members(file, tar):
+            if member.name != HEADER:
+                break
+            return _document(file, stream, _HEADER_BYTES)
     raise _damaged(file, "it does not begin as one")
 
 
-def extract(file: Path, target: Path, accepts: Any) -> dict[str, Any]:
+def extract(file: Path, target: Path, accepts: Callable[[tuple[str, ...]], bool]) -> None:
     """Write every member of the archive below the new folder `target`, and check all of them.
 
     Args:
@@ -121,40 +122,47 @@ def extract(file: Path, target: Path, accepts: Any) -> dict[str, Any]:
     """
     target.mkdir(mode=0o700)
     found: dict[str, dict[str, Any]] = {}
-    listed: Any = None
-    for name, member, stream in _members(file):
-        if listed is not None:
-            raise _damaged(file, f"`{name[:200]}` comes after its end")
-        if name == MANIFEST:
-            listed = _document(file, stream, _MANIFEST_BYTES).get("members")
-            continue
-        parts = tuple(name.split("/"))
-        if name in found or not (name == HEADER or accepts(parts)):
-            raise _damaged(file, f"`{name[:200]}` has no place in one")
-        found[name] = _write(target.joinpath(*parts), member, stream)
-    if listed is None:
+    listed, ended = None, False
+    with _opened(file) as tar:
+        for member, stream in _members(file, tar):
+            name = member.name
+            if ended:
+                raise _damaged(file, f"`{name[:200]}` comes after its end")
+            if name == MANIFEST:
+                listed, ended = _document(file, stream, _MANIFEST_BYTES).get("members"), True
+                continue
+            parts = tuple(name.split("/"))
+            if name in found or not (name == HEADER or accepts(parts)):
+                raise _damaged(file, f"`{name[:200]}` has no place in one")
+            found[name] = _write(target.joinpath(*parts), member, stream)
+    if not ended:
         raise _damaged(file, "its end is missing")
+    if not isinstance(listed, dict):
+        raise _damaged(file, "its list of digests is none")
     if listed != found:
-        names = set(found) | set(listed if isinstance(listed, dict) else ())
-        wrong = min(name for name in names if found.get(name) != listed.get(name))
+        wrong = min(name for name in {*found, *listed} if found.get(name) != listed.get(name))
         raise _damaged(file, f"`{wrong[:200]}` is not what its digest was made of")
-    return found
 
 
-def _members(file: Path) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
+@contextmanager
+def _opened(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         with file.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|", bufsize=_CHUNK) as tar:
-            for member in tar:
-                _require_harmless(file, member)
-                stream = tar.extractfile(member)
-                if stream is not None:
-                    yield member.name, member, stream
+            yield tar
     except FileNotFoundError as error:
         raise errors.NotFound(f"There is no backup {file}.", remedy="Name another file.") from error
     except IsADirectoryError as error:
         raise _damaged(file, "it is a folder") from error
     except _TROUBLE as error:
         raise _damaged(file, str(error) or type(error).__name__) from error
+
+
+def _members(file: Path, tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    for member in tar:
+        _require_harmless(file, member)
+        stream = tar.extractfile(member)
+        if stream is not None:
+            yield member, stream
 
 
 def _require_harmless(file: Path, member: tarfile.TarInfo) -> None:

@@ -1,8 +1,9 @@
 """Putting a backup back into an empty home and database: all of it, or nothing.
 
-Everything is unpacked beside its place and checked before anything is moved;
-the rows come last, in one transaction that also notes which backup they are of.
-Whoever is killed on the way does it again, and it goes on from where it was.
+Everything is unpacked beside its place and checked before anything is moved; the
+transaction that puts the rows back, and notes which backup they are of, ends
+when the files are in place. Whoever is killed on the way does it again, and it
+goes on from where it was.
 """
 
 from __future__ import annotations
@@ -87,8 +88,14 @@ def _put_back(settings: Settings, file: Path, header: dict[str, Any], who: str) 
         _require_empty(engine, settings, staging, header["backup"])
         if not (staging / _CHECKED).is_file():
             _unpack(settings, file, staging, header)
-        _move(settings.home, staging)
-        _load(engine, settings, staging, header, who)
+        with revisions.changing(engine) as connection:
+            try:
+                _load(connection, settings, staging, header, who)
+            except errors.PilotageError:
+                if not _is_begun(staging):
+                    shutil.rmtree(staging)
+                raise
+            _move(settings.home, staging)
     shutil.rmtree(staging, ignore_errors=True)
     return already
 
@@ -204,28 +211,34 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def _load(engine: Engine, settings: Settings, staging: Path, header: dict[str, Any], who: str) -> None:
-    """Put the rows into the database, and note it there, in one transaction."""
-    parts = {
-        folder.name: sorted(folder.iterdir())
-        for folder in ((staging / "database").iterdir() if (staging / "database").is_dir() else ())
-    }
-    with revisions.changing(engine) as connection:
-        if not rows.is_empty(connection):
-            raise errors.Conflict("Somebody wrote into the database meanwhile.", remedy="Empty it.")
-        found = revisions.revision_of(connection)
-        if found is None:
-            upgrades.upgrade(connection, to=header["revision"])
-        elif found != header["revision"]:
-            raise errors.Conflict(
-                f"The database has tables of revision {found}, the backup of {header['revision']}.",
-                remedy="Restore into a database without tables.",
-            )
-        rows.load(connection, parts, _relocating(Path(header["home"]), settings.home))
-        upgrades.upgrade(connection)
-        _declare_gone(connection)
-        told = {"backup": header["backup"], "created_at": header["created_at"]}
-        audits.write(connection, "restore", None, who, "", **told)
+def _is_begun(staging: Path) -> bool:
+    """Whether something was moved into place already."""
+    entries = json.loads((staging / _CHECKED).read_text(encoding="utf-8"))["entries"]
+    return bool(_names(staging / "home") != entries)
+
+
+def _load(
+    connection: Connection, settings: Settings, staging: Path, header: dict[str, Any], who: str
+) -> None:
+    """Put the rows into the database, and note it there."""
+    folders = (staging / "database").iterdir() if (staging / "database").is_dir() else ()
+    parts = {folder.name: sorted(folder.iterdir()) for folder in folders}
+    if not rows.is_empty(connection):
+        raise errors.Conflict("Somebody wrote into the database meanwhile.", remedy="Empty it.")
+    found = revisions.revision_of(connection)
+    if found is None:
+        upgrades.upgrade(connection, to=header["revision"])
+    elif found != header["revision"]:
+        raise errors.Conflict(
+            f"The database has tables of revision {found}, the backup of {header['revision']}.",
+            remedy="Restore into a database without tables.",
+        )
+    rows.load(connection, parts, _relocating(Path(header["home"]), settings.home))
+    upgrades.upgrade(connection)
+    _declare_gone(connection)
+    told = {"backup": header["backup"], "created_at": header["created_at"]}
+    audits.write(connection, "restore", None, who, "", **told)
+    revisions.require_whole(connection)
 
 
 def _relocating(old: Path, new: Path) -> Callable[[str, Any], Any]:

@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import OperationalError, StatementError
 
 from pilotage.core import errors
 from pilotage.pipelines import tables
@@ -78,7 +78,7 @@ def load(connection: Connection, parts: Mapping[str, list[Path]], change: Change
                 count += _insert(connection, table, part, change)
             except OperationalError:
                 raise  # it is not the part's fault
-            except (StatementError, ValueError, TypeError, AttributeError) as error:
+            except (StatementError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 reason = getattr(error, "orig", None) or error
                 raise errors.DataError(
                     f"`{part.name}` of the backup does not fit the table `{table.name}`: {reason}.",

@@ -60,16 +60,14 @@ def changing(engine: Engine) -> Iterator[Connection]:
         SettingsError: at its end a row refers to nothing.
     """
     with engine.connect() as connection:
-        sqlite = connection.dialect.name == "sqlite"
-        if sqlite:
+        if connection.dialect.name == "sqlite":
             # A migration may make a table anew, which must not delete the rows that refer to it. It can
             # only be said before the transaction begins; the connection is used for nothing else.
             connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
         with connection.begin():
             lock(connection, "pilotage-tables")
             yield connection
-            if sqlite:
-                _require_whole(connection)
+            require_whole(connection)
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -129,10 +127,17 @@ def _require_empty(connection: Connection, place: str) -> None:
         )
 
 
-def _require_whole(connection: Connection) -> None:
+def require_whole(connection: Connection) -> None:
+    """Make sure that no row refers to one that is not there, which SQLite only looks at when asked.
+
+    Raises:
+        SettingsError: one does.
+    """
+    if connection.dialect.name != "sqlite":
+        return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
         raise errors.SettingsError(
-            f"Migrating the database left a row of `{broken[0]}` that refers to nothing in `{broken[2]}`.",
+            f"A row of `{broken[0]}` would refer to nothing in `{broken[2]}`.",
             remedy="Nothing was changed; please report it.",
         )
