@@ -46,7 +46,7 @@ TEXT = (
 MODULES = (watches, triggers, claims, waits, outbox, executions, records, audits, entry)
 PLACES = {str(module.__file__) for module in MODULES}
 END = datetime(2026, 3, 2, tzinfo=UTC)
-MOST_PASSES = 12
+PATIENCE_SECONDS = 120
 SHARDS = 4
 """Parts that may run beside each other."""
 
@@ -191,17 +191,20 @@ class Harness:
 
     def settle(self) -> None:
         """Restarted monitors until nothing is left to do."""
-        for _ in range(MOST_PASSES):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.is_settled():
+            assert time.monotonic() < deadline, "nothing ends the trigger"
             assert self.look() == 0
-            found = triggers.triggers(self.settings, "small")
-            if found and all(trigger.state in claims._ENDED for trigger in found):
-                break
             time.sleep(0.02)
         self.wait_for_orphans()
         assert self.look() == 0, "another pass changes nothing"
 
+    def is_settled(self) -> bool:
+        found = triggers.triggers(self.settings, "small")
+        return bool(found) and all(trigger.state in claims._ENDED for trigger in found)
+
     def wait_for_orphans(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while any(claims._is_alive(row) for row in self.rows()):
             assert time.monotonic() < deadline
             time.sleep(0.005)
