@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    audits,
     drifts,
     models,
     pilots,
@@ -64,7 +65,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens),
+        *(scoring, drifts, validations, tokens, audits),
     ):
         module.add_to(app)
     return app
