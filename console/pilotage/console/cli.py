@@ -18,9 +18,11 @@ from pilotage.console.commands import (
     pilots,
     rollouts,
     runs,
+    schedules,
     scoring,
     serving,
     showcase,
+    supervision,
     tokens,
     triggers,
     validations,
@@ -65,7 +67,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, audits),
+        *(scoring, drifts, validations, tokens, audits, supervision, schedules),
     ):
         module.add_to(app)
     return app

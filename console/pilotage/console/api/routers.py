@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pilotage.console.api import audits, pilots
+from pilotage.console.api import audits, pilots, runs, schedules, services, snapshots
 
 PREFIX = "/api/v1"
 
@@ -12,6 +12,6 @@ PREFIX = "/api/v1"
 def build() -> APIRouter:
     """The API's routes."""
     router = APIRouter(prefix=PREFIX)
-    for module in (audits, pilots):
+    for module in (audits, pilots, runs, schedules, services, snapshots):
         router.include_router(module.router)
     return router

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pilotage.console.pages import audits, pilots
+from pilotage.console.pages import audits, pilots, schedules
 
 
 def build() -> APIRouter:
     """The pages' routes."""
     router = APIRouter(include_in_schema=False)
-    for module in (audits, pilots):
+    for module in (audits, pilots, schedules):
         router.include_router(module.router)
     return router
