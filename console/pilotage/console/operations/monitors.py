@@ -1,4 +1,4 @@
-"""What the monitor found, read from its index: windows, drift by feature and time, distributions, performance."""
+"""What the monitor found, read from its index: windows, drift by feature and time, distributions."""
 
 from __future__ import annotations
 
