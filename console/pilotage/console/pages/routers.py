@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pilotage.console.pages import pilots
+from pilotage.console.pages import pilots, statics
 
 
 def build() -> APIRouter:
     """The pages' routes."""
     router = APIRouter(include_in_schema=False)
-    for module in (pilots,):
+    for module in (pilots, statics):
         router.include_router(module.router)
     return router
