@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pilotage.console.api import pilots
+from pilotage.console.api import alarms, approvals, monitors, pilots, releases, triggers, versions
 
 PREFIX = "/api/v1"
 
@@ -12,6 +12,6 @@ PREFIX = "/api/v1"
 def build() -> APIRouter:
     """The API's routes."""
     router = APIRouter(prefix=PREFIX)
-    for module in (pilots,):
+    for module in (pilots, versions, approvals, releases, monitors, alarms, triggers):
         router.include_router(module.router)
     return router
