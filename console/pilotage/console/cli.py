@@ -23,6 +23,7 @@ from pilotage.console.commands import (
     tokens,
     triggers,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -64,7 +65,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens),
+        *(scoring, drifts, validations, values, tokens),
     ):
         module.add_to(app)
     return app
