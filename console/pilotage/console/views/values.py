@@ -38,13 +38,13 @@ def _show_money(console: Console, found: Value, total: Amount) -> None:
     share = total.labelled / total.rows if total.rows else 0.0
     console.print(
         f"{found.pilot} has brought {_money(total.measured)} {total.currency} on {total.labelled:,} labelled"
-        f" rows, {_money(total.gain)} more than its baseline would have"
+        f" rows, {_signed(total.gain)} against its baseline"
         f" ({_money(total.baseline)}). {share:.0%} of {total.rows:,} served rows are labelled."
     )
     if total.estimated is not None:
         console.print(
-            f"On {total.estimated_rows:,} served rows it is an estimated"
-            f" {_interval(total.estimated)} {total.currency} more, if labelled rows are like the others."
+            f"On {total.estimated_rows:,} served rows it is an estimated {_interval(total.estimated)}"
+            f" {total.currency} against the baseline, if labelled rows are like the others."
         )
 
 
@@ -82,3 +82,7 @@ def _interval(found: Interval) -> str:
 
 def _money(amount: float) -> str:
     return f"{amount:,.0f}" if abs(amount) >= 100 else f"{amount:,.2f}"
+
+
+def _signed(amount: float) -> str:
+    return ("+" if amount > 0 else "") + _money(amount)
