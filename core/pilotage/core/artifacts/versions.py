@@ -137,6 +137,8 @@ class Rival(Part):
     name: str
     version: int | None = None
     metrics: dict[str, float | None]
+    guess: Scalar | None = None
+    """What the baseline says of every row: its class, or its number; None of a champion."""
 
 
 class Verdict(Part):
