@@ -18,7 +18,7 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self._kept = b""
+        self.kept = b""
 
     def look(self) -> bool:
         """Read what was appended; whether anything was."""
@@ -29,12 +29,12 @@ class Tail:
         if size == self.size:
             return False
         if size < self.size:
-            self._kept = b""
+            self.kept = b""
             begin = 0
         else:
             begin = max(self.size, size - MOST_BYTES)
         appended = self._read(begin, size - begin)
-        self._kept = ((self._kept if begin == self.size else b"") + appended)[-MOST_BYTES:]
+        self.kept = ((self.kept if begin == self.size else b"") + appended)[-MOST_BYTES:]
         self.size = begin + len(appended)
         return True
 
@@ -42,9 +42,9 @@ class Tail:
         """Text from byte `begin` on, and the byte after it; lines that are not ended only unless `whole`."""
         if begin > self.size:
             begin = 0
-        kept_from = self.size - len(self._kept)
+        kept_from = self.size - len(self.kept)
         if begin >= kept_from:
-            content = self._kept[begin - kept_from :]
+            content = self.kept[begin - kept_from :]
         else:
             content = self._read(begin, min(MOST_BYTES, self.size - begin))
         if whole or begin + len(content) < self.size:

@@ -186,6 +186,11 @@ def titled(metric: str) -> Markup:
     return Markup("_<wbr>").join(escape(part) for part in metric.split("_"))
 
 
+def pair(value: str) -> tuple[str, str]:
+    """A choice whose words are its value."""
+    return value, value
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "bytes": bytes_of,
@@ -194,6 +199,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "look": look,
     "money": money,
     "number": number,
+    "pair": pair,
     "percent": percent,
     "plural": plural,
     "pretty": pretty,
