@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, func, insert, select, update
 
 from pilotage.core import errors, windows
 from pilotage.core.artifacts import Alarm, DriftReport, FeatureDrift, Trigger
@@ -86,7 +86,7 @@ def reindex(settings: Settings, spec: PilotSpec, reports: Sequence[DriftReport])
     return len(reports)
 
 
-def acknowledge(settings: Settings, pilot: str, alarm: str, *, who: str, why: str = "") -> bool:
+def acknowledge(engine: Engine, pilot: str, alarm: str, *, who: str, why: str = "") -> bool:
     """Keep that somebody has seen an alarm; False when somebody had, or it is over.
 
     Raises:
@@ -94,7 +94,7 @@ def acknowledge(settings: Settings, pilot: str, alarm: str, *, who: str, why: st
     """
     table = tables.alarms
     this = and_(table.c.pilot == pilot, table.c.id == alarm)
-    with tables.connect(settings).begin() as connection:
+    with engine.begin() as connection:
         tables.lock(connection, pilot)
         row = connection.execute(select(table).where(this)).first()
         if row is None:

@@ -21,11 +21,12 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, processes, records, states, tables
+from pilotage.pipelines import audits, people, processes, records, states, tables
 from pilotage.pipelines.parameters import Parameters
 from pilotage.pipelines.runs import STEPS
 from pilotage.pipelines.states import State
 
+_INTERRUPTED = "interrupted in order, carried on later"
 _ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DIED)
 
 
@@ -77,23 +78,15 @@ def ask(connection: Connection, request: Request) -> str:
     return run
 
 
-def claim(connection: Connection, run: str) -> None:
-    """This process carries `run` out; in one transaction, so that no other does.
+def claim(engine: Engine, run: str) -> None:
+    """This process carries `run` out, and no other does.
 
     Raises:
+        NotFound: there is no such run.
         Conflict: it does not wait any more.
         RunActive: another run of the pilot is in progress.
     """
     table, own = tables.runs, processes.current()
-    row = _locked(connection, run)
-    active = select(table.c.id).where(table.c.pilot == row.pilot, table.c.state == State.RUNNING)
-    other = connection.scalar(active.limit(1))
-    if row.state == State.PENDING and other is not None:
-        raise errors.RunActive(
-            f"Pilot `{row.pilot}` already has a run in progress: {other}.",
-            remedy="Wait for it to end, or cancel it.",
-            run=other,
-        )
     values = {
         "state": State.RUNNING,
         "host": own.host,
@@ -102,13 +95,23 @@ def claim(connection: Connection, run: str) -> None:
         "process_started": own.started,
         "started_at": tables.now(),
     }
-    mine = table.c.id == run, table.c.state == State.PENDING
-    if connection.execute(update(table).where(*mine), values).rowcount != 1:
-        raise errors.Conflict(
-            f"Run {run} is {row.state}; only one that is pending can be started.",
-            remedy="Nothing is left to do.",
-            run=run,
-        )
+    with engine.begin() as connection:
+        row = _locked(connection, run)
+        if row.state != State.PENDING:
+            raise errors.Conflict(
+                f"Run {run} is {row.state}; only one that is pending can be started.",
+                remedy="Nothing is left to do.",
+                run=run,
+            )
+        active = select(table.c.id).where(table.c.pilot == row.pilot, table.c.state == State.RUNNING)
+        other = connection.scalar(active.limit(1))
+        if other is not None:
+            raise errors.RunActive(
+                f"Pilot `{row.pilot}` already has a run in progress: {other}.",
+                remedy="Wait for it to end, or cancel it.",
+                run=other,
+            )
+        connection.execute(update(table).where(table.c.id == run), values)
 
 
 def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
@@ -125,7 +128,11 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
         row = _locked(connection, run)
         asked = {"cancel_asked_at": tables.now(), "cancel_asked_by": who}
         if row.state == State.PENDING:
-            ended = {"state": State.CANCELLED, "ended_at": tables.now(), "exit_code": int(_FAILED)}
+            ended = {
+                "state": State.CANCELLED,
+                "ended_at": tables.now(),
+                "exit_code": int(errors.ExitCode.FAILED),
+            }
             error = {"type": "Cancelled", "message": f"Cancelled by {who} before it began.", "remedy": why}
             connection.execute(update(table).where(table.c.id == run), {**asked, **ended, "error": error})
             records.close_steps(connection, run, State.CANCELLED)
@@ -175,15 +182,15 @@ def retry(engine: Engine, run: str, who: str, why: str = "") -> str:
         return ask(connection, Request(spec, Path(row.folder), who, why, kept, retry_of=run))
 
 
-def requeue(engine: Engine, run: str, who: str, why: str) -> bool:
-    """Put a run that was interrupted back in line; whether it was in progress."""
+def requeue(engine: Engine, run: str) -> bool:
+    """Put a run that was interrupted back in line; whether it was in progress, and not to be cancelled."""
     fresh = dict.fromkeys(("started_at", "ended_at", "seconds", "peak_memory_bytes", "log"))
     process = dict.fromkeys(("host", "boot", "pid", "process_started", "started_at", "launch"))
     with engine.begin() as connection:
         row = _locked(connection, run)
         if row.state != State.RUNNING or row.cancel_asked_at is not None:
             return False
-        told = "; ".join(part for part in (row.why, why) if part and part not in row.why) or row.why
+        told = row.why if _INTERRUPTED in row.why else "; ".join(filter(None, (row.why, _INTERRUPTED)))
         values = {**process, "state": State.PENDING, "why": told}
         connection.execute(update(tables.runs).where(tables.runs.c.id == run), values)
         waiting = {
@@ -195,7 +202,7 @@ def requeue(engine: Engine, run: str, who: str, why: str) -> bool:
             "attempt": 0,
         }
         connection.execute(update(tables.steps).where(tables.steps.c.run == run), waiting)
-        audits.write(connection, "requeue", row.pilot, who, why, run=run)
+        audits.write(connection, "requeue", row.pilot, people.user(), _INTERRUPTED, run=run)
     return True
 
 
@@ -204,9 +211,6 @@ def release(engine: Engine, run: str) -> None:
     mine = tables.runs.c.id == run, tables.runs.c.state == State.PENDING
     with engine.begin() as connection:
         connection.execute(update(tables.runs).where(*mine), {"launch": None})
-
-
-_FAILED = errors.ExitCode.FAILED
 
 
 def _locked(connection: Connection, run: str) -> Row[Any]:

@@ -1,17 +1,27 @@
-"""Versions of a pilot: what they scored, who decided what of them, and deciding it.
+"""Versions of a pilot: what they scored and what was decided of them.
 
-Everything is decided by `pipelines.promotions` and `pipelines.rollouts`; here it is
-asked whether the actor may.
+Deciding it is in `decisions`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, select
 
 from pilotage.console.access.actors import Actor
+from pilotage.console.operations import pilots, positions, specs
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core.artifacts import Estimate, Scorecard, Verdict, Worth
+from pilotage.core.registry import Alias, Registered
+from pilotage.core.registry.clients import RUN_TAG
+from pilotage.pipelines import tables
+from pilotage.pipelines.promotions import ApprovalState
+
+_DECISION, _REASON = "pilotage.decision", "pilotage.reason"
 
 
 class Approval(Model):
@@ -19,8 +29,7 @@ class Approval(Model):
 
     pilot: str
     version: int
-    state: str
-    """`pending`, `approved` or `rejected`."""
+    state: ApprovalState
     run: str | None
     asked_at: datetime
     decided_at: datetime | None
@@ -55,19 +64,6 @@ class Version(Model):
     """Where it comes from: digests of data, suite and code, the revision, form and skew."""
 
 
-class Moved(Model):
-    """What became of the champion."""
-
-    pilot: str
-    version: int
-    """Champion now."""
-    replaced: int | None
-    """Champion before, or the challenger that was taken back."""
-    changed: bool
-    """False when everything was so already."""
-    reason: str = ""
-
-
 class Live(Model):
     """What serves a pilot, and what is to come."""
 
@@ -86,7 +82,14 @@ def list_versions(
     Raises:
         NotFound: no such pilot is here, or not for this actor.
     """
-    raise NotImplementedError
+    specs.require_known(desk, actor, pilot)
+    found = desk.registry.versions(pilot)
+    if cursor is not None:
+        (last,) = positions.read(cursor, (positions.number,))
+        found = [item for item in found if item.version < last]
+    shown = _told(desk, found[:limit], tables.approvals.c.pilot == pilot)
+    following = cursor_of(shown[-1].version) if len(found) > limit else None
+    return Listing(items=tuple(shown), next=following)
 
 
 def get_version(desk: Desk, actor: Actor, pilot: str, version: int) -> Version:
@@ -95,7 +98,8 @@ def get_version(desk: Desk, actor: Actor, pilot: str, version: int) -> Version:
     Raises:
         NotFound: it is not there, or not for this actor.
     """
-    raise NotImplementedError
+    registered = _registered(desk, actor, pilot, version)
+    return _told(desk, [registered], tables.approvals.c.pilot == pilot)[0]
 
 
 def get_scorecard(desk: Desk, actor: Actor, pilot: str, version: int) -> Scorecard:
@@ -104,7 +108,7 @@ def get_scorecard(desk: Desk, actor: Actor, pilot: str, version: int) -> Scoreca
     Raises:
         NotFound: it is not there, or not for this actor.
     """
-    raise NotImplementedError
+    return desk.scorecards.get(_registered(desk, actor, pilot, version))
 
 
 def read_card(desk: Desk, actor: Actor, pilot: str, version: int) -> str:
@@ -113,33 +117,81 @@ def read_card(desk: Desk, actor: Actor, pilot: str, version: int) -> str:
     Raises:
         NotFound: it is not there, or not for this actor.
     """
-    raise NotImplementedError
+    registered = _registered(desk, actor, pilot, version)
+    return desk.registry.run_file(registered.run, Scorecard.CARD_FILE).read_text(encoding="utf-8")
 
 
 def list_live(
     desk: Desk, actor: Actor, *, search: str = "", cursor: str | None = None, limit: int = 50
 ) -> Listing[Live]:
     """What serves each pilot, by name."""
-    raise NotImplementedError
+    listing = pilots.list_pilots(desk, actor, search=search, cursor=cursor, limit=limit)
+    names = [pilot.name for pilot in listing.items]
+    pending = tables.approvals.c.state == ApprovalState.PENDING
+    asked = tables.approvals.c.pilot.in_(names)
+    told = _told(desk, desk.registry.aliased(names), asked)
+    waiting = approvals(desk, asked, pending)
+    by_role = {(item.pilot, alias): item for item in told for alias in item.aliases}
+    items = [
+        Live(
+            pilot=name,
+            champion=by_role.get((name, Alias.CHAMPION)),
+            challenger=by_role.get((name, Alias.CHALLENGER)),
+            waiting=tuple(item for item in waiting if item.pilot == name),
+        )
+        for name in names
+    ]
+    return Listing(items=tuple(items), next=listing.next)
 
 
-def approve(desk: Desk, actor: Actor, pilot: str, version: int, *, why: str = "") -> Moved:
-    """Say yes to a version that waits, and make it champion."""
-    raise NotImplementedError
+def approvals(desk: Desk, *conditions: ColumnElement[bool]) -> list[Approval]:
+    """Questions to people for which all `conditions` hold, newest version first."""
+    table = tables.approvals
+    query = select(table).where(*conditions).order_by(table.c.pilot, table.c.version.desc())
+    with desk.engine.connect() as connection:
+        return [approval(row) for row in connection.execute(query)]
 
 
-def reject(desk: Desk, actor: Actor, pilot: str, version: int, *, why: str) -> Version:
-    """Say no to a version that waits or is being rolled out."""
-    raise NotImplementedError
+def approval(row: Row[Any]) -> Approval:
+    """A row of the table as what the API sends."""
+    return Approval(**row._mapping)
 
 
-def promote(
-    desk: Desk, actor: Actor, pilot: str, version: int, *, why: str = "", force: bool = False
-) -> Moved:
-    """Make a version champion at once; `force`, which overrules gates and a rejection, is for admins."""
-    raise NotImplementedError
+def _registered(desk: Desk, actor: Actor, pilot: str, version: int) -> Registered:
+    specs.require_known(desk, actor, pilot)
+    return desk.registry.version(pilot, version)
 
 
-def rollback(desk: Desk, actor: Actor, pilot: str, *, why: str = "") -> Moved:
-    """End a rollout, or bring back the champion before."""
-    raise NotImplementedError
+def _told(desk: Desk, found: Sequence[Registered], asked: ColumnElement[bool]) -> list[Version]:
+    """Registered versions with their scorecards and what people said; one query for all."""
+    if not found:
+        return []
+    said = {(item.pilot, item.version): item for item in approvals(desk, asked)}
+    return [_version(desk, registered, said) for registered in found]
+
+
+def _version(desk: Desk, registered: Registered, said: Mapping[tuple[str, int], Approval]) -> Version:
+    tags, card = registered.tags, desk.scorecards.find(registered)
+    scored: dict[str, Any] = {}
+    if card is not None:
+        scored = {
+            "metric": card.metric,
+            "estimate": card.metrics.get(card.metric),
+            "target": card.target,
+            "gates": card.gates,
+            "passed": card.passed,
+            "worth": card.worth,
+        }
+    return Version(
+        pilot=registered.name,
+        version=registered.version,
+        aliases=registered.aliases,
+        created_at=registered.created_at,
+        run=tags.get(RUN_TAG),
+        mlflow_run=registered.run,
+        decision=tags.get(_DECISION),
+        reason=tags.get(_REASON, ""),
+        approval=said.get((registered.name, registered.version)),
+        tags={key: value for key, value in tags.items() if key not in (_DECISION, _REASON)},
+        **scored,
+    )
