@@ -107,7 +107,11 @@ def _data(run: Run) -> dict[str, Any]:
         for name, output in step.outputs.items():
             if digest := output.get("digest"):
                 told[f"{name} digest"] = str(digest)[:12]
-            told |= {f"{name} {key}": output[key] for key in ("rows", "features", "checks", "failed") if key in output}
+            told |= {
+                f"{name} {key}": output[key]
+                for key in ("rows", "features", "checks", "failed")
+                if key in output
+            }
     return told
 
 

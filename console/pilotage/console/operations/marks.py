@@ -57,9 +57,13 @@ def of_pilots(desk: Desk) -> Mark:
                 .group_by(tables.alarms.c.state)
                 .order_by(tables.alarms.c.state)
             ),
-            *connection.execute(select(services.c.name, services.c.host, services.c.state).order_by(services.c.name)),
             *connection.execute(
-                select(windows.c.pilot, func.max(windows.c.start)).group_by(windows.c.pilot).order_by(windows.c.pilot)
+                select(services.c.name, services.c.host, services.c.state).order_by(services.c.name)
+            ),
+            *connection.execute(
+                select(windows.c.pilot, func.max(windows.c.start))
+                .group_by(windows.c.pilot)
+                .order_by(windows.c.pilot)
             ),
         )
 
