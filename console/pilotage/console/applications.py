@@ -14,7 +14,7 @@ from pilotage.console.access.actors import Actor
 from pilotage.console.api import problems
 from pilotage.console.api import routers as api
 from pilotage.console.operations.desks import Desk
-from pilotage.console.pages import failures
+from pilotage.console.pages import failures, streams
 from pilotage.console.pages import routers as pages
 from pilotage.core import errors
 
@@ -41,6 +41,7 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     )
     app.state.desk = desk
     app.state.authenticate = authenticate
+    app.state.streams = streams.of(desk.engine)
     app.include_router(api.build())
     app.include_router(pages.build())
     app.middleware("http")(_secure)
