@@ -14,6 +14,7 @@ from pilotage.console.access.actors import Actor
 from pilotage.console.api import problems
 from pilotage.console.api import routers as api
 from pilotage.console.operations.desks import Desk
+from pilotage.console.pages import failures, streams
 from pilotage.console.pages import routers as pages
 from pilotage.core import errors
 
@@ -40,6 +41,7 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     )
     app.state.desk = desk
     app.state.authenticate = authenticate
+    app.state.streams = streams.of(desk.engine)
     app.include_router(api.build())
     app.include_router(pages.build())
     app.middleware("http")(_secure)
@@ -58,4 +60,6 @@ async def _secure(request: Request, proceed: Callable[[Request], Awaitable[Respo
 async def _on_error(request: Request, error: Any) -> Response:
     if problems.status_of(error) >= 500:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if not request.url.path.startswith(api.PREFIX) and "text/html" in request.headers.get("accept", ""):
+        return failures.response_to(request, error)
     return problems.response_to(error)

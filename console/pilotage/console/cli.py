@@ -26,6 +26,7 @@ from pilotage.console.commands import (
     tokens,
     triggers,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -67,7 +68,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, audits, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, audits, supervision, schedules),
     ):
         module.add_to(app)
     return app

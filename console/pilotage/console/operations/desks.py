@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from pilotage.console.access.actors import ALL, Actor, Grant, Role
 from pilotage.console.operations.chains import Watch
+from pilotage.console.operations.scorecards import Scorecards
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.pipelines import people, tables
@@ -39,3 +40,8 @@ class Desk:
     def watch(self) -> Watch:
         """Looks whether its audit is whole."""
         return Watch(self.engine)
+
+    @cached_property
+    def scorecards(self) -> Scorecards:
+        """What its versions were judged by."""
+        return Scorecards(self.registry)
