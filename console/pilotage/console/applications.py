@@ -19,7 +19,7 @@ from pilotage.console.api.etags import ETags
 from pilotage.console.api.headers import Shield
 from pilotage.console.api.replays import Replays
 from pilotage.console.operations.desks import Desk
-from pilotage.console.pages import refusals
+from pilotage.console.pages import entrances, failures
 from pilotage.console.pages import routers as pages
 from pilotage.core import errors
 
@@ -52,4 +52,8 @@ async def _on_error(request: Request, error: Any) -> Response:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if request.url.path.startswith("/api/"):
         return problems.response_to(error)
-    return refusals.response_to(request, error)
+    if isinstance(error, errors.Unauthenticated) and not request.url.path.startswith(entrances.SIGN_IN):
+        return entrances.response_to(request, error)
+    if "text/html" in request.headers.get("accept", ""):
+        return failures.response_to(request, error)
+    return problems.response_to(error)

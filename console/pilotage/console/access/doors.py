@@ -94,7 +94,7 @@ def set_cookie(request: Request, response: Response, cookie: str) -> None:
         cookie,
         max_age=int(settings.session_hours * 3600),
         path="/",
-        secure=_is_secure(request),
+        secure=is_secure(request),
         httponly=True,
         samesite="lax",
     )
@@ -103,7 +103,7 @@ def set_cookie(request: Request, response: Response, cookie: str) -> None:
 def drop_cookie(request: Request, response: Response) -> None:
     """Let the browser forget its cookie."""
     response.delete_cookie(
-        _cookie_name(request), path="/", secure=_is_secure(request), httponly=True, samesite="lax"
+        _cookie_name(request), path="/", secure=is_secure(request), httponly=True, samesite="lax"
     )
 
 
@@ -125,12 +125,13 @@ def _bearer(request: Request) -> str | None:
 
 def _cookie_name(request: Request) -> str:
     """Cookies know no ports: two consoles on one machine have names of their own."""
-    if _is_secure(request):
+    if is_secure(request):
         return "__Host-pilotage"
     return f"pilotage-{request.url.port or 80}"
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
+    """Whether people reach the console over https."""
     return origins.origin_of(request, _desk(request).settings).startswith("https://")
 
 

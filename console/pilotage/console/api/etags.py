@@ -1,21 +1,15 @@
-"""What a document is now, in a few letters: 304 where the caller has it already, 412 where it has changed.
-
-A tag is that of the document, not of its bytes, so that an operation can
-compare it inside the transaction of a change.
-"""
+"""Entity tags over HTTP: 304 where the caller has a document already, If-Match where one is to be changed."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header
-from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pilotage.core import errors
+from pilotage.console.operations.tags import listed, tag_of
 
 IfMatchParameter = Annotated[
     str | None,
@@ -25,27 +19,6 @@ IfMatchParameter = Annotated[
         description="`ETag` of what is to be changed, as it was read; 412 where it is another by now.",
     ),
 ]
-
-
-def tag_of(document: Any) -> str:
-    """The strong tag of a JSON document, or of a model that is sent as one."""
-    if isinstance(document, BaseModel):
-        document = document.model_dump(mode="json", by_alias=True)
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def require_same(expected: str | None, document: Any) -> None:
-    """Do nothing if `expected`, an If-Match header, is not given or names `document` as it is now.
-
-    Raises:
-        Outdated: it names another state of it.
-    """
-    if expected is None or expected.strip() == "*" or tag_of(document) in _listed(expected):
-        return
-    raise errors.Outdated(
-        "This has changed since you read it.", remedy="Read it again, and repeat what still has to be done."
-    )
 
 
 class ETags:
@@ -90,7 +63,7 @@ class _Answer:
         if "etag" not in headers:
             headers["etag"] = tag_of(json.loads(self._body))
         headers.setdefault("cache-control", "private, no-cache")
-        if self._known.strip() == "*" or headers["etag"] in _listed(self._known):
+        if self._known.strip() == "*" or headers["etag"] in listed(self._known):
             del headers["content-length"], headers["content-type"]
             start, self._body = {**start, "status": 304}, b""
         await self._send({**start, "headers": headers.raw})
@@ -100,8 +73,3 @@ class _Answer:
 def _is_document(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     return start["status"] == 200 and headers.get("content-type", "").startswith("application/json")
-
-
-def _listed(tags: str) -> list[str]:
-    """Tags of a header; If-None-Match compares them weakly."""
-    return [tag.strip().removeprefix("W/") for tag in tags.split(",")]

@@ -18,6 +18,7 @@ def _desk(request: Request) -> Desk:
 
 def _actor(request: Request) -> Actor:
     found: Actor = request.app.state.authenticate(request)
+    request.state.actor = found
     return found
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from pilotage.console.api import pilots
+from pilotage.console.access.doors import require_own_page
+from pilotage.console.api import me, pilots, tokens, users, webhooks
 
 PREFIX = "/api/v1"
 
 
 def build() -> APIRouter:
     """The API's routes."""
-    router = APIRouter(prefix=PREFIX)
-    for module in (pilots,):
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_own_page)])
+    for module in (me, pilots, users, tokens, webhooks):
         router.include_router(module.router)
     return router
