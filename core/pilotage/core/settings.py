@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """How often a step that failed with exit code 1 is tried again."""
     step_backoff_seconds: float = Field(default=1.0, ge=0)
     """Wait before the first retry; doubles with each."""
+    runs_at_once: int = Field(default=0, ge=0, le=1000)
+    """Runs that the scheduler lets go on at once; 0 stands for half the number of cores, at least 2."""
     drain_delay_seconds: float = Field(default=0.0, ge=0)
     """How long a model server that was told to stop takes requests still while it reports itself not
     ready, so that load balancers notice first."""

@@ -5,14 +5,36 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from pilotage.console.access.doors import require_own_page
-from pilotage.console.api import me, pilots, tokens, users, webhooks
+from pilotage.console.api import (
+    alarms,
+    approvals,
+    me,
+    monitors,
+    pilots,
+    releases,
+    runs,
+    schedules,
+    services,
+    snapshots,
+    tokens,
+    triggers,
+    users,
+    versions,
+    webhooks,
+)
 
 PREFIX = "/api/v1"
+
+_MODULES = (
+    *(pilots, runs, schedules, services, snapshots),
+    *(versions, approvals, releases, monitors, alarms, triggers),
+    *(me, users, tokens, webhooks),
+)
 
 
 def build() -> APIRouter:
     """The API's routes."""
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_own_page)])
-    for module in (me, pilots, users, tokens, webhooks):
+    for module in _MODULES:
         router.include_router(module.router)
     return router

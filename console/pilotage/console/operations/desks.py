@@ -7,6 +7,7 @@ from functools import cached_property
 
 from sqlalchemy import Engine
 
+from pilotage.console.operations.scorecards import Scorecards
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.pipelines import tables
@@ -27,3 +28,8 @@ class Desk:
     def registry(self) -> Registry:
         """Its models."""
         return Registry(self.settings)
+
+    @cached_property
+    def scorecards(self) -> Scorecards:
+        """What its versions were judged by."""
+        return Scorecards(self.registry)

@@ -25,7 +25,7 @@ from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
-from pilotage.pipelines.tables.watching import windows
+from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
     "Instant",
@@ -34,6 +34,7 @@ __all__ = [
     "audit",
     "cache_entries",
     "connect",
+    "days",
     "deliveries",
     "delivery_attempts",
     "disabled_endpoints",
