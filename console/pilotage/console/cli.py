@@ -19,12 +19,15 @@ from pilotage.console.commands import (
     pilots,
     rollouts,
     runs,
+    schedules,
     scoring,
     serving,
     showcase,
+    supervision,
     tokens,
     triggers,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -66,7 +69,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, audits, backups),
+        *(scoring, drifts, validations, values, tokens, audits, backups, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -1,6 +1,7 @@
 """`python -m pilotage.pipelines`: a run in a process of its own, for triggers and schedulers.
 
     run FOLDER [--no-cache] [--trigger ID]   the training pipeline; prints the result as JSON
+    run --run ID                             a run that waits in line, as it was asked for
     compile FOLDER -o FILE                   the KFP IR YAML
     settle NAME                              does what is due for the rollouts of a pilot
 
@@ -27,6 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "settle":
             return _settle(options.pilot)
+        if options.command == "run" and (options.run is None) == (options.pilot is None):
+            raise errors.SettingsError(
+                "`run` takes either a folder or `--run ID`.", remedy="Give one of them."
+            )
+        if options.command == "run" and options.run is not None:
+            return _run_asked(options.run)
         pilot = pilots.load(options.pilot)
         if options.command == "compile":
             return _compile(pilot, options.output)
@@ -52,6 +59,14 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
     return result.exit_code
 
 
+def _run_asked(run: str) -> int:
+    from pilotage.pipelines import runs
+
+    result = runs.run_asked(run, settings.load())
+    sys.stdout.write(json.dumps(result.document) + "\n")
+    return result.exit_code
+
+
 def _settle(name: str) -> int:
     from pilotage.pipelines import rollouts
 
@@ -71,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pilotage.pipelines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the training pipeline here")
-    run.add_argument("pilot", help="a folder with pilot.yaml, or the file")
+    run.add_argument("pilot", nargs="?", help="a folder with pilot.yaml, or the file")
+    run.add_argument("--run", help="id of a run that waits in line")
     run.add_argument("--no-cache", action="store_true", help="execute every step")
     run.add_argument("--trigger", help="id of the trigger that asked for the run")
     compiling = commands.add_parser("compile", help="write the KFP IR YAML")

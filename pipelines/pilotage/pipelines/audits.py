@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 
 from pilotage.core import errors
-from pilotage.pipelines import outbox, tables
+from pilotage.pipelines import outbox, repeats, tables
 from pilotage.pipelines.outbox import Kind
 
 GENESIS = "0" * 64
@@ -151,6 +151,7 @@ def write(
         "previous": last.digest,
     }
     connection.execute(insert(tables.audit), {**row, "digest": digest_of(row)})
+    repeats.note(connection)
     if pilot is not None and action in _EVENTS:
         told = {"pilot": pilot, "version": version, "action": action, "who": who, "why": why, **details}
         outbox.emit(connection, _EVENTS[action], pilot, f"version/{version}", told)

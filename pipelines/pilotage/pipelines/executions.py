@@ -10,14 +10,12 @@ import importlib
 import logging
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -29,12 +27,13 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import claims, processes, promotions, tables
+from pilotage.pipelines import claims, processes, promotions, requests, stops, tables
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
 from pilotage.pipelines.records import Along, Records, RunRecord
 from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
+from pilotage.pipelines.stops import Reason, Stopped
 from pilotage.pipelines.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -43,14 +42,6 @@ ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
 _WITHOUT_CLIENT = "_KFP_RUNTIME"
 """What kfp sets in the processes of steps."""
-
-
-class Cancelled(BaseException):
-    """The run's process was asked to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def execute(
@@ -64,22 +55,27 @@ def execute(
     cache: bool,
     trigger: str | None,
     on_event: OnEvent | None,
+    asked: bool = False,
 ) -> RunResult:
-    """Carry out run `name`, whose lock is held; see `runs.run`."""
+    """Carry out run `name`, whose lock is held; see `runs.run`, and `runs.run_asked` for one `asked` for."""
     engine = tables.connect(settings)
     store = Records(engine)
     bury_dead_runs(store, settings)
-    store.begin_run(name, spec, folder, STEPS, trigger, along=_beginning(trigger, name))
+    if asked:
+        requests.claim(engine, name)
+    else:
+        store.begin_run(name, spec, folder, STEPS, trigger, along=_beginning(trigger, name))
     journal = Journal(store, name, on_event)
     journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
     error: errors.PilotageError | None = None
     state = State.SUCCEEDED
+    stopped: Stopped | None = None
     try:
-        with _cancellable():
+        with stops.stoppable(engine, name):
             steps = _cache(engine, settings, spec, folder, name, cache)
             _carry_out(spec, folder, settings, journal, steps, workers)
-    except Cancelled as stop:
-        state = State.CANCELLED
+    except Stopped as stop:
+        state, stopped = State.CANCELLED, stop
         error = errors.Failure(f"The run was stopped by {stop}.", remedy="Run it again when you like.")
     except errors.PilotageError as failure:
         state, error = State.FAILED, failure
@@ -90,14 +86,22 @@ def execute(
             f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more."
         )
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
-    _keep(engine, store, result, trigger)
-    journal.tell(Kind.RUN_ENDED, state=state, seconds=result.seconds)
+    if (
+        asked
+        and stopped is not None
+        and stopped.reason is Reason.INTERRUPTED
+        and requests.requeue(engine, name)
+    ):
+        result = replace(result, state=State.PENDING)
+    else:
+        _keep(engine, store, result, _ending(trigger, result, stopped))
+    journal.tell(Kind.RUN_ENDED, state=result.state, seconds=result.seconds)
     engine.dispose()
     return result
 
 
-def _keep(engine: Engine, store: Records, result: RunResult, trigger: str | None) -> None:
-    """Write the end of a run: the decision if it made one, the run, its trigger."""
+def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
+    """Write the end of a run: the decision if it made one, the run, and `along` with it."""
     if result.version is not None and result.decision is not None:
         promotions.record_decision(
             engine, result.pilot, result.version, result.decision, result.run, result.reason, result.replaced
@@ -108,7 +112,7 @@ def _keep(engine: Engine, store: Records, result: RunResult, trigger: str | None
         result.exit_code,
         error=result.error,
         result=result.document,
-        along=_ending(trigger, result),
+        along=along,
     )
 
 
@@ -116,10 +120,13 @@ def _beginning(trigger: str | None, run: str) -> Along | None:
     return None if trigger is None else lambda connection: claims.begin(connection, trigger, run)
 
 
-def _ending(trigger: str | None, result: RunResult) -> Along | None:
+def _ending(trigger: str | None, result: RunResult, stopped: Stopped | None) -> Along | None:
+    """What becomes of the trigger; a person who cancelled the run does not want it started again."""
     if trigger is None:
         return None
-    return lambda connection: claims.end(connection, trigger, result.run, result.state)
+    unwanted = stopped is not None and stopped.reason is Reason.ASKED
+    fate = State.FAILED if unwanted else result.state
+    return lambda connection: claims.end(connection, trigger, result.run, fate)
 
 
 def bury_dead_runs(store: Records, settings: Settings) -> list[RunRecord]:
@@ -254,28 +261,6 @@ def _described(error: errors.PilotageError | None) -> dict[str, Any] | None:
         "step": error.details.get("step"),
         "log": error.details.get("log"),
     }
-
-
-@contextmanager
-def _cancellable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Cancelled`, where this thread may; a second signal acts as before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def cancel(number: int, _: FrameType | None) -> None:
-        for known, handler in before.items():
-            signal.signal(known, handler)
-        raise Cancelled(number)
-
-    for number in before:
-        signal.signal(number, cancel)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _clear_staging(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import people, processes, tables
+from pilotage.pipelines import catalogues, people, processes, tables
 from pilotage.pipelines.states import State
 
 logger = logging.getLogger(__name__)
@@ -118,20 +118,10 @@ class Records:
             "process_started": own.started,
             "started_at": tables.now(),
         }
-        pending = [
-            {
-                "run": run,
-                "name": name,
-                "position": position,
-                "state": State.PENDING,
-                "cached": False,
-                "attempt": 0,
-            }
-            for position, name in enumerate(steps)
-        ]
         with self.engine.begin() as connection:
+            catalogues.put(connection, spec, folder)
             connection.execute(insert(tables.runs), row)
-            connection.execute(insert(tables.steps), pending)
+            connection.execute(insert(tables.steps), pending_steps(run, steps))
             if along is not None:
                 along(connection)
 
@@ -157,7 +147,7 @@ class Records:
         Steps that never started become skipped, one that runs shares its fate.
         """
         with self.engine.begin() as connection:
-            _close_steps(connection, run, state)
+            close_steps(connection, run, state)
             connection.execute(
                 update(tables.runs).where(tables.runs.c.id == run),
                 {
@@ -182,7 +172,7 @@ class Records:
                 dead.append(record)
                 gone = record.process.pid
                 logger.warning("run %s of %s died: its process %d is gone", record.id, record.pilot, gone)
-                _close_steps(connection, record.id, State.DIED)
+                close_steps(connection, record.id, State.DIED)
                 connection.execute(
                     update(tables.runs).where(tables.runs.c.id == record.id),
                     {
@@ -228,7 +218,23 @@ class Records:
             return [_step(row) for row in connection.execute(query)]
 
 
-def _close_steps(connection: Any, run: str, state: State) -> None:
+def pending_steps(run: str, steps: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of steps that are to come."""
+    return [
+        {
+            "run": run,
+            "name": name,
+            "position": position,
+            "state": State.PENDING,
+            "cached": False,
+            "attempt": 0,
+        }
+        for position, name in enumerate(steps)
+    ]
+
+
+def close_steps(connection: Connection, run: str, state: State) -> None:
+    """`run` ended in `state`: steps that never started become skipped, one that runs shares its fate."""
     mine = tables.steps.c.run == run
     fate = state if state in (State.FAILED, State.CANCELLED, State.DIED) else State.FAILED
     connection.execute(

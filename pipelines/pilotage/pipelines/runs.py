@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import locks, states
@@ -101,8 +102,43 @@ def run(
         RunActive: the pilot has a run in progress.
         SettingsError, Unavailable: the database or a store cannot be used.
     """
+    return _run(states.new_id(), spec, folder, settings, cache, trigger=trigger, on_event=on_event)
+
+
+def run_asked(run: str, settings: Settings) -> RunResult:
+    """Carry out a run that waits in line (see `requests`), in this process, and wait for its end.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it does not wait any more.
+        RunActive: the pilot has a run in progress; a later dispatch tries again.
+        SettingsError, Unavailable: the database or a store cannot be used.
+    """
+    from pilotage.pipelines import requests, tables
+    from pilotage.pipelines.records import Records
+
+    engine = tables.connect(settings)
+    record = Records(engine).run(run)
+    spec, cache = PilotSpec.model_validate(record.spec), bool(record.parameters.get("cache", True))
+    try:
+        return _run(record.id, spec, record.folder, settings, cache, asked=True)
+    except errors.RunActive:
+        requests.release(engine, record.id)
+        raise
+
+
+def _run(
+    name: str,
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    cache: bool,
+    *,
+    trigger: str | None = None,
+    on_event: OnEvent | None = None,
+    asked: bool = False,
+) -> RunResult:
     began = time.monotonic()
-    name = states.new_id()
     workers = Workers.of(settings, name)
     with locks.run_lock(settings, spec.pilot, name):
         try:
@@ -120,6 +156,7 @@ def run(
                 cache=cache,
                 trigger=trigger,
                 on_event=on_event,
+                asked=asked,
             )
         finally:
             workers.stop()

@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
 from pilotage.core import pilots
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import audits, catalogues, tables
 
 
 class Pilot(Model):
@@ -61,6 +61,12 @@ def get_pilot(desk: Desk, actor: Actor, name: str) -> Pilot:
     return _pilot(row)
 
 
+def is_known(desk: Desk, name: str) -> bool:
+    """Whether a pilot of that name was taken in."""
+    with desk.engine.connect() as connection:
+        return connection.scalar(select(tables.pilots.c.name).where(tables.pilots.c.name == name)) is not None
+
+
 def add_pilot(desk: Desk, actor: Actor, folder: Path) -> Pilot:
     """Take the pilot in `folder` in, or read it again.
 
@@ -71,27 +77,9 @@ def add_pilot(desk: Desk, actor: Actor, folder: Path) -> Pilot:
     actor.require(Permission.ADMINISTER)
     found = pilots.load(folder)
     with desk.engine.begin() as connection:
-        if _put(connection, found):
+        if catalogues.put(connection, found.spec, found.folder):
             audits.write(connection, "add", found.name, actor.name, "", folder=str(found.folder))
     return get_pilot(desk, actor, found.name)
-
-
-def _put(connection: Connection, found: pilots.Pilot) -> bool:
-    """Write the pilot's row; whether anything changed."""
-    table = tables.pilots
-    values = {
-        "folder": str(found.folder),
-        "spec": found.spec.model_dump(mode="json", exclude_unset=True),
-        "updated_at": tables.now(),
-    }
-    held = connection.execute(select(table).where(table.c.name == found.name)).first()
-    if held is None:
-        connection.execute(insert(table), {**values, "name": found.name, "added_at": tables.now()})
-        return True
-    if (held.folder, held.spec) == (values["folder"], values["spec"]):
-        return False
-    connection.execute(update(table).where(table.c.name == found.name), values)
-    return True
 
 
 def _pilot(row: Row[Any]) -> Pilot:

@@ -26,7 +26,7 @@ from pilotage.pipelines.tables.scheduling import leases, schedules
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
 from pilotage.pipelines.tables.transactions import lock, reading
-from pilotage.pipelines.tables.watching import windows
+from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
     "Instant",
@@ -35,6 +35,7 @@ __all__ = [
     "audit",
     "cache_entries",
     "connect",
+    "days",
     "deliveries",
     "delivery_attempts",
     "disabled_endpoints",

@@ -37,6 +37,7 @@ runs = Table(
     Column("boot", String),
     Column("pid", Integer),
     Column("process_started", Float),
+    Column("launch", JSON),  # the process that was started for it while it waits, and how many died
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("cancel_asked_at", Instant),
@@ -47,6 +48,7 @@ runs = Table(
     Index("runs_by_pilot", "pilot", "asked_at"),
     Index("runs_by_state", "state"),
     Index("runs_by_time", "asked_at"),
+    Index("runs_by_schedule", "schedule", "asked_at"),
     UniqueConstraint("schedule", "due_at", name="one_run_a_moment"),
 )
 

@@ -26,10 +26,13 @@ def upgrade() -> None:
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("who", sa.String(), nullable=True),
         sa.Column("why", sa.String(), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_why", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("pilot", "id"),
     )
+    op.create_index("alarms_by_pilot", "alarms", ["pilot", "end"], unique=False)
     op.create_index("alarms_by_state", "alarms", ["state", "end"], unique=False)
-    op.create_index("alarms_by_time", "alarms", ["pilot", "end"], unique=False)
+    op.create_index("alarms_by_time", "alarms", ["end"], unique=False)
     op.create_table(
         "approvals",
         sa.Column("pilot", sa.String(length=63), nullable=False),
@@ -74,6 +77,31 @@ def upgrade() -> None:
         sa.UniqueConstraint("pilot", "step", "key", "context", name="one_entry_a_key"),
     )
     op.create_table(
+        "days",
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("day", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("windows", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
+        sa.Column("drifted", sa.Integer(), nullable=False),
+        sa.Column("metric", sa.String(length=64), nullable=True),
+        sa.Column("realized", sa.Float(), nullable=True),
+        sa.Column("realized_error", sa.Float(), nullable=True),
+        sa.Column("realized_rows", sa.Integer(), nullable=False),
+        sa.Column("estimated", sa.Float(), nullable=True),
+        sa.Column("estimated_error", sa.Float(), nullable=True),
+        sa.Column("estimated_rows", sa.Integer(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("labelled", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("baseline", sa.Float(), nullable=False),
+        sa.Column("gain", sa.Float(), nullable=False),
+        sa.Column("gain_variance", sa.Float(), nullable=False),
+        sa.Column("gain_rows", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("pilot", "day"),
+    )
+    op.create_table(
         "disabled_endpoints",
         sa.Column("endpoint", sa.String(length=63), nullable=False),
         sa.Column("url", sa.String(length=64), nullable=False),
@@ -89,9 +117,11 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("headers", sa.JSON(), nullable=True),
         sa.Column("body", sa.JSON(), nullable=True),
+        sa.Column("carried_out_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("who", "key"),
     )
+    op.create_index("keys_by_time", "idempotency_keys", ["created_at"], unique=False)
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -152,6 +182,7 @@ def upgrade() -> None:
         sa.Column("boot", sa.String(), nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("process_started", sa.Float(), nullable=True),
+        sa.Column("launch", sa.JSON(), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
@@ -163,6 +194,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("schedule", "due_at", name="one_run_a_moment"),
     )
     op.create_index("runs_by_pilot", "runs", ["pilot", "asked_at"], unique=False)
+    op.create_index("runs_by_schedule", "runs", ["schedule", "asked_at"], unique=False)
     op.create_index("runs_by_state", "runs", ["state"], unique=False)
     op.create_index("runs_by_time", "runs", ["asked_at"], unique=False)
     op.create_table(
@@ -238,6 +270,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("pilot", "alarm", name="one_trigger_an_alarm"),
     )
+    op.create_index("triggers_by_time", "triggers", ["at"], unique=False)
     op.create_table(
         "users",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -264,12 +297,23 @@ def upgrade() -> None:
         sa.Column("latency_p99_ms", sa.Float(), nullable=True),
         sa.Column("drifted", sa.Integer(), nullable=False),
         sa.Column("features", sa.JSON(), nullable=False),
+        sa.Column("score", sa.JSON(), nullable=True),
         sa.Column("metric", sa.String(length=64), nullable=True),
-        sa.Column("estimated", sa.JSON(), nullable=True),
-        sa.Column("realized", sa.JSON(), nullable=True),
+        sa.Column("estimated", sa.Float(), nullable=True),
+        sa.Column("estimated_low", sa.Float(), nullable=True),
+        sa.Column("estimated_high", sa.Float(), nullable=True),
+        sa.Column("realized", sa.Float(), nullable=True),
+        sa.Column("realized_low", sa.Float(), nullable=True),
+        sa.Column("realized_high", sa.Float(), nullable=True),
         sa.Column("labelled", sa.Integer(), nullable=False),
-        sa.Column("value", sa.JSON(), nullable=True),
-        sa.Column("report", sa.String(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("value", sa.Float(), nullable=True),
+        sa.Column("baseline", sa.Float(), nullable=True),
+        sa.Column("gain", sa.Float(), nullable=True),
+        sa.Column("gain_error", sa.Float(), nullable=True),
+        sa.Column("drift_well", sa.Boolean(), nullable=False),
+        sa.Column("performance_well", sa.Boolean(), nullable=False),
+        sa.Column("report", sa.String(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("pilot", "version", "start"),
     )

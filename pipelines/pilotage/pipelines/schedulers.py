@@ -1,0 +1,152 @@
+"""The scheduler: asks for what schedules say, starts what waits in line, buries what died, tells the world.
+
+Any number of them may run against one database. Each looks after the runs of its
+own machine; only the one that holds the lease fires schedules and starts runs.
+Killing one touches no run: those are processes of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilotage.core import errors, pilots
+from pilotage.core.settings import Settings
+from pilotage.pipelines import (
+    catalogues,
+    dispatches,
+    executions,
+    leases,
+    processes,
+    schedules,
+    tables,
+    webhooks,
+)
+from pilotage.pipelines.leases import Lease, LeaseLost
+from pilotage.pipelines.records import Records
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+_SYNC_SECONDS = 10.0
+_BURY_SECONDS = 5.0
+
+
+class Scheduler:
+    """One process that leads if it can."""
+
+    def __init__(self, settings: Settings, *, ttl_seconds: float = leases.TTL_SECONDS) -> None:
+        self._settings = settings
+        self._engine: Engine = tables.connect(settings)
+        self._ttl_seconds = ttl_seconds
+        own = processes.current()
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{own.started:.2f}"
+        self._lease: Lease | None = None
+        self._due: dict[str, float] = {}
+        self._launched: list[subprocess.Popen[Any]] = []
+        self._read: dict[str, float] = {}
+
+    @property
+    def leads(self) -> bool:
+        """Whether it held the lease when it last looked."""
+        return self._lease is not None
+
+    def tick(self) -> None:
+        """Do once what is due.
+
+        Raises:
+            Unavailable: the database does not answer; the next tick catches up.
+        """
+        self._launched = [process for process in self._launched if process.poll() is None]
+        try:
+            if self._is_due("lease", self._ttl_seconds / 3):
+                self._renew()
+            if self._is_due("bury", _BURY_SECONDS):
+                executions.bury_dead_runs(Records(self._engine), self._settings)
+            if self._lease is not None:
+                self._lead(self._lease)
+        except LeaseLost as error:
+            logger.warning("%s", error)
+            self._lease = None
+        except SQLAlchemyError as error:
+            self._due.pop("lease", None)
+            raise errors.Unavailable(
+                f"The database does not answer: {error}.", remedy="Check that it runs."
+            ) from error
+
+    def resign(self) -> None:
+        """Give the lease back."""
+        if self._lease is not None:
+            leases.release(self._engine, self._lease)
+            self._lease = None
+        self._engine.dispose()
+
+    def _renew(self) -> None:
+        before = self._lease
+        self._lease = leases.acquire(self._engine, leases.LEADER, self._holder, self._ttl_seconds)
+        if self._lease is not None and before != self._lease:
+            logger.info("this scheduler leads, in term %d", self._lease.term)
+            self._due.pop("sync", None)
+
+    def _lead(self, lease: Lease) -> None:
+        if self._is_due("sync", _SYNC_SECONDS):
+            self._read_pilots()
+            schedules.sync(self._engine, lease)
+        schedules.fire(self._engine, lease)
+        self._launched += dispatches.dispatch(self._engine, self._settings, lease)
+
+    def _read_pilots(self) -> None:
+        """Read each pilot.yaml that changed since it was last read."""
+        with self._engine.connect() as connection:
+            known = catalogues.entries(connection)
+        for entry in known:
+            try:
+                changed = (entry.folder / pilots.FILE_NAME).stat().st_mtime
+            except OSError:
+                continue  # it is on another machine
+            if self._read.get(entry.name) == changed:
+                continue
+            self._read[entry.name] = changed
+            try:
+                found = pilots.load(entry.folder)
+            except errors.PilotageError as error:
+                logger.warning("%s stays as it was: %s", entry.name, error)
+                continue
+            if found.name == entry.name:
+                with self._engine.begin() as connection:
+                    catalogues.put(connection, found.spec, found.folder)
+
+    def _is_due(self, what: str, every_seconds: float) -> bool:
+        clock = time.monotonic()
+        if clock < self._due.get(what, 0.0):
+            return False
+        self._due[what] = clock + every_seconds
+        return True
+
+
+def follow(settings: Settings, stopped: Callable[[float], bool]) -> None:
+    """Schedule until `stopped(seconds)`, which waits, says so.
+
+    Raises:
+        SettingsError: the database or the file of webhooks cannot be used.
+    """
+    scheduler = Scheduler(settings)
+    try:
+        with webhooks.delivering(settings):
+            while True:
+                try:
+                    scheduler.tick()
+                except errors.Failure as error:
+                    logger.warning("the scheduler goes on: %s", error)
+                if stopped(EVERY_SECONDS):
+                    return
+    finally:
+        scheduler.resign()
