@@ -29,6 +29,7 @@ _NOT_FILES = frozenset(
         "locks",
         "logs",
         "server.json",
+        "services",
     ]
 )
 _PASSING = (".lock", ".pid", ".sock", ".tmp")
