@@ -25,9 +25,9 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, outside the home; a tar.")],
     who: WhoOption = None,
 ) -> None:
-    """Write database, models and data to one file, while everything runs.
+    """Write database, models and data to one file.
 
-    It holds the key that signs models, and digests of passwords and tokens: keep it as safe as the home.
+    Everything may run meanwhile. It holds the key that signs models, and digests of passwords and tokens: keep it as safe as the home.
     """
     from pilotage.pipelines import people
     from pilotage.pipelines.backups import creations
@@ -51,10 +51,10 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `pilotage backup` wrote.")],
     who: WhoOption = None,
 ) -> int:
-    """Put a backup back into an empty home and an empty database, of whichever kind.
+    """Put a backup back into an empty home and database.
 
-    Ends with 3 if it is in place but its audit was tampered with. Killed on the way, it is completed by
-    the same command.
+    The database may be of another kind than it was. Ends with 3 if all is in place but the audit was
+    tampered with. Killed on the way, it is completed by the same command.
     """
     from pilotage.core.errors import ExitCode
     from pilotage.pipelines import people
@@ -76,13 +76,13 @@ def restore(
         },
     }
     words = "was restored here before" if done.already else "is restored"
-    audit = (
-        "its audit is whole" if found.problem is None else f"but its audit is not: {found.problem.message}"
-    )
+    audit = "its audit is whole."
+    if found.problem is not None:
+        audit = f"but its audit is not whole: {found.problem.message}"
     session.output.answer(
         document,
         lambda console: console.print(
-            f"The backup of {done.created_at[:16]} {words} in {session.settings.home}; {audit}.", markup=False
+            f"The backup of {done.created_at[:16]} {words} in {session.settings.home}; {audit}", markup=False
         ),
     )
     return int(ExitCode.DONE if found.problem is None else ExitCode.REFUSED)
