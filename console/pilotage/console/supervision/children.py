@@ -97,10 +97,11 @@ class Child:
         return in_order
 
     def _copy(self, stream: IO[bytes]) -> None:
-        try:
-            for line in stream:
-                self._log.write(line)
-        except (OSError, ValueError) as error:
-            logger.warning("the log %s cannot be written: %s", self._log.path, error)
-            for _ in stream:  # a full pipe would hold the process up
-                continue
+        with stream:
+            try:
+                for line in stream:
+                    self._log.write(line)
+            except (OSError, ValueError) as error:
+                logger.warning("the log %s cannot be written: %s", self._log.path, error)
+                for _ in stream:  # a full pipe would hold the process up
+                    continue
