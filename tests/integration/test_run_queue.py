@@ -86,7 +86,7 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
 
 @pytest.mark.slow
 def test_a_run_goes_on_after_an_interruption_with_its_finished_steps(queue: Queue) -> None:
-    run = queue.ask(why="to see", parameters=Parameters(overrides={"train.seed": 5}))
+    run = queue.ask(why="to see")
     queue.begun(run, "train")
     assert dispatches.interrupt(queue.engine, queue.settings, 20.0) == [run]
     waiting = queue.run(run)
