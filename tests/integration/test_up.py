@@ -95,7 +95,8 @@ def until(done: Callable[[], Any], seconds: float = READY_SECONDS) -> Any:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
+    found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    return found
 
 
 def alive(found: list[psutil.Process]) -> list[psutil.Process]:
