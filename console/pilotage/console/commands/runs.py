@@ -147,7 +147,7 @@ def show_logs(
 
 
 def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """End a run that waits, or let the process of one that goes on stop it."""
+    """End a run that waits or goes on."""
     from pilotage.console.operations import desks, runs
 
     found = runs.cancel_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
@@ -158,9 +158,9 @@ def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> No
 
 
 def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """Ask for a run like one that ended; `pilotage up` starts it.
+    """Ask for a run like one that ended.
 
-    Steps that succeeded are taken from the cache.
+    `pilotage up` starts it; steps that succeeded are taken from the cache.
     """
     from pilotage.console.operations import desks, runs
 

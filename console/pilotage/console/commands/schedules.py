@@ -49,7 +49,10 @@ def add_schedule(
     cron: Annotated[str, typer.Argument(metavar="CRON", help="Such as '0 3 * * 1'.")],
     zone: Annotated[str, typer.Option(help="Time zone, such as Europe/Berlin.")] = "UTC",
 ) -> None:
-    """Let runs of a pilot be asked for at the moments of a cron expression; `pilotage up` starts them."""
+    """Let the clock ask for runs of a pilot.
+
+    They are asked for at the moments of a cron expression; `pilotage up` starts them.
+    """
     from pilotage.console.operations import desks, schedules
 
     desk, name = desks.Desk(session.settings), name_of(pilot)
@@ -65,7 +68,10 @@ def pause_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption
 
 
 def resume_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
-    """Let a schedule go on; what passed while it was paused is not made up for."""
+    """Let a schedule go on.
+
+    What passed while it was paused is not made up for.
+    """
     from pilotage.console.operations import desks, schedules
 
     desk = desks.Desk(session.settings)

@@ -32,9 +32,9 @@ def up(
 ) -> None:
     """Run console, scheduler, monitors, MLflow and model servers.
 
-    All go on until Ctrl-C. Each pilot with a champion has a model server; what ends by itself is started again. Runs in progress are
-    carried on by the next `pilotage up`. Logs are in the home's folder `logs`. With --json one document with
-    the addresses is printed once everything runs.
+    They go on until Ctrl-C; what ends by itself is started again. Each pilot with a champion has a model
+    server. Runs in progress are carried on by the next `pilotage up`. Logs are in the home's folder `logs`.
+    With --json one document with the addresses is printed once everything runs.
     """
     from pathlib import Path
 
