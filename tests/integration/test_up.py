@@ -20,6 +20,9 @@ import psutil
 import pytest
 from tests.integration.test_pipelines_runs import write_pilot
 
+from pilotage.console.access.actors import ALL, Actor, Grant, Role
+from pilotage.console.operations import tokens
+from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 from pilotage.pipelines import audits, tables
 from pilotage.pipelines.records import Records
@@ -55,7 +58,10 @@ class Up:
                 break
         assert lines, self.process.communicate()
         found: dict[str, Any] = json.loads("".join(lines))
-        self.console = found["console"]
+        self.console, self.document = found["console"], found
+        desk = Desk(self.settings)
+        who = Actor("local", frozenset({Grant(ALL, Role.ADMIN)}))
+        self.token = tokens.make_token(desk, who, "test", who.grants, 1).secret
         return found
 
     def stop(self, number: int = signal.SIGINT) -> float:
@@ -71,9 +77,8 @@ class Up:
 
     def ask(self, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(
-            f"{self.console}/api/v1{path}", data, {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(f"{self.console}/api/v1{path}", data, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -125,6 +130,14 @@ def test_everything_runs_and_tells_so(up: Up) -> None:
     assert [item["name"] for item in up.ask("/pilots")["items"]] == ["small"]
     for name in ("console", "scheduler", "monitors", "mlflow"):
         assert (up.home / "logs" / f"{name}.log").is_file()
+
+
+def test_the_link_signs_in_once_and_nobody_comes_in_without(up: Up) -> None:
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    page = opener.open(up.document["sign_in"], timeout=30)
+    assert page.status == 200
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{up.console}/api/v1/runs", timeout=30)
 
 
 def test_a_second_one_says_which_runs_where(up: Up) -> None:

@@ -17,7 +17,7 @@ from pilotage.core import storage
 from pilotage.core.artifacts import Estimate, Model, Report, Scorecard, Snapshot
 from pilotage.core.specs import PilotSpec
 
-MARKDOWN, PAGE = "card.md", "card.html"
+MARKDOWN, PAGE = "card.md", Scorecard.CARD_FILE
 _MOST_FEATURES = 200
 _MOST_EXCLUDED = 20
 

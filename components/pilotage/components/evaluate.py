@@ -39,13 +39,14 @@ from pilotage.core.artifacts import (
     Latency,
     Report,
     Rival,
+    Scalar,
     Scorecard,
     Snapshot,
     TrainedModel,
     Verdict,
     Worth,
 )
-from pilotage.core.metrics import Measure
+from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
@@ -200,7 +201,11 @@ def _scorecard(
         target=goal.target,
         test_rows=rest.rows,
         metrics=_estimates(findings, seed),
-        baseline=Rival(name="baseline", metrics=_plain(findings.rivals[Against.BASELINE] or {})),
+        baseline=Rival(
+            name="baseline",
+            metrics=_plain(findings.rivals[Against.BASELINE] or {}),
+            guess=_guess(findings.baseline),
+        ),
         champion=_champion_card(findings),
         slices=slices.worst(rest.columns, found, goal.metric, seed),
         fairness=tuple(
@@ -213,6 +218,12 @@ def _scorecard(
         passed=all(verdict.passed for verdict in verdicts),
         created_at=datetime.now(UTC),
     )
+
+
+def _guess(baseline: Outcomes) -> Scalar:
+    """What the baseline says of every row."""
+    said = baseline.predicted[0]
+    return baseline.classes[int(said)] if baseline.task is Task.CLASSIFICATION else float(said)
 
 
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:

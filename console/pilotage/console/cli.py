@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    audits,
     drifts,
     models,
     pilots,
@@ -25,6 +26,7 @@ from pilotage.console.commands import (
     tokens,
     triggers,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -66,7 +68,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, audits, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -1,7 +1,7 @@
 """The monitor's passes joined with retraining: compare closed windows, open triggers, start what is due.
 
-A pass may be killed anywhere and repeated: reports are stored by window,
-triggers are one an alarm, and a retraining whose process died is started
+A pass may be killed anywhere and repeated: reports are stored and indexed by
+window, triggers are one an alarm, and a retraining whose process died is started
 again. How drift is found and how a run goes is not known here.
 """
 
@@ -18,9 +18,10 @@ from typing import Any
 
 from pilotage.core import errors
 from pilotage.core.artifacts import DriftReport, Rollout, Trigger
+from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import claims, rollouts, tables, triggers
+from pilotage.pipelines import claims, observations, rollouts, tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.serving.monitor import watches as monitor
 
@@ -107,8 +108,8 @@ class Watch:
         if self._known is None:  # alarms of reports that an interrupted pass stored
             self._known = monitor.reports(self._spec, self._settings)
         self._known += found.reports
-        alarms = [alarm for report in self._known for alarm in report.alarms]
-        found.triggers = triggers.open_triggers(self._settings, self._spec, alarms)
+        champion = Registry(self._settings).aliases(self._spec.pilot).get(Alias.CHAMPION)
+        found.triggers = observations.observe(self._settings, self._spec, self._known, champion)
         reached = max((report.end for report in self._known), default=None)
         self._known = [report for report in self._known if report.end == reached]
         found.rollouts = rollouts.settle(self._spec.pilot, self._settings)
@@ -183,6 +184,11 @@ class Watch:
             promoted=bool(result.get("promoted")),
             reason=reason,
         )
+
+
+def reindex(spec: PilotSpec, settings: Settings) -> int:
+    """Make the index of windows anew from the reports that are stored; returns how many it has."""
+    return observations.reindex(settings, spec, monitor.reports(spec, settings))
 
 
 def follow(

@@ -7,11 +7,13 @@ pilot is in pilot.yaml, not here.
 
 from __future__ import annotations
 
+import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
@@ -123,6 +125,28 @@ class Settings(BaseSettings):
     webhook_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, addresses and networks that webhooks may be sent to although they are private,
     comma-separated; plain http is for these only."""
+    console_url: str = ""
+    """Address that people reach the console at, when it is not on loopback: https://…, without a path."""
+    session_idle_hours: float = Field(default=12.0, gt=0)
+    """After how long without a request a browser has to sign in again."""
+    session_hours: float = Field(default=168.0, gt=0)
+    """After how long a browser has to sign in again in any case."""
+    four_eyes: bool = False
+    """Whether versions may be approved and promoted only by others than those who asked for their run."""
+    oidc_issuer: str = ""
+    """URL of the OpenID provider that people sign in with; local accounts alone when empty."""
+    oidc_client_id: str = ""
+    """Name of the console at the OpenID provider."""
+    oidc_client_secret: SecretStr = SecretStr("")
+    """Its secret there; none for public clients."""
+    oidc_client_secret_file: Path | None = None
+    """File with that secret, in place of it."""
+    oidc_roles_claim: str = ""
+    """Claim of the id token whose values `pilotage:ROLE` and `pilotage:ROLE@PILOT` give roles."""
+    url: str = ""
+    """Console that commands go to; they work on this machine's installation when empty."""
+    token: SecretStr = SecretStr("")
+    """Token that commands show that console; `pilotage users token` makes one."""
 
     @field_validator("home")
     @classmethod
@@ -140,6 +164,7 @@ class Settings(BaseSettings):
         "tls_client_ca_file",
         "access_log_file",
         "webhooks_file",
+        "oidc_client_secret_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -163,6 +188,20 @@ class Settings(BaseSettings):
     def _url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
+        return url.rstrip("/")
+
+    @field_validator("console_url", "oidc_issuer")
+    @classmethod
+    def _private(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if not parts.hostname or not (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
+            raise ValueError("is no https:// URL, nor http:// on loopback")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("has a user, a query or a fragment")
         return url.rstrip("/")
 
     @property
@@ -189,6 +228,14 @@ class Settings(BaseSettings):
     def logs(self) -> Path:
         """Where the logs of steps and servers are."""
         return self.home / "logs"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine and nothing else."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def load(**overrides: object) -> Settings:

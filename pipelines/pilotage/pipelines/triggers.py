@@ -54,31 +54,36 @@ def open_triggers(settings: Settings, spec: PilotSpec, alarms: Sequence[Alarm]) 
 
     An alarm that was seen before changes nothing.
     """
+    with tables.connect(settings).begin() as connection:
+        tables.lock(connection, spec.pilot)
+        return open_within(connection, spec, alarms)
+
+
+def open_within(connection: Connection, spec: PilotSpec, alarms: Sequence[Alarm]) -> list[Trigger]:
+    """As `open_triggers`, in the transaction of the caller, who holds the pilot's lock."""
     if not alarms:
         return []
     table = tables.triggers
     opened = []
-    with tables.connect(settings).begin() as connection:
-        tables.lock(connection, spec.pilot)
-        known = set(connection.scalars(select(table.c.alarm).where(table.c.pilot == spec.pilot)))
-        told = outbox.events(connection, spec.pilot, Kind.ALARM_RAISED)
-        for alarm in alarms:
-            if alarm.id in known:
-                continue
-            event = _alarm_event(alarm)
-            if event not in told:
-                told.add(event)
-                outbox.emit(
-                    connection,
-                    Kind.ALARM_RAISED,
-                    spec.pilot,
-                    f"alarm/{alarm.id}",
-                    alarm.model_dump(mode="json"),
-                    event=event,
-                )
-            if alarm.cause in spec.retrain.on:
-                known.add(alarm.id)
-                opened.append(_open(connection, spec.pilot, alarm))
+    known = set(connection.scalars(select(table.c.alarm).where(table.c.pilot == spec.pilot)))
+    told = outbox.events(connection, spec.pilot, Kind.ALARM_RAISED)
+    for alarm in alarms:
+        if alarm.id in known:
+            continue
+        event = _alarm_event(alarm)
+        if event not in told:
+            told.add(event)
+            outbox.emit(
+                connection,
+                Kind.ALARM_RAISED,
+                spec.pilot,
+                f"alarm/{alarm.id}",
+                alarm.model_dump(mode="json"),
+                event=event,
+            )
+        if alarm.cause in spec.retrain.on:
+            known.add(alarm.id)
+            opened.append(_open(connection, spec.pilot, alarm))
     return opened
 
 

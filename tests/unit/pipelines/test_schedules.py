@@ -18,6 +18,8 @@ from pilotage.pipelines.records import Records
 from pilotage.pipelines.schedules import ScheduleState, Source
 from pilotage.pipelines.states import State
 
+pytestmark = pytest.mark.databases
+
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 

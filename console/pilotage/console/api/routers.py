@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from pilotage.console.api import pilots, runs, schedules, services, snapshots
+from pilotage.console.access.doors import require_own_page
+from pilotage.console.api import (
+    alarms,
+    approvals,
+    audits,
+    me,
+    monitors,
+    pilots,
+    releases,
+    runs,
+    schedules,
+    services,
+    snapshots,
+    tokens,
+    triggers,
+    users,
+    versions,
+    webhooks,
+)
 
 PREFIX = "/api/v1"
+
+_MODULES = (
+    *(pilots, runs, schedules, services, snapshots),
+    *(versions, approvals, releases, monitors, alarms, triggers),
+    *(me, users, tokens, webhooks),
+    *(audits,),
+)
 
 
 def build() -> APIRouter:
     """The API's routes."""
-    router = APIRouter(prefix=PREFIX)
-    for module in (pilots, runs, schedules, services, snapshots):
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_own_page)])
+    for module in _MODULES:
         router.include_router(module.router)
     return router

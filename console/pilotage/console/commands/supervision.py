@@ -30,9 +30,9 @@ def up(
         int, typer.Option(min=1, max=65535, help="Its port; the next free one when it is taken.")
     ] = 8400,
 ) -> None:
-    """Run console, scheduler, monitors, MLflow and model servers.
+    """Run everything of an installation here, until Ctrl-C.
 
-    They go on until Ctrl-C; what ends by itself is started again. Each pilot with a champion has a model
+    What ends by itself is started again. Each pilot with a champion has a model
     server. Runs in progress are carried on by the next `pilotage up`. Logs are in the home's folder `logs`.
     With --json one document with the addresses is printed once everything runs.
     """

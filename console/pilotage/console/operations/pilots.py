@@ -61,6 +61,12 @@ def get_pilot(desk: Desk, actor: Actor, name: str) -> Pilot:
     return _pilot(row)
 
 
+def is_known(desk: Desk, name: str) -> bool:
+    """Whether a pilot of that name was taken in."""
+    with desk.engine.connect() as connection:
+        return connection.scalar(select(tables.pilots.c.name).where(tables.pilots.c.name == name)) is not None
+
+
 def add_pilot(desk: Desk, actor: Actor, folder: Path) -> Pilot:
     """Take the pilot in `folder` in, or read it again.
 

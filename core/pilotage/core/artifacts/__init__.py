@@ -75,6 +75,7 @@ from pilotage.core.artifacts.versions import (
 )
 from pilotage.core.artifacts.watches import (
     Alarm,
+    Brought,
     DriftReport,
     FeatureDrift,
     Performance,
@@ -106,6 +107,7 @@ __all__ = [
     "ARTIFACTS",
     "Alarm",
     "Artifact",
+    "Brought",
     "CalibrationBin",
     "Change",
     "ChangeKind",

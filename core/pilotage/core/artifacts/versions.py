@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -137,6 +137,8 @@ class Rival(Part):
     name: str
     version: int | None = None
     metrics: dict[str, float | None]
+    guess: Scalar | None = None
+    """What the baseline says of every row: its class, or its number; None of a champion."""
 
 
 class Verdict(Part):
@@ -153,6 +155,8 @@ class Scorecard(Artifact):
     """What evaluation found, and every gate's verdict."""
 
     FILE = "scorecard.json"
+    CARD_FILE: ClassVar[str] = "card.html"
+    """Of the page that tells people the same, beside it."""
     kind: Literal["scorecard"] = "scorecard"
     schema_version: Literal[1] = 1
     pilot: str

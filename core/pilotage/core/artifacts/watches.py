@@ -91,6 +91,22 @@ class Performance(Part):
     reason: str = ""
 
 
+class Brought(Part):
+    """What predictions of a window were worth, counted on the rows whose labels have come."""
+
+    currency: str
+    labelled: int
+    value: float
+    """Of the predictions of these rows together."""
+    baseline: float
+    """Of what the version's baseline, a constant guess, would have said of the same rows."""
+    estimated: float | None = None
+    """`value` less `baseline` for all rows of the window, as if the labelled ones were drawn from them
+    at random; None where there are too few."""
+    error: float | None = None
+    """Standard error of `estimated`."""
+
+
 class DriftReport(Artifact):
     """One closed window against the reference profile."""
 
@@ -115,6 +131,8 @@ class DriftReport(Artifact):
     prediction: FeatureDrift | None = None
     """Of the predicted classes, where there are more than two."""
     performance: Performance | None = None
+    brought: Brought | None = None
+    """In money; None for pilots without prices, and while no label has come."""
     estimated: EstimatedPerformance | None = None
     """The metric without labels."""
     track: Track | None = None

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +79,15 @@ class Registry:
         """The version that serves, if there is one."""
         version = self.aliases(name).get(Alias.CHAMPION)
         return None if version is None else self.version(name, version)
+
+    def aliased(self, names: Collection[str] | None = None) -> list[Registered]:
+        """Versions with an alias of the pilots `names`, or of all, by name and version; in few questions."""
+        found = self._reader.aliased()
+        return found if names is None else [item for item in found if item.name in names]
+
+    def champions(self, names: Collection[str] | None = None) -> dict[str, Registered]:
+        """The version that serves each of the pilots `names`, or each of all; those without are left out."""
+        return {item.name: item for item in self.aliased(names) if Alias.CHAMPION in item.aliases}
 
     def folder(self, registered: Registered) -> Path:
         """A local folder with the files of a version's model; downloaded when the store is remote.

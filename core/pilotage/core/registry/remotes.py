@@ -5,8 +5,9 @@ For stores that are not SQL, such as an MLflow server. Nothing is written here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pilotage.core import errors
 from pilotage.core.registry.versions import Registered
@@ -56,6 +57,29 @@ class ClientReader:
         ]
         return sorted(registered, key=lambda item: -item.version)
 
+    def aliased(self) -> list[Registered]:
+        """As `Reader` says, in few questions; a version's location is its source."""
+        client = self._registry.client
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for model in _all(client.search_registered_models):
+            for alias, version in model.aliases.items():
+                aliases.setdefault((model.name, int(version)), []).append(str(alias))
+        found = [
+            item for item in _all(client.search_model_versions) if (item.name, int(item.version)) in aliases
+        ]
+        return [
+            Registered(
+                name=item.name,
+                version=int(item.version),
+                run=item.run_id or "",
+                location=item.source,
+                created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
+                tags=dict(item.tags),
+                aliases=tuple(sorted(aliases[item.name, int(item.version)])),
+            )
+            for item in sorted(found, key=lambda item: (item.name, int(item.version)))
+        ]
+
     def run_location(self, run: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
@@ -68,3 +92,14 @@ class ClientReader:
         return sorted(
             model.name for model in self._registry.client.search_registered_models(max_results=_MOST)
         )
+
+
+def _all(search: Callable[..., Any]) -> Iterator[Any]:
+    """Everything that a search of MLflow's finds, over all its pages."""
+    token = None
+    while True:
+        page = search(max_results=_MOST, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

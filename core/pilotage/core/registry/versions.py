@@ -56,6 +56,10 @@ class Reader(Protocol):
         """Versions of model `name`, newest first."""
         ...
 
+    def aliased(self) -> list[Registered]:
+        """The versions of all models that have an alias, by name and version."""
+        ...
+
     def names(self) -> list[str]:
         """Names of all registered models, sorted."""
         ...
@@ -79,29 +83,28 @@ class SqlReader:
         return {row.alias: int(row.version) for row in rows}
 
     def versions(self, name: str) -> list[Registered]:
-        aliases = self.aliases(name)
-        tags: dict[int, dict[str, str]] = {}
-        for row in self._query(
-            "SELECT version, key, value FROM model_version_tags WHERE name = :name", name=name
-        ):
-            tags.setdefault(int(row.version), {})[row.key] = row.value
+        aliases = [(name, alias, version) for alias, version in self.aliases(name).items()]
+        tags = self._query(
+            "SELECT name, version, key, value FROM model_version_tags WHERE name = :name", name=name
+        )
         rows = self._query(
-            "SELECT version, run_id, source, storage_location, creation_time FROM model_versions"
+            "SELECT name, version, run_id, source, storage_location, creation_time FROM model_versions"
             " WHERE name = :name AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",
             name=name,
         )
-        return [
-            Registered(
-                name=name,
-                version=int(row.version),
-                run=row.run_id or "",
-                location=row.storage_location or row.source,
-                created_at=datetime.fromtimestamp(row.creation_time / 1000, tz=UTC),
-                tags=tags.get(int(row.version), {}),
-                aliases=tuple(sorted(alias for alias, version in aliases.items() if version == row.version)),
-            )
-            for row in rows
-        ]
+        return _registered(rows, tags, aliases)
+
+    def aliased(self) -> list[Registered]:
+        having = " FROM {} AS item JOIN (SELECT DISTINCT name, version FROM registered_model_aliases) AS held"
+        having += " ON held.name = item.name AND held.version = item.version"
+        tags = self._query("SELECT item.name, item.version, key, value" + having.format("model_version_tags"))
+        rows = self._query(
+            "SELECT item.name, item.version, run_id, source, storage_location, creation_time"
+            + having.format("model_versions")
+            + " WHERE current_stage <> 'Deleted_Internal' ORDER BY item.name, item.version"
+        )
+        aliases = self._query("SELECT name, alias, version FROM registered_model_aliases")
+        return _registered(rows, tags, [(row.name, row.alias, int(row.version)) for row in aliases])
 
     def names(self) -> list[str]:
         return sorted(row.name for row in self._query("SELECT name FROM registered_models"))
@@ -138,6 +141,28 @@ class SqlReader:
             raise _unavailable(error.orig) from error
         except DBAPIError as error:
             raise _unavailable(error.orig) from error
+
+
+def _registered(rows: list[Any], tags: list[Any], aliases: list[tuple[str, str, int]]) -> list[Registered]:
+    """What rows of `model_versions` are, with what belongs to them."""
+    tagged: dict[tuple[str, int], dict[str, str]] = {}
+    for tag in tags:
+        tagged.setdefault((tag.name, int(tag.version)), {})[tag.key] = tag.value
+    called: dict[tuple[str, int], list[str]] = {}
+    for name, alias, version in aliases:
+        called.setdefault((name, version), []).append(alias)
+    return [
+        Registered(
+            name=row.name,
+            version=int(row.version),
+            run=row.run_id or "",
+            location=row.storage_location or row.source,
+            created_at=datetime.fromtimestamp(row.creation_time / 1000, tz=UTC),
+            tags=tagged.get((row.name, int(row.version)), {}),
+            aliases=tuple(sorted(called.get((row.name, int(row.version)), ()))),
+        )
+        for row in rows
+    ]
 
 
 def _ask_file(file: Path, statement: str, values: dict[str, Any]) -> list[Any]:

@@ -19,11 +19,14 @@ alarms = Table(
     Column("details", JSON, nullable=False),
     Column("raised_at", Instant, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("decided_at", Instant),
+    Column("decided_at", Instant),  # acknowledged
     Column("who", String),
     Column("why", String),
-    Index("alarms_by_time", "pilot", "end"),
+    Column("closed_at", Instant),
+    Column("closed_why", String),
+    Index("alarms_by_pilot", "pilot", "end"),
     Index("alarms_by_state", "state", "end"),
+    Index("alarms_by_time", "end"),
 )
 
 triggers = Table(
@@ -47,6 +50,7 @@ triggers = Table(
     Column("waits_for", String(16)),
     Column("until", Instant),
     UniqueConstraint("pilot", "alarm", name="one_trigger_an_alarm"),
+    Index("triggers_by_time", "at"),
 )
 
 snoozes = Table(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pilotage.core.artifacts import DriftReport, Estimate, EstimatedPerformance, Performance
+from pilotage.core.artifacts import Brought, DriftReport, Estimate, EstimatedPerformance, Performance
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
@@ -25,7 +25,7 @@ from pilotage.serving.monitor.drift import calibrations, comparisons, methods, s
 from pilotage.serving.monitor.drift.calibrations import Calibration
 from pilotage.serving.monitor.drift.columns import Column, columns_of
 from pilotage.serving.monitor.drift.comparisons import Comparison
-from pilotage.serving.monitor.performance import estimates, performances
+from pilotage.serving.monitor.performance import estimates, performances, values
 from pilotage.serving.monitor.performance.outcomes import Outcomes
 from pilotage.serving.monitor.rows import rows_together
 from pilotage.serving.monitor.rows.rows_together import Together
@@ -113,6 +113,7 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         score=drift.found.score,
         prediction=drift.found.prediction,
         performance=performance,
+        brought=_brought(spec, case),
         estimated=estimated,
         track=track,
         multivariate=drift.together.found,
@@ -202,6 +203,13 @@ def _performance(spec: PilotSpec, case: Case) -> Performance | None:
         monitor.performance.max_drop,
         monitor.drift.false_alarm_rate,
     )
+
+
+def _brought(spec: PilotSpec, case: Case) -> Brought | None:
+    card, value = case.subject.scorecard, spec.goal.value
+    if case.outcomes is None or card is None or value is None:
+        return None
+    return values.count(case.outcomes, case.window.rows, case.subject.model, card.baseline.guess, value)
 
 
 def _estimated(spec: PilotSpec, case: Case) -> EstimatedPerformance | None:

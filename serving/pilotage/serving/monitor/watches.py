@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 PAGE = "drift.html"
 INDEX = "index.html"
 _SEEN = "seen.json"
-_REVISION = 3
+_REVISION = 4
 """Raised when the same windows would give another report."""
 
 
@@ -175,7 +176,14 @@ class _Watch:
 
     def _stamp(self, piece: Slice, stamps: Mapping[str, str]) -> str:
         aliases = sorted(self._aliases.items())
-        return _digest([piece.stamp(stamps), self._spec.monitor.model_dump(mode="json"), _REVISION, aliases])
+        return _digest([piece.stamp(stamps), self._asked, _REVISION, aliases])
+
+    @cached_property
+    def _asked(self) -> list[Any]:
+        """What of pilot.yaml a report depends on."""
+        value = self._spec.goal.value
+        prices = value.model_dump(mode="json") if value else None
+        return [self._spec.monitor.model_dump(mode="json"), prices]
 
     @cached_property
     def _aliases(self) -> dict[str, int]:
@@ -199,7 +207,7 @@ class _Watch:
         if subject is None:
             return True, None
         case = self._case(piece, pieces, before, window, subject)
-        evidence = _digest([_REVISION, *case.evidence, monitor.model_dump(mode="json")])
+        evidence = _digest([_REVISION, *case.evidence, self._asked])
         stored = self._stored.get(piece.folder)
         if stored and stored.evidence == evidence and self._storage.exists(f"{piece.folder}/{PAGE}"):
             return True, None
