@@ -293,7 +293,9 @@ def _health(desk: Desk, actor: Actor) -> dict[str, Health]:
     """The service of each pilot that is worst off."""
     found: dict[str, Health] = {}
     for item in services.list_services(desk, actor).items:
-        if item.pilot is not None and (item.pilot not in found or found[item.pilot].state == ServiceState.RUNNING):
+        if item.pilot is not None and (
+            item.pilot not in found or found[item.pilot].state == ServiceState.RUNNING
+        ):
             found[item.pilot] = Health(state=item.state, url=item.url, detail=item.detail)
     return found
 
