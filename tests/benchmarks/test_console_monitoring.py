@@ -116,14 +116,15 @@ def _write_alarms(engine: Engine, names: list[str], hours: int) -> None:
             alarms.append(
                 {
                     "pilot": name, "id": raised.id, "version": 1, "cause": "drift", "start": at - HOUR,
-                    "end": at, "message": raised.message, "details": raised.model_dump(mode="json"), "raised_at": at,
-                    "state": "open" if number == 0 and place % 4 == 0 else "closed",
+                    "end": at, "message": raised.message, "details": raised.model_dump(mode="json"),
+                    "raised_at": at, "state": "open" if number == 0 and place % 4 == 0 else "closed",
                 }
             )  # fmt: skip
             triggers.append(
                 {
                     "id": f"{name}-{number}", "pilot": name, "version": 1, "alarm": raised.id,
-                    "cause": "drift", "at": at, "reason": "drift", "state": "done", "opened_at": at, "attempts": 0,
+                    "cause": "drift", "at": at, "reason": "drift", "state": "done",
+                    "opened_at": at, "attempts": 0,
                 }
             )  # fmt: skip
     with engine.begin() as connection:

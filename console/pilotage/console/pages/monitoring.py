@@ -274,6 +274,7 @@ def _score_line(matrix: Matrix) -> Any:
         "How far the scores are from the reference, by window",
         [Line("population stability index of the scores", "first", dots)],
         target=matrix.limit,
+        named="matters from here",
         zero=True,
     )
 

@@ -41,6 +41,7 @@ def chart(
     lines: Sequence[Line],
     *,
     target: float | None = None,
+    named: str = "target",
     zero: bool = False,
     stairs: bool = False,
 ) -> Markup:
@@ -51,6 +52,7 @@ def chart(
         title: what it shows.
         lines: what to draw.
         target: a dashed line, always in view.
+        named: what that line is called.
         zero: whether zero is in view.
         stairs: whether values are sums of a time and are drawn as bars.
     """
@@ -65,15 +67,17 @@ def chart(
             shapes.element("path", d=f"M{shapes.number(_LEFT)} {y}H{_WIDTH - _RIGHT:g}", class_="target")
         )
         parts.append(
-            shapes.text(_WIDTH - _RIGHT, scale.y(target) - 4, "target", text_anchor="end", class_="faint")
+            shapes.text(_WIDTH - _RIGHT, scale.y(target) - 4, named, text_anchor="end", class_="faint")
         )
     for line in lines:
         known = [dot for dot in line.dots if math.isfinite(dot.value)]
         parts += _bars(known, line, scale) if stairs else _line(known, line, scale)
-    return shapes.picture(key, _WIDTH, _HEIGHT, title, describe(lines, target), *parts, class_="series")
+    return shapes.picture(
+        key, _WIDTH, _HEIGHT, title, describe(lines, target, named), *parts, class_="series"
+    )
 
 
-def describe(lines: Sequence[Line], target: float | None) -> str:
+def describe(lines: Sequence[Line], target: float | None, named: str = "target") -> str:
     """What the lines show, in words."""
     told = []
     for line in lines:
@@ -84,7 +88,7 @@ def describe(lines: Sequence[Line], target: float | None) -> str:
                 f" {words.number(last.value)} at {words.instant(last.at)}"
             )
     if target is not None:
-        told.append(f"target {words.number(target)}")
+        told.append(f"{named} {words.number(target)}")
     return "; ".join(told) + "."
 
 
