@@ -142,6 +142,14 @@ def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path, uncover
             assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
 
 
+@pytest.mark.slow
+@needs_curl
+def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "value.md", tmp_path, ["8080"])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
 def test_every_event_is_on_its_page() -> None:
     page = (DOCS / "triggers.md").read_text()
     assert [kind for kind in Kind if f"| `{kind}` |" not in page] == [Kind.WEBHOOK_TEST]
