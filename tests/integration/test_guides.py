@@ -161,6 +161,14 @@ def test_what_up_does_is_what_its_guide_shows(tmp_path: Path, uncovered: None) -
     assert "is pending" in (tmp_path / "retried.txt").read_text()
 
 
+@pytest.mark.slow
+@needs_curl
+def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "value.md", tmp_path, ["8080"])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
 def test_every_event_is_on_its_page() -> None:
     page = (DOCS / "triggers.md").read_text()
     assert [kind for kind in Kind if f"| `{kind}` |" not in page] == [Kind.WEBHOOK_TEST]
