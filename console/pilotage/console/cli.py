@@ -17,9 +17,11 @@ from pilotage.console.commands import (
     pilots,
     rollouts,
     runs,
+    schedules,
     scoring,
     serving,
     showcase,
+    supervision,
     tokens,
     triggers,
     validations,
@@ -64,7 +66,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens),
+        *(scoring, drifts, validations, tokens, supervision, schedules),
     ):
         module.add_to(app)
     return app
