@@ -66,7 +66,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, supervision, schedules),
+        *(scoring, drifts, validations, tokens, users, supervision, schedules),
     ):
         module.add_to(app)
     return app
