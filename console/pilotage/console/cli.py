@@ -24,6 +24,7 @@ from pilotage.console.commands import (
     supervision,
     tokens,
     triggers,
+    users,
     validations,
     webhooks,
 )

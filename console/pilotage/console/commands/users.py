@@ -17,7 +17,7 @@ _FAR = "pilotage.console.remotes.users"
 _UserArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 _RoleArgument = Annotated[
     str,
-    typer.Argument(metavar="ROLE[@PILOT]", help="viewer, operator, approver or admin; of all pilots alone."),
+    typer.Argument(metavar="ROLE[@PILOT]", help="viewer, operator, approver or admin; alone for all."),
 ]
 _RolesOption = Annotated[
     list[str] | None, typer.Option("--role", metavar="ROLE[@PILOT]", help="May be given several times.")
@@ -218,7 +218,5 @@ def show(session: Session, found: list[dict[str, Any]]) -> None:
 
 def show_token(session: Session, made: dict[str, Any]) -> None:
     """Show a token that was just made."""
-    session.output.say(
-        f"The token is {made['user']}'s and is shown only now; it expires {made['expires_at']}."
-    )
+    session.output.say(f"It is {made['user']}'s, shown only now, and expires {made['expires_at'][:10]}.")
     session.output.answer(made, lambda console: console.print(made["secret"], soft_wrap=True, markup=False))
