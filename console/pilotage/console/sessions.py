@@ -89,7 +89,7 @@ def command(
         ]
 
         def call(**values: Any) -> int:
-            return _call(function, far, values)
+            return _call(function, values, far)
 
         call.__doc__, call.__name__ = function.__doc__, function.__name__
         call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ def command(
     return register
 
 
-def _call(function: Callable[..., int | None], far: str | None, values: dict[str, Any]) -> int:
+def _call(function: Callable[..., int | None], values: dict[str, Any], far: str | None = None) -> int:
     home, as_json, verbose, debug = (values.pop(name) for name in _SHARED)
     logs.configure(verbose, debug=debug)
     with Output.open(as_json=as_json) as output:

@@ -160,7 +160,10 @@ def sign_in(
     session: Session,
     user: Annotated[str, typer.Option(help="Whom it signs in.")] = "local",
 ) -> None:
-    """Print a link that signs in once, on this machine, within ten minutes."""
+    """Print a link that signs in once.
+
+    It works on this machine, within ten minutes, and needs a console that runs here.
+    """
     from pilotage.console.access import links
     from pilotage.console.operations import desks, services
     from pilotage.core import errors
