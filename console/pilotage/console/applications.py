@@ -19,7 +19,7 @@ from pilotage.console.api.etags import ETags
 from pilotage.console.api.headers import Shield
 from pilotage.console.api.replays import Replays
 from pilotage.console.operations.desks import Desk
-from pilotage.console.pages import entrances, failures
+from pilotage.console.pages import entrances, failures, streams
 from pilotage.console.pages import routers as pages
 from pilotage.core import errors
 
@@ -35,6 +35,7 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     app.openapi = describing(app)  # type: ignore[method-assign]
     app.state.desk = desk
     app.state.authenticate = authenticate
+    app.state.streams = streams.of(desk.engine)
     app.include_router(api.build())
     app.include_router(pages.build())
     # The last that is added is the first that a request meets.

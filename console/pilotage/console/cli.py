@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    audits,
     drifts,
     models,
     pilots,
@@ -26,6 +27,7 @@ from pilotage.console.commands import (
     triggers,
     users,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -67,7 +69,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens, users, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, users, audits, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -59,5 +59,5 @@ def bearer(desk: Desk, user: str, *grants: Grant, days: int = 1) -> TestClient:
     """A program with a token of `user`."""
     made = tokens.make_token(desk, actor(), "test", grants, days, user=user)
     client = browser(desk)
-    client.headers = {"Authorization": f"Bearer {made.secret}"}  # type: ignore[assignment]
+    client.headers = {"Authorization": f"Bearer {made.secret}"}
     return client

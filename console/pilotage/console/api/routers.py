@@ -8,6 +8,7 @@ from pilotage.console.access.doors import require_own_page
 from pilotage.console.api import (
     alarms,
     approvals,
+    audits,
     me,
     monitors,
     pilots,
@@ -29,6 +30,7 @@ _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, monitors, alarms, triggers),
     *(me, users, tokens, webhooks),
+    *(audits,),
 )
 
 

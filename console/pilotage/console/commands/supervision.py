@@ -30,7 +30,7 @@ def up(
         int, typer.Option(min=1, max=65535, help="Its port; the next free one when it is taken.")
     ] = 8400,
 ) -> None:
-    """Run console, scheduler, monitors, MLflow and model servers together, until Ctrl-C.
+    """Run everything of an installation here, until Ctrl-C.
 
     Each pilot with a champion has a model server; what ends by itself is started again. Runs in progress are
     carried on by the next `pilotage up`. Logs are in the home's folder `logs`. With --json one document with

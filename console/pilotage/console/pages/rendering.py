@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +18,11 @@ from typing import Any, NamedTuple
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from markupsafe import Markup
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.pages import statics, words
+from pilotage.console.pages import events, statics, words
+from pilotage.console.pages.streams import Reading
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NOTICE = "pilotage_notice"
@@ -97,10 +100,36 @@ def page(
     return answer
 
 
-def fragment(template: str, block: str, **context: Any) -> str:
-    """A block of `template` alone, for what is sent to a page that is already there."""
-    found = environment().get_template(template)
-    return "".join(found.blocks[block](found.new_context(context)))
+def live_page(
+    request: Request,
+    template: str,
+    reading: Reading,
+    *,
+    actor: Actor | None,
+    live: str,
+    offsets: Mapping[str, int] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Render a page whose parts go on changing.
+
+    Args:
+        request: the request.
+        template: shows `parts`, and opens the stream at `live` from `position`.
+        reading: what the parts are now.
+        actor: who asks.
+        live: address of the stream; empty where nothing will change.
+        offsets: how much of each log the page has already.
+        context: what else the template shows.
+    """
+    marks = {**reading.marks, **{name: str(end) for name, end in (offsets or {}).items()}}
+    parts = {name: Markup(html) for name, html in reading.parts.items()}  # noqa: S704 - rendered by us
+    known = events.position_of(marks)
+    return page(request, template, actor=actor, parts=parts, live=live, position=known, **context)
+
+
+def fragment(template: str, **context: Any) -> str:
+    """A part of a page, which is also sent to pages that are there already; nothing in it is one person's."""
+    return environment().get_template(template).render({"csrf": "", **context})
 
 
 def see(request: Request, address: str, notice: str = "", kind: str = "done") -> RedirectResponse:

@@ -31,16 +31,15 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "passed": ("good", "check"),
     "refused": ("bad", "cross"),
     "healthy": ("good", "check"),
-    "up": ("good", "check"),
     "ready": ("good", "check"),
     "starting": ("busy", "spin"),
     "stopping": ("busy", "spin"),
     "stopped": ("calm", "stop"),
-    "down": ("bad", "cross"),
-    "backing-off": ("warn", "alert"),
+    "lost": ("bad", "cross"),
     "drifted": ("warn", "alert"),
     "stable": ("good", "check"),
     "open": ("warn", "alert"),
+    "closed": ("calm", "check"),
     "alarm": ("bad", "alert"),
     "acknowledged": ("calm", "check"),
     "snoozed": ("calm", "pause"),
@@ -186,6 +185,11 @@ def titled(metric: str) -> Markup:
     return Markup("_<wbr>").join(escape(part) for part in metric.split("_"))
 
 
+def pair(value: str) -> tuple[str, str]:
+    """A choice whose words are its value."""
+    return value, value
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "bytes": bytes_of,
@@ -194,6 +198,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "look": look,
     "money": money,
     "number": number,
+    "pair": pair,
     "percent": percent,
     "plural": plural,
     "pretty": pretty,
