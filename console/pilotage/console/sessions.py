@@ -70,6 +70,11 @@ class Session:
 
         return Remote(self.settings)
 
+    def close(self) -> None:
+        """Leave the console elsewhere, if it was asked."""
+        if "remote" in self.__dict__:
+            self.remote.close()
+
 
 def command(
     app: typer.Typer, name: str, far: str | None = None
@@ -114,6 +119,8 @@ def _call(function: Callable[..., int | None], values: dict[str, Any], far: str 
             return INTERRUPTED
         except Exception as error:
             return _report(error, session)
+        finally:
+            session.close()
 
 
 def _chosen(

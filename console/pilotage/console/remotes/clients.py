@@ -44,6 +44,10 @@ class Remote:
             base_url=self.url + _PREFIX, headers=headers, timeout=_TIMEOUT, follow_redirects=False
         )
 
+    def close(self) -> None:
+        """Nothing more is asked."""
+        self._client.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """The document at `path`; what is None in `query` is left out.
 

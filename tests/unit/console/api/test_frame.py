@@ -80,7 +80,7 @@ def test_what_is_no_key_is_refused(desk: Desk, key: str):
     answer = client(desk).post(
         "/api/v1/users",
         json=NEW,
-        headers={"Idempotency-Key": key.encode("latin-1")},  # type: ignore[dict-item]
+        headers={b"Idempotency-Key": key.encode("latin-1")},
     )
     assert answer.status_code == 422
     assert audits.read(desk.engine) == []
