@@ -13,18 +13,20 @@ from pilotage.console.sessions import Session, command
 if TYPE_CHECKING:
     from pilotage.console.operations.schedules import Schedule
 
+_FAR = "pilotage.console.remotes.schedules"
+
 _ScheduleArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Id of the schedule.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     group = typer.Typer(cls=ListsByDefault, help="When the clock asks for runs.", rich_markup_mode=None)
-    command(group, "list")(list_schedules)
-    command(group, "add")(add_schedule)
-    command(group, "pause")(pause_schedule)
-    command(group, "resume")(resume_schedule)
-    command(group, "remove")(remove_schedule)
-    command(group, "run")(run_schedule)
+    command(group, "list", f"{_FAR}:list_schedules")(list_schedules)
+    command(group, "add", f"{_FAR}:add_schedule")(add_schedule)
+    command(group, "pause", f"{_FAR}:pause_schedule")(pause_schedule)
+    command(group, "resume", f"{_FAR}:resume_schedule")(resume_schedule)
+    command(group, "remove", f"{_FAR}:remove_schedule")(remove_schedule)
+    command(group, "run", f"{_FAR}:run_schedule")(run_schedule)
     app.add_typer(group, name="schedules")
 
 

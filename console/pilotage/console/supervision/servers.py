@@ -47,7 +47,8 @@ def run_console(settings: Settings, host: str, port: int, ready_file: Path | Non
     Raises:
         Failure: the address cannot be listened on.
     """
-    app = applications.create(Desk(settings), doors.authenticate)
+    desk = Desk(settings)
+    app = applications.create(desk, doors.authenticate)
     config = uvicorn.Config(
         app,
         host=host,
