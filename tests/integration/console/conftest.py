@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from tests import populations
 from tests.integration.console.processes import Console
 
@@ -80,6 +80,12 @@ def browser(chromium: str) -> Iterator[Browser]:
         found.close()
 
 
+def complains(message: ConsoleMessage) -> bool:
+    """Whether a page tells of something wrong; what a server refuses, or one that is not there, is not."""
+    told = ("Failed to load resource", "net::ERR_")
+    return message.type in ("error", "warning") and not any(part in message.text for part in told)
+
+
 OpenPage = Callable[..., Page]
 
 
@@ -102,16 +108,7 @@ def open_page(browser: Browser, console: Console) -> Iterator[OpenPage]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                complaints.append(message.text)
-                if message.type in ("error", "warning")
-                and "ERR_CONNECTION_REFUSED" not in message.text
-                and "ERR_INCOMPLETE_CHUNKED" not in message.text
-                else None
-            ),
-        )
+        page.on("console", lambda message: complaints.append(message.text) if complains(message) else None)
         page.goto(path)
         return page
 
