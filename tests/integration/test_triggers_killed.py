@@ -1,341 +1,67 @@
 """One alarm, one retraining: whoever is killed wherever.
 
-`Harness` forks passes of the real monitor, each of which forks the real
-`python -m pilotage.pipelines run --trigger`. A process that is told so kills
-itself (SIGKILL) before the N-th line that it executes in the modules of the
-trigger's way. For each N, until one is never reached, passes are repeated as a
-restarted monitor does, and then there must be one completed run. What the steps
-do is replaced by a file that a run writes; the last tests have real steps.
+For each statement on a trigger's way, until one is never reached, passes of the monitor are
+repeated as a restarted monitor does, and then there must be one completed run; see `killings`.
+The last tests have real steps.
 """
 
 from __future__ import annotations
 
-import ast
-import io
-import json
-import os
-import random
-import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
+from tests.integration import killings
+from tests.integration.killings import END, SHARDS
 from tests.integration.test_pipelines_runs import write_pilot
 
-from pilotage.console import watches
 from pilotage.core import pilots, settings
-from pilotage.core.artifacts import Alarm, DriftReport, TriggerState
+from pilotage.core.artifacts import Alarm, TriggerState
 from pilotage.core.registry import Registry
-from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
-from pilotage.pipelines import __main__ as entry
-from pilotage.pipelines import claims, executions, outbox, records, tables, triggers, waits
+from pilotage.pipelines import tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
-from pilotage.serving.monitor import watches as monitor
 
-TEXT = (
-    "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
-    "retrain: {on: [drift], cooldown: 2d, budget: {runs: 3, per: 10d}}\n"
-)
-MODULES = (watches, triggers, claims, waits, outbox, executions, records, entry)
-PLACES = {str(module.__file__) for module in MODULES}
-END = datetime(2026, 3, 2, tzinfo=UTC)
-MOST_PASSES = 12
-SHARDS = 4
-"""Parts that may run beside each other."""
+pytestmark = pytest.mark.usefixtures("uncovered")
 
 
-def statements() -> set[tuple[str, int]]:
-    """Where each statement of the trigger's way begins."""
-    return {
-        (path, node.lineno)
-        for path in PLACES
-        for node in ast.walk(ast.parse(Path(path).read_text()))
-        if isinstance(node, ast.stmt)
-    }
-
-
-STATEMENTS = statements()
-
-
-def kill_before(number: int, mark: Path) -> None:
-    """Let this process die before the `number`-th statement that it executes on the trigger's way."""
-    left = number
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
-        if frame.f_code.co_filename not in PLACES:
-            return None
-        if event == "line" and (frame.f_code.co_filename, frame.f_lineno) in STATEMENTS:
-            left -= 1
-            if not left:
-                mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    sys.settrace(trace)
-
-
-@dataclass
-class Forked:
-    """A forked process with the part of Popen's interface that the monitor uses."""
-
-    pid: int
-    returncode: int | None = None
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        while self.poll() is None:
-            time.sleep(0.002)
-        assert self.returncode is not None
-        return self.returncode
-
-    def terminate(self) -> None:
-        os.kill(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-
-
-def fork(work: Callable[[], int]) -> Forked:
-    """Do `work` in a forked process, which ends without cleaning up as a server would."""
-    pid = os.fork()
-    if pid:
-        return Forked(pid)
-    code = 70
-    try:
-        sys.settrace(None)
-        code = work()
-    finally:
-        os._exit(code)
-
-
-class Harness:
-    """A monitor of one pilot, restarted as often as it is killed."""
-
-    def __init__(self, installation: Settings, folder: Path) -> None:
-        self.settings = installation
-        self.folder = folder
-        self.spec = pilots.load(folder).spec
-        self.effect = folder / "effect.json"
-        self.killed = folder / "killed"
-        self.launched = folder / "launched"
-        self.marks = folder / "marks"
-        self.marks.mkdir()
-
-    def alarm(self) -> DriftReport:
-        alarm = Alarm(
-            id="small-1", pilot="small", version=1, cause=Cause.DRIFT, start=END - timedelta(days=1),
-            end=END, message="drifted",
-        )  # fmt: skip
-        return DriftReport(
-            pilot="small", version=1, start=alarm.start, end=END, rows=1, requests=1, errors=0,
-            false_alarm_rate=0.01, threshold=0.01, method="m", features=(), alarms=(alarm,), evidence="e",
-            created_at=END,
-        )  # fmt: skip
-
-    def watch(self, *_: Any, **__: Any) -> list[DriftReport]:
-        """What the real watch does: store the report, and return it once."""
-        stored = self.folder / "report.json"
-        if stored.exists():
-            return []
-        stored.write_text(self.alarm().model_dump_json())
-        return [self.alarm()]
-
-    def reports(self, *_: Any) -> list[DriftReport]:
-        stored = self.folder / "report.json"
-        return [DriftReport.model_validate_json(stored.read_text())] if stored.exists() else []
-
-    def carry_out(self, *arguments: Any) -> None:
-        """In the place of the steps: as them, it gives the same result when it is repeated."""
-        name = arguments[2].run
-        (self.marks / f"{time.monotonic_ns()}-begin-{name}").touch()
-        self.effect.write_text(json.dumps({"trained": True}))
-        (self.marks / f"{time.monotonic_ns()}-end-{name}").touch()
-
-    def launch(self, kill_child: int) -> Callable[[str], Forked]:
-        def child(trigger: str) -> int:
-            self.launched.touch()
-            if kill_child:
-                kill_before(kill_child, self.killed)
-            sys.stdout = io.StringIO()
-            return entry.main(["run", "--trigger", trigger, str(self.folder)])
-
-        return lambda trigger: fork(lambda: child(trigger))
-
-    def look(self, *, kill_parent: int = 0, kill_child: int = 0) -> int:
-        """One monitor, in a process of its own; returns how it ended."""
-
-        def work() -> int:
-            triggers._launcher = lambda *_: self.launch(kill_child)  # type: ignore[assignment]
-            watch = watches.Watch(self.spec, self.folder, self.settings)
-            if kill_parent:
-                kill_before(kill_parent, self.killed)
-            watch.look()
-            while watch.retraining and not watch.collect():
-                time.sleep(0.002)
-            return 0
-
-        return fork(work).wait()
-
-    def settle(self) -> None:
-        """Restarted monitors until nothing is left to do."""
-        for _ in range(MOST_PASSES):
-            assert self.look() == 0
-            found = triggers.triggers(self.settings, "small")
-            if found and all(trigger.state in claims._ENDED for trigger in found):
-                break
-            time.sleep(0.02)
-        self.wait_for_orphans()
-        assert self.look() == 0, "another pass changes nothing"
-
-    def wait_for_orphans(self) -> None:
-        deadline = time.monotonic() + 30
-        while any(claims._is_alive(row) for row in self.rows()):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-    def rows(self) -> list[Any]:
-        with tables.connect(self.settings).begin() as connection:
-            return list(connection.execute(tables.triggers.select()).all())
-
-    def check(self) -> None:
-        """Exactly one trigger, one completed run, no two at once, and each change told of once."""
-        (trigger,) = triggers.triggers(self.settings, "small")
-        assert trigger.state is TriggerState.DONE, trigger
-        runs = Records(tables.connect(self.settings)).runs("small")
-        completed = [run for run in runs if run.state is State.SUCCEEDED]
-        assert [run.id for run in completed] == [trigger.run]
-        assert {run.trigger for run in runs} == {trigger.id}
-        assert all(run.state in (State.SUCCEEDED, State.DIED) for run in runs)
-        assert json.loads(self.effect.read_text()) == {"trained": True}
-        self.check_events(len(runs))
-
-    def check_events(self, runs: int) -> None:
-        with tables.connect(self.settings).begin() as connection:
-            told = [
-                row.type for row in connection.execute(tables.outbox.select().order_by(tables.outbox.c.id))
-            ]
-        counts = {kind: told.count(kind) for kind in outbox.Kind}
-        assert counts[outbox.Kind.ALARM_RAISED] == counts[outbox.Kind.TRIGGER_OPENED] == 1
-        assert counts[outbox.Kind.TRIGGER_STARTED] == runs
-        assert counts[outbox.Kind.TRIGGER_ENDED] == 1
-        assert told[-1] == outbox.Kind.TRIGGER_ENDED
-
-
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncovered: None) -> Callable[[], Harness]:
-    """Fresh homes, each with the same alarm to come; steps are replaced."""
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked processes warn as users' do: not at all."""
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
-    count = 0
-    empty = tmp_path / "empty"
-    tables.connect(settings.load(home=empty)).dispose()
-
-    def build() -> Harness:
-        nonlocal count
-        count += 1
-        folder = tmp_path / f"pilot-{count}"
-        folder.mkdir()
-        (folder / "pilot.yaml").write_text(TEXT)
-        installation = settings.load(home=tmp_path / f"home-{count}")
-        monkeypatch.setenv("PILOTAGE_HOME", str(installation.home))
-        shutil.copytree(empty, installation.home)
-        harness = Harness(installation, folder)
-        monkeypatch.setattr(
-            Registry, "kill_open_runs", lambda *_: None
-        )  # imports MLflow, which takes seconds
-        monkeypatch.setattr(monitor, "watch", harness.watch)
-        monkeypatch.setattr(monitor, "reports", harness.reports)
-        monkeypatch.setattr(
-            executions,
-            "_carry_out",
-            lambda spec, folder, settings, journal, *_: harness.carry_out(spec, folder, journal),
-        )
-        return harness
-
-    return build
 
 
-def test_without_a_kill_there_is_one_run(make: Callable[[], Harness]):
-    harness = make()
-    harness.settle()
-    harness.check()
+def test_without_a_kill_there_is_one_run(tmp_path: Path):
+    killings.in_fresh_process(killings.kill_nobody, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)  # a minute where nothing else runs
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_the_monitor_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
-    for number in range(1 + shard, 1000, SHARDS):
-        harness = make()
-        harness.look(kill_parent=number)
-        harness.settle()  # beside the orphan, where there is one
-        harness.check()
-        if not harness.killed.exists():
-            break
-        if harness.launched.exists():
-            harness = make()
-            harness.look(kill_parent=number)
-            harness.wait_for_orphans()
-            harness.settle()
-            harness.check()
-    assert not harness.killed.exists()
-    assert number > 60, "the trigger's way has more statements"
+def test_the_monitor_killed_between_any_two_statements(tmp_path: Path, shard: int):
+    killings.in_fresh_process(killings.kill_monitors, tmp_path, shard)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)  # a minute where nothing else runs
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_the_retraining_killed_between_any_two_statements(make: Callable[[], Harness], shard: int):
-    for number in range(1 + shard, 1000, SHARDS):
-        harness = make()
-        harness.look(kill_child=number)
-        harness.settle()
-        harness.check()
-        if not harness.killed.exists():
-            break
-    assert not harness.killed.exists()
-    assert number > 60, "the trigger's way has more statements"
+def test_the_retraining_killed_between_any_two_statements(tmp_path: Path, shard: int):
+    killings.in_fresh_process(killings.kill_retrainings, tmp_path, shard)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_both_killed_again_and_again(make: Callable[[], Harness]):
-    draw = random.Random(7)
-    for _ in range(40):
-        harness = make()
-        for _ in range(2):
-            harness.look(kill_parent=draw.randint(1, 200), kill_child=draw.randint(1, 200))
-        harness.settle()
-        harness.check()
+def test_both_killed_again_and_again(tmp_path: Path):
+    killings.in_fresh_process(killings.kill_both, tmp_path)
 
 
-def test_several_monitors_at_once(make: Callable[[], Harness]):
-    harness = make()
-    for _ in range(3):
-        monitors = [fork(lambda: harness.look() or harness.look()) for _ in range(3)]
-        assert [monitor.wait() for monitor in monitors] == [0, 0, 0]
-    harness.settle()
-    harness.check()
+def test_several_monitors_at_once(tmp_path: Path):
+    killings.in_fresh_process(killings.run_several, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["ingest", "register", "promotion"])
-def test_a_real_retraining_that_is_killed_is_carried_out_once(tmp_path: Path, uncovered: None, moment: str):
+def test_a_real_retraining_that_is_killed_is_carried_out_once(tmp_path: Path, moment: str):
     """Real steps in the real process; the alarm is about a version that its own run replaces."""
     installation = settings.load(home=tmp_path / "home")
     folder = write_pilot(tmp_path / "pilot")

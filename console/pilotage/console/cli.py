@@ -12,17 +12,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    audits,
     drifts,
     models,
     pilots,
     rollouts,
     runs,
+    schedules,
     scoring,
     serving,
     showcase,
+    supervision,
     tokens,
     triggers,
     validations,
+    values,
     webhooks,
 )
 from pilotage.console.outputs import Output
@@ -64,7 +68,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, tokens),
+        *(scoring, drifts, validations, values, tokens, audits, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -186,6 +186,11 @@ class Watch:
         )
 
 
+def reindex(spec: PilotSpec, settings: Settings) -> int:
+    """Make the index of windows anew from the reports that are stored; returns how many it has."""
+    return observations.reindex(settings, spec, monitor.reports(spec, settings))
+
+
 def follow(
     watch: Watch, every_seconds: float, stopped: Callable[[float], bool], show: Callable[[Findings], None]
 ) -> Findings:

@@ -16,6 +16,7 @@
     │   ├── NotFound            a pilot, run, version or file that does not exist
     │   ├── UntrustedModel      a stored model that may not be loaded
     │   ├── Conflict            what was asked does not fit the state that things are in
+    │   │   └── Outdated        it has changed since it was read
     │   ├── Unauthenticated     a caller who did not say, or prove, who they are
     │   └── MissingExtra        a room whose dependencies are not installed
     └── Refusal                 exit 3: a validation, a gate or a person said no
@@ -126,6 +127,10 @@ class UntrustedModel(InputError):
 
 class Conflict(InputError):
     """What was asked does not fit the state that things are in now."""
+
+
+class Outdated(Conflict):
+    """What was to be changed has changed since it was read."""
 
 
 class Unauthenticated(InputError):

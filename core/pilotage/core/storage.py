@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pilotage.core import errors
 
@@ -32,11 +32,22 @@ def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
     Without `sync` that holds for a process that dies; a power cut may take what the
     system had not written yet.
     """
+    with written(path, sync=sync) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def written(path: Path, *, sync: bool = True, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """A stream to what becomes `path` when the block ends without an error; see `write_file`.
+
+    `mode` are the new file's permissions, from which the process's mask is taken.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
             if sync:
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -62,8 +62,7 @@ def observe(
         fresh = _fresh(connection, spec.pilot, reports)
         _write_windows(connection, fresh)
         days.sum_up(connection, spec, (report.start for report in fresh))
-        for report in fresh:
-            _write_alarms(connection, report)
+        _write_alarms(connection, spec.pilot, fresh)
         _close(connection, spec.pilot, champion)
         alarms = [alarm for report in reports for alarm in report.alarms]
         return triggers.open_within(connection, spec, alarms)
@@ -80,8 +79,7 @@ def reindex(settings: Settings, spec: PilotSpec, reports: Sequence[DriftReport])
             connection.execute(delete(table).where(table.c.pilot == spec.pilot))
         _write_windows(connection, reports)
         days.sum_up(connection, spec, (report.start for report in reports))
-        for report in reports:
-            _write_alarms(connection, report)
+        _write_alarms(connection, spec.pilot, reports)
         _close(connection, spec.pilot, None)
     return len(reports)
 
@@ -190,18 +188,23 @@ def _columns_are_well(report: DriftReport) -> bool:
     return report.rows >= LEAST_ROWS and not drifted
 
 
-def _write_alarms(connection: Connection, report: DriftReport) -> None:
-    """Keep the alarms of a report that is new or changed, and close those that it takes back."""
+def _write_alarms(connection: Connection, pilot: str, reports: Sequence[DriftReport]) -> None:
+    """Keep the alarms of reports that are new or changed, and close those that they take back."""
+    if not reports:
+        return
     table = tables.alarms
-    own = select(table).where(
-        table.c.pilot == report.pilot, table.c.version == report.version, table.c.start == report.start
-    )
-    held = {row.id: row for row in connection.execute(own)}
-    for alarm in report.alarms:
+    made = {_key(report): report.created_at for report in reports}
+    held = {
+        row.id: row
+        for row in connection.execute(select(table).where(table.c.pilot == pilot))
+        if (row.version, row.start) in made
+    }
+    for alarm in (alarm for report in reports for alarm in report.alarms):
         _write_alarm(connection, alarm, held.pop(alarm.id, None))
     for row in held.values():
         if row.state in LIVING:
-            _end(connection, row, "its window was judged again and is well", report.created_at)
+            at = made[row.version, row.start]
+            _end(connection, row, "its window was judged again and is well", at)
 
 
 def _write_alarm(connection: Connection, alarm: Alarm, row: Row[Any] | None) -> None:

@@ -22,6 +22,8 @@ from pilotage.pipelines import claims, processes, tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def spec() -> PilotSpec:

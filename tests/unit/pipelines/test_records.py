@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, locks, processes, states, tables
+from pilotage.pipelines import audits, processes, states, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
+
+pytestmark = pytest.mark.databases
 
 
 @pytest.fixture
@@ -88,20 +88,14 @@ def test_runs_come_newest_first_and_by_the_start_of_their_id(store: Records, spe
         store.run("nope")
 
 
-def test_times_come_back_in_utc_whatever_zone_they_were_given_in(store: Records):
+def test_times_come_back_in_utc_whatever_zone_they_were_given_in(store: Records, monkeypatch):
     there = datetime(2026, 7, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
+    monkeypatch.setattr(tables, "now", lambda: there)
     with store.engine.begin() as connection:
         audits.write(connection, "test", "p", "me", "why")
-        connection.execute(tables.audit.update().values(at=there))
     (line,) = audits.read(store.engine, "p")
     assert line.at == there
     assert line.at.utcoffset() == timedelta(0)
-
-
-def test_foreign_keys_and_wal_are_on(store: Records):
-    with store.engine.begin() as connection:
-        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
-        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
 
 def _write(home: str, number: int) -> None:
@@ -125,49 +119,3 @@ def test_several_processes_create_and_write_at_once(installation: Settings):
     with engine.begin() as connection:
         assert len(connection.execute(select(tables.audit.c.id)).all()) == 30
     engine.dispose()
-
-
-def test_one_run_of_a_pilot_at_a_time_and_the_error_names_it(installation: Settings):
-    with locks.run_lock(installation, "small", "r1"):
-        with locks.run_lock(installation, "other", "r2"):
-            pass
-        with (
-            pytest.raises(errors.RunActive, match="r1") as caught,
-            locks.run_lock(installation, "small", "r3"),
-        ):
-            pass
-        assert caught.value.details["run"] == "r1"
-    with locks.run_lock(installation, "small", "r4"):
-        pass
-
-
-def test_the_lock_of_a_killed_process_is_free(installation: Settings):
-    script = f"""
-from pilotage.core import settings
-from pilotage.pipelines import locks
-import time
-with locks.run_lock(settings.load(home={str(installation.home)!r}), "small", "r1"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(errors.RunActive), locks.run_lock(installation, "small", "r2"):
-        pass
-    holder.kill()
-    holder.communicate()
-    with locks.run_lock(installation, "small", "r3"):
-        pass
-
-
-@pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y"])
-def test_a_database_that_cannot_be_used_is_named(url: str, tmp_path: Path):
-    with pytest.raises(errors.SettingsError, match="PILOTAGE_DATABASE_URL"):
-        tables.connect(settings.load(home=tmp_path, database_url=url))
-
-
-def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path):
-    (tmp_path / "pilotage.db").write_bytes(b"not a database, but as long as the header of one would be " * 20)
-    with pytest.raises(errors.SettingsError, match=r"pilotage\.db is damaged .* move it away"):
-        tables.connect(settings.load(home=tmp_path))

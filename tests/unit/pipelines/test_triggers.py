@@ -29,6 +29,8 @@ TEXT = (
     "retrain: {on: [drift], cooldown: 2d}\n"
 )
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def spec() -> PilotSpec:

@@ -22,6 +22,8 @@ TEXT = (
 SPEC = pilots.parse(TEXT)
 NOON, NIGHT = datetime(2026, 7, 10, 12, tzinfo=UTC), datetime(2026, 7, 10, 23, tzinfo=UTC)
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def launches() -> Iterator[Launches]:

@@ -85,7 +85,7 @@ def test_a_hang_is_killed_after_its_timeout_with_all_that_it_started(
     """
     began = time.monotonic()
     ending = worker.run(job(body), Limits(timeout_seconds=0.5, memory_bytes=4 << 30), lambda line: None)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "the child alone would sleep for a minute"
     assert "timeout of 0.5 s" in ending.killed_because
     assert _gone(int(note.read_text()))
 

@@ -16,6 +16,8 @@ LONG_FILES: dict[str, str] = {}
 """Path → why it is longer than the limit."""
 LONG_FUNCTIONS: dict[str, str] = {}
 """`path:name` → why it is longer than the limit."""
+WRITTEN_BY_A_PROGRAM = "pipelines/pilotage/pipelines/migrations/versions/"
+"""As long as what they are written from; see `pilotage.pipelines.migrations.__main__`."""
 
 
 def modules(repository: Path, *folders: str) -> Iterator[tuple[str, str]]:
@@ -72,7 +74,11 @@ def test_every_module_says_why_it_exists(repository: Path) -> None:
 
 def test_files_stay_short(repository: Path) -> None:
     lengths = {path: source.count("\n") for path, source in modules(repository, *ROOMS, "pilots")}
-    long = {path: lines for path, lines in lengths.items() if lines > MOST_FILE_LINES}
+    long = {
+        path: lines
+        for path, lines in lengths.items()
+        if lines > MOST_FILE_LINES and not path.startswith(WRITTEN_BY_A_PROGRAM)
+    }
     assert {path: lines for path, lines in long.items() if path not in LONG_FILES} == {}
     assert set(LONG_FILES) <= set(long), "an exception that is no longer needed"
 
@@ -82,7 +88,7 @@ def test_functions_stay_short(repository: Path) -> None:
         f"{path}:{name}": lines
         for path, source in modules(repository, *ROOMS, "pilots")
         for name, lines in functions(source)
-        if lines > MOST_FUNCTION_LINES
+        if lines > MOST_FUNCTION_LINES and not path.startswith(WRITTEN_BY_A_PROGRAM)
     }
     assert {name: lines for name, lines in long.items() if name not in LONG_FUNCTIONS} == {}
     assert set(LONG_FUNCTIONS) <= set(long), "an exception that is no longer needed"

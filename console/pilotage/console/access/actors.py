@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pilotage.core import errors
+from pilotage.pipelines import people
 
 ALL = "*"
 """Stands for every pilot, and for what belongs to none."""
@@ -60,6 +61,8 @@ class Actor:
 
     name: str
     grants: frozenset[Grant]
+    token: str | None = None
+    """Id of the API token that they showed; None for people."""
 
     def may(self, permission: Permission, pilot: str = ALL) -> bool:
         """Whether `permission` is theirs for `pilot`; for ALL only if it is theirs everywhere."""
@@ -93,6 +96,20 @@ class Actor:
         if self.may(Permission.READ):
             return None
         return frozenset(grant.pilot for grant in self.grants if Permission.READ in _ALLOWED[grant.role])
+
+
+def at_this_machine() -> Actor:
+    """Whoever runs a command here: they reach the database itself, so everything is theirs."""
+    return Actor(people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
+
+
+def meet(left: Grant, right: Grant) -> Grant | None:
+    """What both give; None where they are about different pilots."""
+    if ALL not in (left.pilot, right.pilot) and left.pilot != right.pilot:
+        return None
+    pilot = right.pilot if left.pilot == ALL else left.pilot
+    both = _ALLOWED[left.role] & _ALLOWED[right.role]
+    return Grant(pilot, next(role for role, allowed in _ALLOWED.items() if allowed == both))
 
 
 def unknown_pilot(pilot: str) -> errors.NotFound:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from pilotage.core import errors
@@ -18,6 +21,7 @@ _STATUSES: Mapping[type[errors.PilotageError], HTTPStatus] = {
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Outdated: HTTPStatus.PRECONDITION_FAILED,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.RunActive: HTTPStatus.CONFLICT,
     errors.PromotionRefused: HTTPStatus.CONFLICT,
@@ -27,13 +31,24 @@ _STATUSES: Mapping[type[errors.PilotageError], HTTPStatus] = {
     errors.InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """The first that fits counts."""
+_UNSTORABLE = (DataError, OverflowError)
+"""What databases say of a number or a letter that their columns cannot hold."""
+
+
+class _Problem(JSONResponse):
+    """A problem document; what clients sent is told back in ASCII, whatever it was."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, default=str, separators=(",", ":")).encode()
 
 
 def status_of(error: Exception) -> HTTPStatus:
     """The status that `error` is answered with."""
     if isinstance(error, HTTPException):
         return HTTPStatus(error.status_code)
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, (RequestValidationError, *_UNSTORABLE)):
         return HTTPStatus.UNPROCESSABLE_ENTITY
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
@@ -64,6 +79,11 @@ def document_of(error: Exception) -> dict[str, Any]:
             "detail": told,
             "details": {"problems": problems},
         }
+    elif isinstance(error, _UNSTORABLE):
+        document |= {
+            "type": "urn:pilotage:problem:wrong-request",
+            "detail": "A value of the request is too large, or has letters that cannot be stored.",
+        }
     elif isinstance(error, HTTPException):
         document |= {"type": "about:blank", "detail": str(error.detail)}
     else:
@@ -81,8 +101,10 @@ def response_to(error: Exception) -> JSONResponse:
     if document["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="pilotage"'
     if isinstance(error, errors.LimitReached):
-        headers["Retry-After"] = str(max(1, round(error.details.get("seconds", 1))))
-    return JSONResponse(document, document["status"], headers, MEDIA_TYPE)
+        headers["Retry-After"] = str(max(1, math.ceil(error.details.get("seconds", 1))))
+    if isinstance(error, errors.Conflict) and "retry_after_seconds" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after_seconds"])
+    return _Problem(document, document["status"], headers)
 
 
 def _slug(name: str) -> str:

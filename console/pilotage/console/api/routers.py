@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from pilotage.console.access.doors import require_own_page
 from pilotage.console.api import (
     alarms,
     approvals,
+    audits,
+    me,
     monitors,
     pilots,
     releases,
@@ -14,8 +17,11 @@ from pilotage.console.api import (
     schedules,
     services,
     snapshots,
+    tokens,
     triggers,
+    users,
     versions,
+    webhooks,
 )
 
 PREFIX = "/api/v1"
@@ -23,12 +29,14 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, monitors, alarms, triggers),
+    *(me, users, tokens, webhooks),
+    *(audits,),
 )
 
 
 def build() -> APIRouter:
     """The API's routes."""
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_own_page)])
     for module in _MODULES:
         router.include_router(module.router)
     return router

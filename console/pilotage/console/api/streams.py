@@ -1,4 +1,4 @@
-"""Server-sent events that cost nothing while nothing happens: no thread a viewer, no query while a log rests."""
+"""Server-sent events that cost next to nothing while nothing happens: no thread a viewer, few queries."""
 
 from __future__ import annotations
 

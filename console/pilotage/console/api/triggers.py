@@ -9,8 +9,10 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import triggers
+from pilotage.console.api.versions import Word
+from pilotage.console.operations import runs, triggers
 from pilotage.console.operations.listings import Listing, Model
+from pilotage.console.operations.runs import Run
 from pilotage.console.operations.triggers import Snooze, Trigger
 from pilotage.core.artifacts import TriggerState
 from pilotage.core.durations import Duration
@@ -57,6 +59,12 @@ def list_triggers(
 ) -> Listing[Trigger]:
     """Triggers of one pilot, newest data first."""
     return triggers.list_triggers(desk, actor, pilot=pilot, state=state, cursor=cursor, limit=limit)
+
+
+@router.post("/pilots/{pilot}/retrain", status_code=201)
+def retrain(desk: DeskParameter, actor: ActorParameter, pilot: str, word: Word) -> Run:
+    """Ask for a run now, whatever a retraining waits for."""
+    return runs.start_run(desk, actor, pilot, why=word.why or "retraining was asked for")
 
 
 @router.get("/pilots/{pilot}/snooze")

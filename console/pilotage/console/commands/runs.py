@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from pilotage.console.commands.arguments import PilotArgument, load_pilot, name_of
+from pilotage.console.commands.arguments import PilotArgument, WhyOption, load_pilot, name_of
+from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -25,24 +25,16 @@ class Pipeline(StrEnum):
     SCORING = "scoring"
 
 
-class _ListsByDefault(TyperGroup):
-    """`pilotage runs` and `pilotage runs --json` list; so does a pilot in place of a command."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        if not named and not ctx.resilient_parsing:  # which completion sets
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "run")(run)
     command(app, "compile")(compile_pipeline)
-    group = typer.Typer(cls=_ListsByDefault, help="What ran, and what each step did.", rich_markup_mode=None)
+    group = typer.Typer(cls=ListsByDefault, help="What ran, and what each step did.", rich_markup_mode=None)
     command(group, "list")(list_runs)
     command(group, "show")(show_run)
     command(group, "logs")(show_logs)
+    command(group, "cancel")(cancel_run)
+    command(group, "retry")(retry_run)
     app.add_typer(group, name="runs")
 
 
@@ -152,6 +144,31 @@ def show_logs(
         if known.log is not None and known.log.is_file() and step in (None, known.name)
     }
     session.output.answer({"run": record.id, "logs": logs}, lambda console: views.show_logs(console, logs))
+
+
+def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
+    """End a run that waits, or let the process of one that goes on stop it."""
+    from pilotage.console.operations import desks, runs
+
+    found = runs.cancel_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    said = "is cancelled" if found.ended else "was told to stop"
+    session.output.answer(
+        found.model_dump(mode="json"), lambda console: console.print(f"Run [bold]{found.id}[/] {said}.")
+    )
+
+
+def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
+    """Ask for a run like one that ended; `pilotage up` starts it.
+
+    Steps that succeeded are taken from the cache.
+    """
+    from pilotage.console.operations import desks, runs
+
+    found = runs.retry_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    session.output.answer(
+        found.model_dump(mode="json"),
+        lambda console: console.print(f"Run [bold]{found.id}[/] is {found.state}."),
+    )
 
 
 def _records(session: Session) -> Records:

@@ -131,6 +131,9 @@ def monitor(
         str | None,
         typer.Option(help="Look as if it were this time (ISO 8601); closes windows that ended before."),
     ] = None,
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="First make the console's index of windows anew.")
+    ] = False,
 ) -> None:
     """Look for drift and decay, and retrain when due.
 
@@ -143,6 +146,8 @@ def monitor(
     seconds, moment = _seconds(every), _moment(now)
     from pilotage.console import signals
 
+    if reindex:
+        _reindex(session, found)
     if follow:
         with signals.stopping() as stop:  # before what takes seconds to import, which a signal may not end
             everything = _watched(
@@ -155,6 +160,13 @@ def monitor(
     session.output.answer(
         _monitor_document(found.name, everything, settings), lambda console: views.show(console, everything)
     )
+
+
+def _reindex(session: Session, pilot: Pilot) -> None:
+    from pilotage.console import watches
+
+    windows = watches.reindex(pilot.spec, session.settings)
+    session.output.say(f"The index of {pilot.name} has {windows} windows.")
 
 
 def _watched(session: Session, pilot: Pilot, work: Callable[[Watch, Show], Findings]) -> Findings:

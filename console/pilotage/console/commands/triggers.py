@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from pilotage.console.commands.arguments import NameArgument, WhoOption, WhyOption, name_of
+from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -15,20 +15,10 @@ if TYPE_CHECKING:
     from pilotage.pipelines.waits import Snooze
 
 
-class _ListsByDefault(TyperGroup):
-    """`pilotage triggers PILOT` lists, as does `pilotage triggers list PILOT`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        if not named and not ctx.resilient_parsing:  # which completion sets
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     group = typer.Typer(
-        cls=_ListsByDefault, help="What asked for retrainings, and what they wait for.", rich_markup_mode=None
+        cls=ListsByDefault, help="What asked for retrainings, and what they wait for.", rich_markup_mode=None
     )
     command(group, "list")(list_triggers)
     command(group, "snooze")(snooze)

@@ -6,8 +6,6 @@ itself be killed, the kernel tells the child to stop.
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import subprocess
 import sys
 import time
@@ -18,10 +16,9 @@ from typing import Self
 
 import psutil
 
+from pilotage.console.supervision.children import die_with_parent, family
 from pilotage.core import errors
 
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 25.0
 _SHOWN_LINES = 15
 
@@ -43,7 +40,7 @@ class Child:
                 stderr=stream,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is for the demo, which ends its children in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
     def __enter__(self) -> Self:
@@ -88,7 +85,7 @@ class Child:
 
     def stop(self) -> None:
         """End the process and what it started."""
-        family = _family(self._process.pid)
+        started = family(self._process.pid)
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -96,20 +93,8 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for member in family:
+        for member in started:
             try:
                 member.kill()
             except psutil.NoSuchProcess:
                 continue
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return found
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

@@ -110,14 +110,8 @@ def tell(output: Output, folder: Path | None, months: int, inherited: Settings) 
     place = _fresh_folder(folder)
     screen = Screen(output)
     screen.chapter(f"Folder {place}")
-    landing = Landing(place / "flight-delay", months)
-    home = settings.load(
-        home=place / ".pilotage",
-        flush_seconds=1.0,
-        poll_seconds=0.5,
-        trusted_types=inherited.trusted_types,
-        step_timeout_seconds=inherited.step_timeout_seconds,
-    )
+    landing = Landing(pilot_of(place), months)
+    home = settings_of(place, inherited)
     screen.chapter(
         f"Flights of January to March have landed; {landing.traffic.height:,} more will be traffic"
     )
@@ -129,6 +123,22 @@ def tell(output: Output, folder: Path | None, months: int, inherited: Settings) 
         finally:
             stage.replay.close()
     return _result(place, landing, home, stage, champion, began)
+
+
+def pilot_of(place: Path) -> Path:
+    """The folder of the pilot of a demo in `place`."""
+    return place / "flight-delay"
+
+
+def settings_of(place: Path, inherited: Settings) -> Settings:
+    """The installation of a demo in `place`."""
+    return settings.load(
+        home=place / ".pilotage",
+        flush_seconds=1.0,
+        poll_seconds=0.5,
+        trusted_types=inherited.trusted_types,
+        step_timeout_seconds=inherited.step_timeout_seconds,
+    )
 
 
 class Stage:

@@ -7,10 +7,17 @@ from functools import cached_property
 
 from sqlalchemy import Engine
 
+from pilotage.console.access.actors import ALL, Actor, Grant, Role
+from pilotage.console.operations.chains import Watch
 from pilotage.console.operations.scorecards import Scorecards
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import tables
+from pilotage.pipelines import people, tables
+
+
+def person_here() -> Actor:
+    """Who sits at this machine: whoever may read the database may do everything."""
+    return Actor(people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,11 @@ class Desk:
     def registry(self) -> Registry:
         """Its models."""
         return Registry(self.settings)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Looks whether its audit is whole."""
+        return Watch(self.engine)
 
     @cached_property
     def scorecards(self) -> Scorecards:

@@ -1,4 +1,4 @@
-"""What asked for retrainings, letting them wait, and asking for one now."""
+"""What asked for retrainings, and letting them wait; asking for one now is to start a run, see `runs`."""
 
 from __future__ import annotations
 

@@ -122,9 +122,20 @@ def get_value(
         NotFound: it is not there, or not for this actor.
         SettingsError: there are too many windows to tell each.
     """
-    spec = specs.find(desk, actor, pilot)
+    return count(desk, specs.find(desk, actor, pilot), since=since, until=until, period=period)
+
+
+def count(
+    desk: Desk,
+    spec: PilotSpec,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    period: Period | None = None,
+) -> Value:
+    """As `get_value`, of a pilot whose pilot.yaml is at hand."""
     with desk.engine.connect() as connection:
-        chosen = period or _fitting(connection, pilot, since, until)
+        chosen = period or _fitting(connection, spec.pilot, since, until)
         points = (
             _windows(connection, spec, since, until)
             if chosen is Period.WINDOW
@@ -132,7 +143,7 @@ def get_value(
         )
     value = spec.goal.value
     return Value(
-        pilot=pilot,
+        pilot=spec.pilot,
         metric=spec.performance_metric,
         target=monitors.target_of(spec),
         currency=value.currency if value else None,

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from pilotage.console.pages import comparisons, pilot_details, pilots, run_details, runs, statics
+from pilotage.console.access.doors import require_own_page
+from pilotage.console.pages import (
+    audits,
+    comparisons,
+    pilot_details,
+    pilots,
+    run_details,
+    runs,
+    schedules,
+    settings,
+    signing_in,
+    statics,
+)
+
+_MODULES = (
+    *(pilots, pilot_details),
+    *(runs, comparisons, run_details),
+    *(schedules, audits),
+    *(settings, signing_in, statics),
+)
 
 
 def build() -> APIRouter:
     """The pages' routes."""
-    router = APIRouter(include_in_schema=False)
-    for module in (pilots, pilot_details, runs, comparisons, run_details, statics):
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(require_own_page)])
+    for module in _MODULES:
         router.include_router(module.router)
     return router

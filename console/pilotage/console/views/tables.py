@@ -10,7 +10,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-_GOOD = frozenset({"succeeded", "cached", "done", "promoted"})
+_GOOD = frozenset({"succeeded", "cached", "done", "promoted", "active"})
 _BAD = frozenset({"failed", "died", "refused", "rejected"})
 
 

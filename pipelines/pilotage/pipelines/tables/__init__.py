@@ -18,13 +18,14 @@ from pilotage.pipelines.tables.access import (
 )
 from pilotage.pipelines.tables.bases import Instant, metadata
 from pilotage.pipelines.tables.catalogue import pilots
-from pilotage.pipelines.tables.connections import connect, lock, now
+from pilotage.pipelines.tables.connections import connect, finite, now
 from pilotage.pipelines.tables.decisions import approvals, audit
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
 from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
+from pilotage.pipelines.tables.transactions import lock, reading
 from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "deliveries",
     "delivery_attempts",
     "disabled_endpoints",
+    "finite",
     "grants",
     "idempotency_keys",
     "leases",
@@ -47,6 +49,7 @@ __all__ = [
     "oidc_requests",
     "outbox",
     "pilots",
+    "reading",
     "runs",
     "schedules",
     "services",

@@ -97,5 +97,7 @@ idempotency_keys = Table(
     Column("status", Integer),  # null while the first request is carried out
     Column("headers", JSON),
     Column("body", JSON),
+    Column("carried_out_at", Instant),  # written in the transaction of the change itself
     Column("created_at", Instant, nullable=False),
+    Index("keys_by_time", "created_at"),
 )

@@ -2,58 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
+import os
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines.tables.bases import metadata
+from pilotage.pipelines.tables import revisions
+from pilotage.pipelines.tables.transactions import READING
 
 _BUSY_MILLISECONDS = 30_000
 """How long a writer waits for another one."""
+_CONNECT_SECONDS = 10
+"""How long PostgreSQL may take to answer at all."""
+_POOL = {"pool_size": 8, "max_overflow": 32, "pool_pre_ping": True}
+"""Connections that are kept, and that may be added, in one process; one that went away is replaced."""
 
 
 def connect(settings: Settings) -> Engine:
-    """An engine on the installation's database, its tables there.
+    """The engine on the installation's database, its tables there and up to date; one a process and URL.
 
     Raises:
-        SettingsError: PILOTAGE_DATABASE_URL cannot be understood.
+        SettingsError: PILOTAGE_DATABASE_URL cannot be understood, or the database is of a newer version.
+        MissingExtra: the driver of PostgreSQL is not installed.
         Unavailable: the database does not answer.
     """
+    engine = open_engine(settings)
+    shown = engine.url.render_as_string(hide_password=True)
     try:
-        url = make_url(settings.database)
-        if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        pool = NullPool if url.get_backend_name() == "sqlite" else None  # an SQLite connection costs nothing
-        engine = create_engine(url, json_serializer=_json, poolclass=pool)
-    except Exception as error:
-        raise errors.SettingsError(
-            f"The database `{settings.database_url or settings.database}` cannot be used: {error}.",
-            remedy="Set PILOTAGE_DATABASE_URL to an SQLAlchemy URL whose driver is installed, or unset it.",
-        ) from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _on_sqlite_connect)
-        event.listen(engine, "begin", _on_sqlite_begin)
-    try:
-        _create(engine)
+        revisions.bring_up_to_date(engine)
     except OperationalError as error:
         raise errors.Unavailable(
-            f"The database {url.render_as_string(hide_password=True)} does not answer: {error.orig}.",
+            f"The database {shown} does not answer: {error.orig}.",
             remedy="Check that it runs and that its disk is writable.",
         ) from error
     except DatabaseError as error:
         raise errors.SettingsError(
-            f"The database {url.render_as_string(hide_password=True)} is damaged or none: {error.orig}.",
+            f"The database {shown} is damaged or none: {error.orig}.",
             remedy="Restore it from a backup; or move it away, and a new one is made.",
         ) from error
     return engine
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine of the installation's database, whatever is in that; see `connect`."""
+    return _engine(_url(settings), os.getpid())
 
 
 def now() -> datetime:
@@ -61,53 +62,48 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def lock(connection: Connection, name: str) -> None:
-    """Hold `name` until the transaction ends; others that ask for it wait.
-
-    SQLite's transactions exclude each other as they are; see `_on_sqlite_begin`.
-    """
-    if connection.dialect.name == "postgresql":
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
-
-
-def _create(engine: Engine) -> None:
-    """Create what is missing; two processes may do so at once.
-
-    A database of an earlier version lacks tables, or columns that may be empty; both are added.
-
-    Raises:
-        SettingsError: a table lacks a column that cannot be added to rows that are there.
-    """
-    if not _missing(engine):
-        return
-    with engine.begin() as connection:
-        lock(connection, "pilotage-tables")
-        metadata.create_all(connection)
-        for column in _missing(connection):
-            if not column.nullable:
-                raise errors.SettingsError(
-                    f"The table `{column.table.name}` of {engine.url.render_as_string(hide_password=True)}"
-                    f" lacks the column `{column.name}`: it was made by another version of Pilotage.",
-                    remedy="Restore it from a backup; or move the database away, and a new one is made.",
-                )
-            write = engine.dialect.identifier_preparer
-            place, name = write.format_table(column.table), write.format_column(column)
-            kind = column.type.compile(engine.dialect)
-            connection.execute(text(f"ALTER TABLE {place} ADD COLUMN {name} {kind}"))
+def _url(settings: Settings) -> URL:
+    try:
+        url = make_url(settings.database)
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except Exception as error:
+        raise _cannot_use("that PILOTAGE_DATABASE_URL names", error) from error
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
-def _missing(bind: Engine | Connection) -> list[Column[Any]]:
-    """Columns that the database does not have."""
-    found = inspect(bind)
-    held = found.get_multi_columns()
-    names = {table: {column["name"] for column in columns} for (_, table), columns in held.items()}
-    return [
-        column
-        for table in metadata.sorted_tables
-        for column in table.columns
-        if column.name not in names.get(table.name, ())
-    ]
+@lru_cache(maxsize=64)
+def _engine(url: URL, process: int) -> Engine:
+    """The engine of this process: connections of a parent belong to the parent."""
+    postgresql = url.get_backend_name() == "postgresql"
+    try:
+        engine = create_engine(
+            url,
+            json_serializer=_json,
+            **(_POOL if postgresql else {"poolclass": NullPool}),  # an SQLite connection costs nothing
+            connect_args={"connect_timeout": _CONNECT_SECONDS} if postgresql else {},
+        )
+    except ModuleNotFoundError as error:
+        if not postgresql:
+            raise _cannot_use(f"`{url.render_as_string(hide_password=True)}`", error) from error
+        raise errors.MissingExtra(
+            f"The driver `{error.name}` of PostgreSQL is not installed.",
+            remedy='`pip install "pilotage[postgresql]"` installs it.',
+            package=error.name,
+        ) from error
+    except Exception as error:
+        raise _cannot_use(f"`{url.render_as_string(hide_password=True)}`", error) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+def _cannot_use(shown: str, error: Exception) -> errors.SettingsError:
+    return errors.SettingsError(
+        f"The database {shown} cannot be used: {error}.",
+        remedy="Set PILOTAGE_DATABASE_URL to an SQLAlchemy URL whose driver is installed, or unset it.",
+    )
 
 
 def _on_sqlite_connect(connection: Any, _: object) -> None:
@@ -122,8 +118,23 @@ def _on_sqlite_connect(connection: Any, _: object) -> None:
 
 def _on_sqlite_begin(connection: Any) -> None:
     # A transaction that reads first and writes later would fail, not wait, when another wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(READING, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, default=str, sort_keys=True)
+    try:
+        return json.dumps(value, default=str, sort_keys=True, allow_nan=False)
+    except ValueError:
+        return json.dumps(finite(value), default=str, sort_keys=True, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """`value` as JSON has it: numbers that are not finite, which only Python's JSON knows, become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

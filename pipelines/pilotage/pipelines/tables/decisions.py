@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Index, Integer, String, Table
+from sqlalchemy import DDL, JSON, Column, Index, Integer, String, Table, event
+from sqlalchemy.schema import ExecutableDDLElement
 
 from pilotage.pipelines.tables.bases import Instant, metadata
 
@@ -35,3 +36,27 @@ audit = Table(
     Index("audit_by_pilot", "pilot", "at"),
     Index("audit_by_time", "at"),
 )
+
+REFUSED = "the audit is append-only: its lines are never changed and never deleted"
+"""What the database answers to a statement that would."""
+_REFUSE = f"BEGIN SELECT RAISE(ABORT, '{REFUSED}'); END"
+APPEND_ONLY = {
+    "sqlite": (
+        f"CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit {_REFUSE}",
+        f"CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit {_REFUSE}",
+        # INSERT OR REPLACE deletes without asking the trigger above
+        "CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit"  # noqa: S608 - all of it is ours
+        f" WHEN NEW.id IN (SELECT id FROM audit) {_REFUSE}",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION refuse_changes_of_audit() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION '{REFUSED}'; END $$",
+        "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit"
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse_changes_of_audit()",
+    ),
+}
+"""What makes the table append-only, by dialect; migrations say the same."""
+for _dialect, _statements in APPEND_ONLY.items():
+    for _statement in _statements:
+        _made: ExecutableDDLElement = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(audit, "after_create", _made.execute_if(dialect=_dialect))

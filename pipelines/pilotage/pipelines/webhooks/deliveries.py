@@ -192,15 +192,22 @@ def disabled(engine: Engine) -> dict[tuple[str, str], str]:
 
 
 def find(
-    engine: Engine, *, endpoint: str | None = None, state: DeliveryState | None = None, limit: int = 50
+    engine: Engine,
+    *,
+    endpoint: str | None = None,
+    state: DeliveryState | None = None,
+    before: int | None = None,
+    limit: int = 50,
 ) -> list[Delivery]:
-    """The latest deliveries, newest first."""
+    """The latest deliveries, newest first; those with an id below `before`."""
     table = tables.deliveries
     query = select(table, tables.outbox.c.type, tables.outbox.c.pilot).join(tables.outbox)
     if endpoint is not None:
         query = query.where(table.c.endpoint == endpoint)
     if state is not None:
         query = query.where(table.c.state == state)
+    if before is not None:
+        query = query.where(table.c.id < before)
     return _read(engine, query.order_by(table.c.id.desc()).limit(limit))
 
 

@@ -25,6 +25,8 @@ DEV = Endpoint(
 )
 GOOD, BAD = Answer(204, 0.1, None), Answer(500, 0.1, "answered 500")
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def engine(installation: Settings) -> Engine:

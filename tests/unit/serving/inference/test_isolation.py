@@ -140,7 +140,7 @@ def test_many_columns_are_looked_through_in_no_time(plane: DataPlane) -> None:
     began = time.perf_counter()
     with pytest.raises(errors.RequestError, match="twice"):
         plane.read(Request(body, "text/csv", invocations.decode, began))
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 30, "linear takes a second, quadratic an hour"
 
 
 @pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])

@@ -113,7 +113,7 @@ def test_looking_for_nan_takes_no_longer_for_hostile_text() -> None:
     began = time.perf_counter()
     with pytest.raises(Problem):
         read(body)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 20, "linear takes milliseconds, quadratic minutes"
 
 
 @pytest.mark.parametrize(

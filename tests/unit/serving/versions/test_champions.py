@@ -26,13 +26,13 @@ class Shelf(Registry):
     def __init__(self, settings: Settings, folder: Path) -> None:
         super().__init__(settings)
         self.place = folder
-        self.champions: dict[str, int] = {}
+        self.live: dict[str, int] = {}
         self.out_of_order = False
 
     def aliases(self, name: str) -> dict[str, int]:
         if self.out_of_order:
             raise errors.Unavailable("The model registry did not answer.")
-        return self.champions
+        return self.live
 
     def version(self, name: str, version: int) -> Registered:
         location = str(self.place / str(version))
@@ -68,7 +68,7 @@ def test_it_follows_the_alias_forward_and_back(follower: Follower, shelf: Shelf,
     follower.poll()
     assert (follower.live, follower.reason) == (None, "Pilot `flights` has no champion yet.")
     for version in (1, 1, 2, 1):
-        shelf.champions = {"champion": version, "challenger": 9}
+        shelf.live = {"champion": version, "challenger": 9}
         follower.poll()
         assert follower.live is not None
         assert (follower.live.version, follower.reason) == (version, "")
@@ -78,17 +78,17 @@ def test_it_follows_the_alias_forward_and_back(follower: Follower, shelf: Shelf,
 def test_a_champion_that_cannot_be_loaded_leaves_the_old_one(
     follower: Follower, shelf: Shelf, swaps: list[int]
 ) -> None:
-    shelf.champions = {"champion": 1}
+    shelf.live = {"champion": 1}
     follower.poll()
     (shelf.place / "2" / "model.skops").write_bytes(b"broken")
-    shelf.champions = {"champion": 2}
+    shelf.live = {"champion": 2}
     follower.poll()
     assert follower.live is not None
     assert follower.live.version == 1
     assert "Version 2 could not be loaded" in follower.reason
     assert str(shelf.place) not in follower.reason, "strangers learn where files are"
     assert swaps == [1, -2]
-    shelf.champions = {"champion": 1}
+    shelf.live = {"champion": 1}
     follower.poll()
     assert follower.reason == ""
 
@@ -98,7 +98,7 @@ def test_a_failed_load_is_tried_again_less_and_less_often(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    shelf.champions = {"champion": 3}
+    shelf.live = {"champion": 3}
     attempts = []
     for step in range(200):
         now = step * 0.01
@@ -118,7 +118,7 @@ def test_a_registry_that_does_not_answer_changes_nothing(follower: Follower, she
     follower.poll()
     assert follower.reason == "The registry cannot be read; the server's log says why."
     shelf.out_of_order = False
-    shelf.champions = {"champion": 1}
+    shelf.live = {"champion": 1}
     follower.poll()
     shelf.out_of_order = True
     follower.poll()
@@ -130,10 +130,10 @@ def test_a_registry_that_does_not_answer_changes_nothing(follower: Follower, she
 
 
 def test_its_thread_polls_until_it_is_stopped(follower: Follower, shelf: Shelf) -> None:
-    shelf.champions = {"champion": 1}
+    shelf.live = {"champion": 1}
     follower.start(wait_seconds=20)
     assert follower.live is not None
-    shelf.champions = {"champion": 2}
+    shelf.live = {"champion": 2}
     for _ in range(500):
         if follower.live.version == 2:
             break

@@ -75,11 +75,11 @@ def test_a_version_that_is_too_large_is_told_and_the_old_one_stays(
     shelf = Shelf(installation, tmp_path / "shelf")
     for version in (1, 2):
         small_models.write(shelf.place / str(version), small_models.predictor(seed=version), installation)
-    shelf.champions = {"champion": 1}
+    shelf.live = {"champion": 1}
     follower = Follower("flights", limited(installation, 100), shelf)
     follower.poll()
     (shelf.place / "2" / "ballast.bin").write_bytes(bytes(101 * MB))
-    shelf.champions = {"champion": 2}
+    shelf.live = {"champion": 2}
     follower.poll()
     assert follower.live is not None
     assert follower.live.version == 1
@@ -112,7 +112,7 @@ models.open_predictor = lambda folder, given: Big(*vars(real(folder, given)).val
 follower = Follower("flights", installation, shelf)
 held = []
 for turn in range(50):
-    shelf.champions = {"champion": 1 + turn % 2}
+    shelf.live = {"champion": 1 + turn % 2}
     follower.poll()
     assert follower.live.version == 1 + turn % 2, follower.reason
     follower.poll()

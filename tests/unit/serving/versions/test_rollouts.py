@@ -28,7 +28,7 @@ def shelf(installation: Settings, tmp_path: Path) -> Shelf:
     found = Shelf(installation, tmp_path / "shelf")
     for version in (1, 2, 3):
         small_models.write(found.place / str(version), small_models.predictor(seed=version), installation)
-    found.champions = {"champion": 1, "challenger": 2}
+    found.live = {"champion": 1, "challenger": 2}
     return found
 
 
@@ -95,7 +95,7 @@ def test_the_challenger_that_became_champion_is_not_loaded_again(
     follower = make()
     follower.poll()
     challenger = follower.at("2")
-    shelf.champions = {"champion": 2, "previous": 1}
+    shelf.live = {"champion": 2, "previous": 1}
     follower.poll()
     assert follower.live is challenger
     assert [live.version for live in follower.versions] == [2]
@@ -228,7 +228,7 @@ def test_versions_that_were_asked_for_are_loaded_beside(make: MakeFollower, shel
     assert [live.version for live in follower.versions] == [1, 3]
     assert follower.at("3") is not None
     assert "Version 9 could not be loaded" in follower.reason
-    shelf.champions = {"champion": 3}
+    shelf.live = {"champion": 3}
     pinned = follower.at("3")
     follower.poll()
     assert follower.live is pinned

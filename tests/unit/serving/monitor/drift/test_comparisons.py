@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -189,26 +188,6 @@ def test_a_feature_that_the_window_lacks_is_left_out(profile: ReferenceProfile) 
     found = comparisons.compare(columns, lacking, calibrated(columns, 500), Drift())
     assert {part.feature for part in found.features} == FEATURES.keys() - {"city", "n0"}
     assert found.score is None
-
-
-def test_thirty_features_calibrate_in_two_seconds_and_compare_at_once() -> None:
-    generator = np.random.default_rng(10)
-    part = profiles.profile_numbers(generator.normal(size=50_000))
-    wide = profile_of(draw(1000, generator)).model_copy(
-        update={"features": {f"f{k}": part for k in range(30)}}
-    )
-    columns = columns_of(wide)
-    began = time.process_time()
-    calibration = calibrated(columns, 5000)
-    assert time.process_time() - began < 2
-    window = Window(
-        pilot="demo", version=1, start=EPOCH, end=EPOCH, rows=5000, updated_at=EPOCH,
-        features={f"f{k}": tuple(part.count(generator.normal(size=5000)).tolist()) for k in range(30)},
-        score=tuple(wide.score.count(generator.beta(2, 5, 5000)).tolist()),
-    )  # fmt: skip
-    began = time.process_time()
-    comparisons.compare(columns, window, calibration, Drift())
-    assert time.process_time() - began < 0.5
 
 
 def wandering(blocks: int, a_block: int, generator: np.random.Generator) -> tuple[Rows, np.ndarray]:

@@ -1,0 +1,77 @@
+"""Where requests come from and are sent to: no other site, and no name that was pointed at this machine.
+
+A page of another site can send requests to a console on loopback, under a
+name of its own that it has pointed here (DNS rebinding). So only names that
+the console knows to be its own are answered. Who sends a request is decided in
+`doors`.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.requests import HTTPConnection
+
+from pilotage.core import errors
+from pilotage.core.settings import Settings, is_loopback
+
+_FRIENDLY = ("same-origin", "none")
+"""Values of Sec-Fetch-Site that our own pages and address bars send."""
+
+
+def require_own_host(request: HTTPConnection, settings: Settings) -> None:
+    """Do nothing if the request is for a name of this console.
+
+    Raises:
+        RequestError: it is for another one.
+    """
+    host = request.headers.get("host", "")
+    if is_loopback(_name(host)) or (settings.console_url and host.lower() == _place(settings.console_url)):
+        return
+    raise errors.RequestError(
+        f"This console is not `{host[:100]}`.",
+        remedy="Use an address on loopback, or set PILOTAGE_CONSOLE_URL to the address that people use.",
+    )
+
+
+def origin_of(request: HTTPConnection, settings: Settings) -> str:
+    """Scheme, host and port that people reach the console at, as the request was sent."""
+    host = request.headers.get("host", "").lower()
+    if settings.console_url and host == _place(settings.console_url):
+        return settings.console_url
+    return f"{request.url.scheme}://{host}"
+
+
+def require_same_site(request: Request, settings: Settings) -> None:
+    """Do nothing if no page of another site sent the request.
+
+    Raises:
+        Forbidden: one did.
+    """
+    fetched = request.headers.get("sec-fetch-site", "same-origin").lower()
+    origin = request.headers.get("origin", "").lower()
+    if fetched in _FRIENDLY and origin in ("", origin_of(request, settings).lower()):
+        return
+    raise errors.Forbidden(
+        f"The request comes from a page of another site, {origin or fetched}.",
+        remedy="Use the console's own pages. Behind a proxy, set PILOTAGE_CONSOLE_URL to the address that"
+        " people use and let the proxy pass `Host` on.",
+    )
+
+
+def is_here(request: HTTPConnection) -> bool:
+    """Whether whoever sends the request is at this machine."""
+    address = request.client.host if request.client is not None else ""
+    return is_loopback(address) and is_loopback(_name(request.headers.get("host", "")))
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _place(url: str) -> str:
+    return urlsplit(url).netloc.lower()

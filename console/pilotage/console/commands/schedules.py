@@ -1,0 +1,99 @@
+"""`schedules`: when the clock asks for runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pilotage.console.commands.arguments import NameArgument, WhyOption, name_of
+from pilotage.console.commands.groups import ListsByDefault
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from pilotage.console.operations.schedules import Schedule
+
+_ScheduleArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Id of the schedule.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    group = typer.Typer(cls=ListsByDefault, help="When the clock asks for runs.", rich_markup_mode=None)
+    command(group, "list")(list_schedules)
+    command(group, "add")(add_schedule)
+    command(group, "pause")(pause_schedule)
+    command(group, "resume")(resume_schedule)
+    command(group, "remove")(remove_schedule)
+    command(group, "run")(run_schedule)
+    app.add_typer(group, name="schedules")
+
+
+def list_schedules(
+    session: Session,
+    pilot: Annotated[
+        str | None, typer.Argument(metavar="[PILOT]", help="Only of this pilot, by folder or name.")
+    ] = None,
+) -> None:
+    """When runs are asked for, and what passed without one."""
+    from pilotage.console.operations import desks, listings, schedules
+    from pilotage.console.views import schedules as views
+
+    desk, name = desks.Desk(session.settings), name_of(pilot) if pilot else None
+    found = schedules.list_schedules(desk, desks.person_here(), pilot=name, limit=listings.MOST)
+    session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found.items))
+
+
+def add_schedule(
+    session: Session,
+    pilot: NameArgument,
+    cron: Annotated[str, typer.Argument(metavar="CRON", help="Such as '0 3 * * 1'.")],
+    zone: Annotated[str, typer.Option(help="Time zone, such as Europe/Berlin.")] = "UTC",
+) -> None:
+    """Let runs of a pilot be asked for at the moments of a cron expression; `pilotage up` starts them."""
+    from pilotage.console.operations import desks, schedules
+
+    desk, name = desks.Desk(session.settings), name_of(pilot)
+    _answer(session, schedules.add_schedule(desk, desks.person_here(), name, cron, zone))
+
+
+def pause_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
+    """Let a schedule ask for nothing until it is resumed."""
+    from pilotage.console.operations import desks, schedules
+
+    desk = desks.Desk(session.settings)
+    _answer(session, schedules.pause_schedule(desk, desks.person_here(), schedule, why=why))
+
+
+def resume_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
+    """Let a schedule go on; what passed while it was paused is not made up for."""
+    from pilotage.console.operations import desks, schedules
+
+    desk = desks.Desk(session.settings)
+    _answer(session, schedules.resume_schedule(desk, desks.person_here(), schedule, why=why))
+
+
+def remove_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
+    """Forget a schedule that a person made."""
+    from pilotage.console.operations import desks, schedules
+
+    schedules.remove_schedule(desks.Desk(session.settings), desks.person_here(), schedule, why=why)
+    session.output.answer(
+        {"schedule": schedule}, lambda console: console.print(f"Removed [bold]{schedule}[/].")
+    )
+
+
+def run_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
+    """Ask for a schedule's run now; `pilotage up` starts it."""
+    from pilotage.console.operations import desks, schedules
+
+    desk = desks.Desk(session.settings)
+    run = schedules.run_schedule(desk, desks.person_here(), schedule, why=why)
+    session.output.answer(
+        run.model_dump(mode="json"), lambda console: console.print(f"Run [bold]{run.id}[/] is {run.state}.")
+    )
+
+
+def _answer(session: Session, schedule: Schedule) -> None:
+    from pilotage.console.views import schedules as views
+
+    session.output.answer(schedule.model_dump(mode="json"), lambda console: views.show(console, (schedule,)))

@@ -1,0 +1,89 @@
+"""`value`: what a pilot has brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
+from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.values import Period
+    from pilotage.core.specs import PilotSpec
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "value")(value)
+
+
+def value(
+    session: Session,
+    pilot: NameArgument,
+    since: Annotated[
+        str | None, typer.Option(help="Only windows that begin then or later (ISO 8601).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only windows that begin before.")] = None,
+    period: Annotated[
+        str | None, typer.Option(help="window, day, week or month; chosen by the time when left out.")
+    ] = None,
+) -> None:
+    """What a pilot's predictions have brought, against its baseline.
+
+    Money where pilot.yaml says `goal.value`, counted on the rows whose labels have come; otherwise the metric
+    against the target.
+    """
+    from pilotage.console.operations import values
+    from pilotage.console.operations.desks import Desk
+    from pilotage.console.views import values as views
+
+    desk = Desk(session.settings)
+    found = values.count(
+        desk,
+        _spec(desk, pilot),
+        since=_moment("--since", since),
+        until=_moment("--until", until),
+        period=None if period is None else _period(period),
+    )
+    session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found))
+
+
+def _spec(desk: Desk, pilot: str) -> PilotSpec:
+    """The pilot.yaml at a path, or the one that the installation knows by this name."""
+    from pilotage.console.access.actors import ALL, Actor, Grant, Role
+    from pilotage.console.operations import specs
+    from pilotage.pipelines import people
+
+    if Path(pilot).exists():
+        return load_pilot(pilot).spec
+    local = Actor(people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
+    return specs.find(desk, local, name_of(pilot))
+
+
+def _period(text: str) -> Period:
+    from pilotage.console.operations.values import Period
+    from pilotage.core import errors
+
+    try:
+        return Period(text)
+    except ValueError as error:
+        raise errors.SettingsError(
+            f"`--period {text}` is none of {', '.join(Period)}.", remedy="Choose one of these."
+        ) from error
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    from pilotage.core import errors, features
+
+    try:
+        return features.parse_time(text)
+    except ValueError as error:
+        raise errors.SettingsError(
+            f"`{option} {text}` is not a time.", remedy="Write it as ISO 8601, such as 2026-11-02T06:00:00Z."
+        ) from error

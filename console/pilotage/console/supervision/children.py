@@ -1,0 +1,106 @@
+"""One process of a service: started so that it ends with its parent, its output kept in a log that rotates.
+
+When it is to be started again, and in which order several end, is decided by
+`supervisors`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from pilotage.console.supervision.rotations import RotatingLog
+
+logger = logging.getLogger(__name__)
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_DRAIN_SECONDS = 2.0
+
+
+def die_with_parent() -> None:
+    """Let the kernel tell this process to stop when the one that started it is gone; on Linux."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """What a process started, and what these started."""
+    try:
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return found
+
+
+class Child:
+    """A process of this Python; start it in a thread that lives as long as it shall."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self._log = RotatingLog(log)
+        self._process = subprocess.Popen(  # noqa: S603 - our own modules in our own interpreter
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C is for the supervisor, which ends its children in order
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
+        self._pump = threading.Thread(target=self._copy, args=(self._process.stdout,), daemon=True)
+        self._pump.start()
+        self._family: list[psutil.Process] = []
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self._family = family(self.pid)
+        if self.code is None:
+            self._process.terminate()
+
+    def finish(self, seconds: float) -> bool:
+        """Wait for its end, kill it where it takes longer, and all it left; whether it stopped in time."""
+        in_order = True
+        try:
+            self._process.wait(max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            in_order = False
+            self._family = family(self.pid) or self._family
+            self._process.kill()
+            self._process.wait()
+        for member in self._family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)  # who was started meanwhile; it leads a group of its own
+        self._pump.join(_DRAIN_SECONDS)
+        self._log.close()
+        return in_order
+
+    def _copy(self, stream: IO[bytes]) -> None:
+        try:
+            for line in stream:
+                self._log.write(line)
+        except (OSError, ValueError) as error:
+            logger.warning("the log %s cannot be written: %s", self._log.path, error)
+            for _ in stream:  # a full pipe would hold the process up
+                continue

@@ -1,0 +1,1 @@
+"""The migrations themselves. One that was released is never changed."""
