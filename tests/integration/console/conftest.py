@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState, sync_playwright
 from tests import populations
 from tests.integration.console.processes import Console
 
+from pilotage.console.access import links
+from pilotage.console.operations.desks import Desk
 from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
 from pilotage.pipelines import catalogues, tables
@@ -89,8 +91,23 @@ def complains(message: ConsoleMessage) -> bool:
 OpenPage = Callable[..., Page]
 
 
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, console: Console, trained: Settings) -> StorageState:
+    """Cookies of somebody who came in by the link that is printed at the first start."""
+    desk = Desk(trained)
+    context = browser.new_context(base_url=console.url)
+    page = context.new_page()
+    page.goto(links.create_link(desk))
+    page.locator("main button").click()
+    page.wait_for_url(f"{console.url}/")
+    state = context.storage_state()
+    context.close()
+    desk.engine.dispose()
+    return state
+
+
 @pytest.fixture
-def open_page(browser: Browser, console: Console) -> Iterator[OpenPage]:
+def open_page(browser: Browser, console: Console, signed_in: StorageState) -> Iterator[OpenPage]:
     """Open a page of the console; the test fails when it complained about anything."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -104,6 +121,7 @@ def open_page(browser: Browser, console: Console) -> Iterator[OpenPage]:
             java_script_enabled=scripts,
             bypass_csp=bypass_csp,
             base_url=console.url,
+            storage_state=signed_in,
         )
         contexts.append(context)
         page = context.new_page()

@@ -15,13 +15,17 @@ _SCRIPT = """
 import sys
 from pathlib import Path
 import uvicorn
-from tests.unit.console.desks import actor
 from pilotage.console import applications
+from pilotage.console.access import doors
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 desk = Desk(settings.load(home=Path(sys.argv[1])))
-app = applications.create(desk, authenticate=lambda request: actor())
-uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", timeout_graceful_shutdown=1)
+app = applications.create(desk, authenticate=doors.authenticate)
+class Server(uvicorn.Server):
+    def handle_exit(self, sig, frame):
+        super().handle_exit(sig, frame)
+        app.state.streams.close()
+Server(uvicorn.Config(app, port=int(sys.argv[2]), log_level="warning")).run()
 """
 _REPOSITORY = Path(__file__).parents[3]
 

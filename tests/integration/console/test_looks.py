@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
 from tests.integration.console.conftest import OpenPage, complains
 from tests.integration.console.processes import Console
 
@@ -22,6 +22,7 @@ WIDTHS = (390, 1280)
 PAGES = (
     *("/", "/?search=pilot", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000", "/pilots/pilot-001"),
     *("/runs", "/runs?state=failed", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
+    *("/schedules", "/audit", "/settings", "/sign-in"),
 )
 RUNS = ("/runs/{real}", "/runs/{failed}", "/runs/compare?a={failed}&b={real}")
 VIOLATIONS = """async () => {
@@ -45,7 +46,9 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def views(browser: Browser, console: Console) -> Iterator[dict[tuple[str, int], tuple[Page, list[str]]]]:
+def views(
+    browser: Browser, console: Console, signed_in: StorageState
+) -> Iterator[dict[tuple[str, int], tuple[Page, list[str]]]]:
     """A page of each theme and width, and what it complained about."""
     found: dict[tuple[str, int], tuple[Page, list[str]]] = {}
     for scheme in SCHEMES:
@@ -55,6 +58,7 @@ def views(browser: Browser, console: Console) -> Iterator[dict[tuple[str, int], 
                 color_scheme=scheme,  # type: ignore[arg-type]
                 bypass_csp=True,  # axe is put in by the test
                 base_url=console.url,
+                storage_state=signed_in,
             )
             page, said = context.new_page(), list[str]()
             listen(page, said)

@@ -144,7 +144,7 @@ def list_names(desk: Desk, actor: Actor) -> list[str]:
     query = select(tables.pilots.c.name).order_by(tables.pilots.c.name)
     if actor.readable is not None:
         query = query.where(tables.pilots.c.name.in_(actor.readable))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return list(connection.scalars(query))
 
 
@@ -156,7 +156,7 @@ def _tell(desk: Desk, actor: Actor, found: Sequence[Pilot]) -> list[Overview]:
     champions = desk.registry.champions(names)
     brought = values.totals(desk, actor, names)
     health = _health(desk, actor)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         windows = _windows(connection, specs)
         tests = _tests(connection, champions)
         facts: dict[str, Mapping[str, Any]] = {
