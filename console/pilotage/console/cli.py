@@ -13,6 +13,7 @@ import typer
 
 from pilotage.console.commands import (
     audits,
+    backups,
     drifts,
     models,
     pilots,
@@ -68,7 +69,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, audits, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, audits, backups, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -10,7 +10,6 @@ import typer
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.access.actors import Actor
     from pilotage.console.operations.audits import Filter, Format
 
 PilotOption = Annotated[str, typer.Option(help="Of this pilot.")]
@@ -42,11 +41,11 @@ def list_lines(
 ) -> None:
     """Who did what, newest first."""
     from pilotage.console.operations import audits
-    from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.desks import Desk, person_here
     from pilotage.console.views import audits as views
 
     which = _filter(pilot, who, action, since, until)
-    found = audits.list_lines(Desk(session.settings), _actor(), which, limit=limit)
+    found = audits.list_lines(Desk(session.settings), person_here(), which, limit=limit)
     session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found.items))
 
 
@@ -65,13 +64,13 @@ def verify(
     cut off, which the audit alone cannot tell.
     """
     from pilotage.console.operations import audits as operations
-    from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.desks import Desk, person_here
     from pilotage.console.views import audits as views
     from pilotage.core.errors import ExitCode
     from pilotage.pipelines import audits
 
     noted = [audits.Head.parse(text) for text in head or []]
-    found = operations.verify(Desk(session.settings), _actor(), noted)
+    found = operations.verify(Desk(session.settings), person_here(), noted)
     problem = found.problem
     document = {
         "verified": problem is None,
@@ -96,12 +95,12 @@ def export(
 ) -> None:
     """Write the audit to a file, oldest first: CSV or JSON, as its name ends."""
     from pilotage.console.operations import audits
-    from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.desks import Desk, person_here
     from pilotage.core.storage import written
 
     kind = _format(file)
     which = _filter(pilot, who, action, since, until)
-    pieces = audits.export(Desk(session.settings), _actor(), which, kind)
+    pieces = audits.export(Desk(session.settings), person_here(), which, kind)
     with written(file) as stream:
         for piece in pieces:
             stream.write(piece.encode())
@@ -131,11 +130,3 @@ def _filter(pilot: str, who: str, action: str, since: str, until: str) -> Filter
         since=parse_moment("since", since),
         until=parse_moment("until", until),
     )
-
-
-def _actor() -> Actor:
-    """Who can read the database's file or password can read all of it."""
-    from pilotage.console.access.actors import ALL, Actor, Grant, Role
-    from pilotage.pipelines import people
-
-    return Actor(people.user(), frozenset({Grant(ALL, Role.VIEWER)}))
