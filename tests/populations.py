@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert
 
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import audits, days, tables
 from pilotage.pipelines.runs import STEPS
@@ -260,3 +264,33 @@ def _service(name: str, end: datetime) -> dict[str, Any]:
 
 def _approval(name: str, end: datetime) -> dict[str, Any]:
     return {"pilot": name, "version": 3, "state": "pending", "run": None, "asked_at": end}
+
+
+def fill_registry(installation: Settings, names: Sequence[str]) -> None:
+    """Give each pilot two versions in the registry, the second the champion; its tables are made by MLflow."""
+    Registry(installation).start_run("none", "makes the store", {})
+    file = installation.home / "mlflow.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for position, name in enumerate(names):
+            moment = int(datetime.now(UTC).timestamp() * 1000)
+            connection.execute(
+                "INSERT INTO registered_models (name, creation_time, last_updated_time) VALUES (?, ?, ?)",
+                (name, moment, moment),
+            )
+            for version in (1, 2):
+                place = f"file://{installation.artifacts}/models/m-{position}-{version}/artifacts"
+                connection.execute(
+                    "INSERT INTO model_versions (name, version, creation_time, last_updated_time,"
+                    " current_stage, source, run_id, status, storage_location)"
+                    " VALUES (?, ?, ?, ?, 'None', ?, ?, 'READY', ?)",
+                    (name, version, moment, moment, place, "0" * 32, place),
+                )
+                tags = {"pilotage.run": _run_id(position), "pilotage.decision": "promoted"}
+                connection.executemany(
+                    "INSERT INTO model_version_tags (key, value, name, version) VALUES (?, ?, ?, ?)",
+                    [(key, value, name, version) for key, value in tags.items()],
+                )
+            connection.executemany(
+                "INSERT INTO registered_model_aliases (alias, version, name) VALUES (?, ?, ?)",
+                [("champion", 2, name), ("previous", 1, name)],
+            )
