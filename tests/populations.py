@@ -267,7 +267,7 @@ def _approval(name: str, end: datetime) -> dict[str, Any]:
 
 
 def fill_registry(installation: Settings, names: Sequence[str]) -> None:
-    """Give each pilot two versions in the registry, the second the champion; its tables are made by MLflow."""
+    """Give each pilot two versions in the registry, the second the champion; MLflow makes its tables."""
     Registry(installation).start_run("none", "makes the store", {})
     file = installation.home / "mlflow.db"
     with closing(sqlite3.connect(file)) as connection, connection:
