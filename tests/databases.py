@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from pilotage.core import settings
 from pilotage.pipelines import tables
 
+_PR_SET_PDEATHSIG = 1
 _UNPRIVILEGED = ("postgres", "nobody")
 _OPTIONS = {
     "fsync": "off",
@@ -68,6 +71,7 @@ class Server:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=self._folder,
+            preexec_fn=_end_with_parent,
             **owner,
         )
         self._admin = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -114,6 +118,12 @@ class Server:
     def _execute(self, statement: str) -> None:
         with self._admin.connect() as connection:
             connection.execute(text(statement))
+
+
+def _end_with_parent() -> None:
+    """Let Linux stop the server when the tests are killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
