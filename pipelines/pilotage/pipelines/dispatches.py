@@ -86,7 +86,7 @@ def interrupt(engine: Engine, settings: Settings, grace_seconds: float) -> list[
     """
     own = processes.current()
     table = tables.runs
-    with engine.connect() as connection:
+    with tables.reading(engine) as connection:
         rows = connection.execute(
             select(table).where(table.c.state.in_(records.ACTIVE), table.c.host == own.host)
         ).all()

@@ -110,7 +110,7 @@ class Scheduler:
 
     def _read_pilots(self) -> None:
         """Read each pilot.yaml that changed since it was last read."""
-        with self._engine.connect() as connection:
+        with tables.reading(self._engine) as connection:
             known = catalogues.entries(connection)
         for entry in known:
             try:

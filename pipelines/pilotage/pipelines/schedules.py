@@ -182,7 +182,7 @@ def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> 
     """
     table, at = tables.schedules, clock or tables.now()
     due = select(table.c.id).where(table.c.state == ScheduleState.ACTIVE, table.c.next_at <= at)
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         waiting = connection.scalars(due.order_by(table.c.next_at)).all()
     fired = []
     for schedule in waiting:

@@ -98,7 +98,7 @@ def _watch(engine: Engine, run: str, asked_by: list[str], over: threading.Event)
     main = threading.main_thread().ident
     while not over.wait(_EVERY_SECONDS):
         try:
-            with engine.connect() as connection:
+            with tables.reading(engine) as connection:
                 who = connection.scalar(query)
         except SQLAlchemyError as error:
             logger.warning("whether run %s is to be cancelled cannot be seen now: %s", run, error)

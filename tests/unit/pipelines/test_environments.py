@@ -16,3 +16,10 @@ def test_defaults_arrive_as_defaults(home: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in environments.variables(given).items():
         monkeypatch.setenv(name, value)
     assert settings.load() == given
+
+
+def test_secrets_are_inherited_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTAGE_OIDC_CLIENT_SECRET", "xyzzy")
+    found = environments.variables(settings.load())
+    assert "PILOTAGE_OIDC_CLIENT_SECRET" not in found
+    assert not [value for value in found.values() if "xyzzy" in value or "**" in value]

@@ -50,7 +50,7 @@ def read_log(
     found = runs.get_run(desk, actor, run)
     known = found.step(step)
     ended = known.state not in (State.PENDING, State.RUNNING)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         mine = tables.steps.c.run == found.id, tables.steps.c.name == step
         log = connection.scalar(select(tables.steps.c.log).where(*mine))
     content, more = _read(Path(log), offset, limit) if log else (b"", False)

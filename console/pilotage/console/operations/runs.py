@@ -151,7 +151,7 @@ def list_runs(
     if since is not None:
         query = query.where(table.c.asked_at >= since)
     query = _after(query, cursor)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
         steps = _steps(connection, [row.id for row in rows[:limit]])
     items = tuple(RunSummary(**_summary(row), steps=steps.get(row.id, ())) for row in rows[:limit])
@@ -165,7 +165,7 @@ def get_run(desk: Desk, actor: Actor, run: str) -> Run:
     Raises:
         NotFound: there is none for this actor, or more than one.
     """
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = _find(connection, actor, run)
         return _run(connection, row)
 
@@ -212,7 +212,7 @@ def retry_run(desk: Desk, actor: Actor, run: str, *, why: str = "") -> Run:
 
 def _operated(desk: Desk, actor: Actor, run: str) -> str:
     """The id of a run that the actor may change."""
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = _find(connection, actor, run)
     actor.require(Permission.OPERATE, row.pilot)
     return str(row.id)

@@ -66,7 +66,7 @@ def list_schedules(
     if cursor is not None:
         after, last = (str(value) for value in position_of(cursor, 2))
         query = query.where((table.c.pilot > after) | ((table.c.pilot == after) & (table.c.id > last)))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [_schedule(row) for row in connection.execute(query)]
     following = cursor_of(found[limit - 1].pilot, found[limit - 1].id) if len(found) > limit else None
     return Listing(items=tuple(found[:limit]), next=following)
@@ -78,7 +78,7 @@ def get_schedule(desk: Desk, actor: Actor, schedule: str) -> Schedule:
     Raises:
         NotFound: there is none for this actor.
     """
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(_select().where(tables.schedules.c.id == schedule)).first()
     if row is None or not actor.may(Permission.READ, row.pilot):
         raise schedules.unknown(schedule)

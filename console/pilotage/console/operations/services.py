@@ -41,7 +41,7 @@ def list_services(desk: Desk, actor: Actor) -> Listing[Service]:
     if actor.readable is not None:
         query = query.where(or_(table.c.pilot.is_(None), table.c.pilot.in_(actor.readable)))
     silent = tables.now() - timedelta(seconds=_SILENT_SECONDS)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
     found = []
     for row in rows:

@@ -53,7 +53,7 @@ def list_snapshots(
         query = query.where(runs.c.pilot.in_(actor.readable))
     if cursor is not None:
         query = query.having(func.max(runs.c.id) < str(position_of(cursor, 1)[0]))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
     found = [
         Snapshot(
@@ -76,7 +76,7 @@ def get_snapshot(desk: Desk, actor: Actor, digest: str) -> dict[str, Any]:
     query = select(runs.c.id).join(steps, steps.c.run == runs.c.id).where(steps.c.name == _STEP, used)
     if actor.readable is not None:
         query = query.where(runs.c.pilot.in_(actor.readable))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         run = connection.scalar(query.order_by(runs.c.id.desc()).limit(1))
     if run is None:
         raise errors.NotFound(f"There is no snapshot `{digest}`.", remedy="Snapshots are known from runs.")

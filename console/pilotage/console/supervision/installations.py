@@ -68,7 +68,7 @@ def _require_closed(host: str, desk: Desk) -> None:
         return
     table = tables.users
     able = select(table.c.name).where(table.c.state == UserState.ACTIVE, table.c.password.is_not(None))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         if connection.execute(able.limit(1)).first() is not None:
             return
     raise errors.SettingsError(

@@ -28,7 +28,7 @@ class Monitors:
     def look(self, stopped: Callable[[float], bool]) -> None:
         """One pass over every pilot; ends early when `stopped(0)`."""
         try:
-            with self._engine.connect() as connection:
+            with tables.reading(self._engine) as connection:
                 entries = catalogues.entries(connection)
         except SQLAlchemyError as error:
             logger.warning("which pilots there are cannot be seen now: %s", error)

@@ -12,7 +12,7 @@ from pilotage.console.supervision.states import ServiceKind
 from pilotage.core import pilots
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues
+from pilotage.pipelines import catalogues, tables
 
 CONSOLE_PORT = 8400
 _MLFLOW_PORT = 8500
@@ -49,7 +49,7 @@ def fixed(settings: Settings, host: str, port: int) -> list[Definition]:
 
 def servers(engine: Engine, settings: Settings, known: Collection[str]) -> list[Definition]:
     """Model servers of pilots that have a champion, but for those that are `known` by name."""
-    with engine.connect() as connection:
+    with tables.reading(engine) as connection:
         entries = catalogues.entries(connection)
     registry = Registry(settings)
     found = []

@@ -52,7 +52,7 @@ def ports(engine: Engine) -> dict[str, int]:
     """The port that each service had last on this machine."""
     table = tables.services
     query = select(table.c.name, table.c.url).where(table.c.host == socket.gethostname())
-    with engine.connect() as connection:
+    with tables.reading(engine) as connection:
         rows = connection.execute(query).all()
     found = {row.name: urlsplit(row.url).port for row in rows if row.url}
     return {name: port for name, port in found.items() if port is not None}
