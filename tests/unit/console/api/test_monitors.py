@@ -55,6 +55,7 @@ def _all(asked: TestClient, path: str, **params: Any) -> list[dict[str, Any]]:
             return found
 
 
+@pytest.mark.databases
 def test_windows_come_newest_first_and_each_once(admin: TestClient):
     whole = _all(admin, "/pilots/small/windows")
     assert [item["start"][11:13] for item in whole] == [f"{hour:02d}" for hour in reversed(range(9))]
@@ -124,6 +125,7 @@ def test_a_distribution_is_the_windows_beside_the_references(admin: TestClient):
     assert admin.get(f"{place}/report").json()["alarms"][0]["id"] == alarm(2).id
 
 
+@pytest.mark.databases
 def test_where_each_pilot_stands_is_told_in_one_list(admin: TestClient, desk: Desk):
     know(desk, spec("young"))
     found = {item["pilot"]: item for item in _all(admin, "/monitors", limit=1)}
@@ -133,6 +135,7 @@ def test_where_each_pilot_stands_is_told_in_one_list(admin: TestClient, desk: De
     assert admin.get(f"{API}/pilots/small/monitor").json() == found["small"]
 
 
+@pytest.mark.databases
 def test_alarms_are_listed_over_pilots_by_state_and_cause(admin: TestClient):
     whole = _all(admin, "/alarms")
     assert _all(admin, "/alarms", limit=1) == whole
@@ -143,6 +146,7 @@ def test_alarms_are_listed_over_pilots_by_state_and_cause(admin: TestClient):
     assert _all(admin, "/pilots/small/alarms", version=2) == whole[:1]
 
 
+@pytest.mark.databases
 def test_an_alarm_is_acknowledged_once_by_name_and_reason(admin: TestClient, desk: Desk):
     place = f"{API}/pilots/small/alarms/{alarm(8, version=2).id}"
     operator = client(desk, actor(Role.OPERATOR, name="ann"))
@@ -156,6 +160,7 @@ def test_an_alarm_is_acknowledged_once_by_name_and_reason(admin: TestClient, des
     assert admin.post(f"{API}/pilots/small/alarms/nothing/acknowledge", json={}).status_code == 404
 
 
+@pytest.mark.databases
 def test_triggers_are_listed_with_what_they_wait_for(admin: TestClient):
     whole = _all(admin, "/triggers")
     assert _all(admin, "/triggers", limit=1) == whole
