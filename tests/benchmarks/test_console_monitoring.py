@@ -26,7 +26,6 @@ from tests.unit.pipelines.drift_reports import alarm, report, spec
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 from pilotage.core.artifacts import Estimate, Latency, Rival, Scorecard, Verdict, Worth
-from pilotage.core.storage import Storage
 from pilotage.core.windows import reports_folder
 from pilotage.pipelines import days, tables
 
@@ -36,6 +35,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ASKED = 15
 MOST_SECONDS = 0.2
+
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +60,37 @@ def admin(desk: Desk) -> TestClient:
 
 
 def _write_windows(desk: Desk, names: list[str], hours: int) -> None:
+    """The windows and days of the first pilot, copied for the others; and each one's last report."""
+    first, *others = names
     columns = [column.name for column in tables.windows.c]
-    quoted, places = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
-    statement = f"INSERT INTO windows ({quoted}) VALUES ({places})"
+    quoted, places = _quoted(columns), ", ".join("?" * len(columns))
     with closing(sqlite3.connect(desk.settings.home / "pilotage.db")) as database:
-        for name in names:
-            database.executemany(statement, (_row(columns, name, hour, hours) for hour in range(hours)))
-            database.commit()
-    for name in names:
+        rows = (_row(columns, first, hour, hours) for hour in range(hours))
+        database.executemany(f"INSERT INTO windows ({quoted}) VALUES ({places})", rows)
+        database.commit()
         with desk.engine.begin() as connection:
-            days.sum_up(connection, spec(name), (START + hour * HOUR for hour in range(0, hours, 24)))
-        last = report(0, pilot=name)
-        moment = START + (hours - 1) * HOUR
-        made = last.model_copy(update={"start": moment, "end": moment + HOUR, "version": VERSIONS})
-        folder = reports_folder(name, VERSIONS, moment)
-        path = desk.settings.home / folder / "drift.json"
+            days.sum_up(connection, spec(first), (START + hour * HOUR for hour in range(0, hours, 24)))
+        for name in others:
+            for table in (tables.windows, tables.days):
+                same = _quoted([column.name for column in table.c if column.name != "pilot"])
+                taken = f"SELECT ?, {same} FROM {table.name} WHERE pilot = ?"
+                database.execute(f"INSERT INTO {table.name} (pilot, {same}) {taken}", (name, first))
+            database.execute(
+                "UPDATE windows SET report = replace(report, ?, ?) WHERE pilot = ?", (first, name, name)
+            )
+            database.commit()
+    moment = START + (hours - 1) * HOUR
+    for name in names:
+        made = report(0, pilot=name).model_copy(
+            update={"start": moment, "end": moment + HOUR, "version": VERSIONS}
+        )
+        path = desk.settings.home / reports_folder(name, VERSIONS, moment) / "drift.json"
         path.parent.mkdir(parents=True)
         path.write_text(made.model_dump_json())
-    assert Storage(desk.settings.storage).exists(f"{folder}/drift.json")
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _row(columns: list[str], pilot: str, hour: int, hours: int) -> list[Any]:

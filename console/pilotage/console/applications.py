@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from pilotage.console.access.actors import Actor
-from pilotage.console.api import problems
+from pilotage.console.api import headers, problems
 from pilotage.console.api import routers as api
 from pilotage.console.api.bodies import BodyLimit
 from pilotage.console.api.descriptions import describing
@@ -49,6 +49,12 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
 
 
 async def _on_error(request: Request, error: Any) -> Response:
+    answer = _answer_to(request, error)
+    headers.add_to(answer.headers, request, request.app.state.desk.settings)  # a failure passes the shield by
+    return answer
+
+
+def _answer_to(request: Request, error: Any) -> Response:
     if problems.status_of(error) >= 500:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if request.url.path.startswith("/api/"):

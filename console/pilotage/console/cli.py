@@ -26,6 +26,7 @@ from pilotage.console.commands import (
     supervision,
     tokens,
     triggers,
+    users,
     validations,
     values,
     webhooks,
@@ -69,7 +70,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, audits, backups, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
     ):
         module.add_to(app)
     return app

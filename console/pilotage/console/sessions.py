@@ -6,6 +6,7 @@ clear message and an exit code.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import traceback
 from collections.abc import Callable
@@ -21,8 +22,11 @@ from pilotage.console.outputs import Output
 from pilotage.core import errors
 
 if TYPE_CHECKING:
+    from pilotage.console.remotes.clients import Remote
     from pilotage.core.settings import Settings
 
+HERE_ONLY = "here"
+"""In place of a function elsewhere: there is none."""
 INTERRUPTED = 130
 """What shells expect of a process that Ctrl-C ended: 128 + SIGINT."""
 
@@ -55,11 +59,30 @@ class Session:
 
         return settings.load(**({"home": self.home} if self.home is not None else {}))
 
+    @cached_property
+    def remote(self) -> Remote:
+        """The console elsewhere that PILOTAGE_URL names.
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+        Raises:
+            SettingsError: it names none.
+        """
+        from pilotage.console.remotes.clients import Remote
+
+        return Remote(self.settings)
+
+    def close(self) -> None:
+        """Leave the console elsewhere, if it was asked."""
+        if "remote" in self.__dict__:
+            self.remote.close()
+
+
+def command(
+    app: typer.Typer, name: str, far: str | None = None
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register a function of a `Session` and its own parameters as command `name` of `app`.
 
-    The function returns an exit code, or None for 0.
+    The function returns an exit code, or None for 0. `far` names, as `module:function`, what is called in its
+    place where PILOTAGE_URL is set; HERE_ONLY refuses then, and None works here in any case.
     """
 
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -71,7 +94,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
         ]
 
         def call(**values: Any) -> int:
-            return _call(function, values)
+            return _call(function, values, far)
 
         call.__doc__, call.__name__ = function.__doc__, function.__name__
         call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -84,18 +107,36 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
     return register
 
 
-def _call(function: Callable[..., int | None], values: dict[str, Any]) -> int:
+def _call(function: Callable[..., int | None], values: dict[str, Any], far: str | None = None) -> int:
     home, as_json, verbose, debug = (values.pop(name) for name in _SHARED)
     logs.configure(verbose, debug=debug)
     with Output.open(as_json=as_json) as output:
         session = Session(output=output, home=home, debug=debug)
         try:
-            return function(session, **values) or int(errors.ExitCode.DONE)
+            return _chosen(function, far, session)(session, **values) or int(errors.ExitCode.DONE)
         except KeyboardInterrupt:
             output.error("Interrupted", "Interrupted.", "", INTERRUPTED)
             return INTERRUPTED
         except Exception as error:
             return _report(error, session)
+        finally:
+            session.close()
+
+
+def _chosen(
+    function: Callable[..., int | None], far: str | None, session: Session
+) -> Callable[..., int | None]:
+    """What carries a command out: here, or at the console that PILOTAGE_URL names."""
+    if far is None or not session.settings.url:
+        return function
+    if far == HERE_ONLY:
+        raise errors.SettingsError(
+            f"This command works on this machine's installation, and PILOTAGE_URL is {session.settings.url}.",
+            remedy="Unset PILOTAGE_URL, or run it on the machine of the console.",
+        )
+    module, _, name = far.partition(":")
+    found: Callable[..., int | None] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def _report(error: Exception, session: Session) -> int:

@@ -32,6 +32,7 @@ process exit codes and never HTTP statuses.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -65,6 +66,11 @@ class PilotageError(Exception):
 
 def _rebuild(kind: type[PilotageError], message: str, remedy: str, details: dict[str, Any]) -> PilotageError:
     return kind(message, remedy=remedy, **details)
+
+
+def slug_of(kind: type[PilotageError]) -> str:
+    """The kind of an error as URNs and programs name it: `not-found`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 class Failure(PilotageError):

@@ -43,6 +43,7 @@ _PROBLEM = {
     },
 }
 _REFUSALS = {
+    "400": "The body cannot be read.",
     "401": "Nobody known sends the request.",
     "403": "They may not, or another site's page sent it.",
     "404": "It is not there, or not for them.",

@@ -17,12 +17,19 @@ _HEADERS = {
         " font-src 'self'; form-action 'self'; frame-ancestors 'none'; frame-src 'self'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _YEAR_SECONDS = 31_536_000
+
+
+def add_to(headers: MutableHeaders, request: HTTPConnection, settings: Settings) -> None:
+    """Add what is not there yet to the headers of the answer to `request`."""
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if origins.origin_of(request, settings).startswith("https://"):
+        headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR_SECONDS}")
 
 
 class Shield:
@@ -42,10 +49,7 @@ class Shield:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if origins.origin_of(request, self._settings).startswith("https://"):
-                    headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR_SECONDS}")
+                add_to(headers, request, self._settings)
                 message["headers"] = headers.raw
             await send(message)
 

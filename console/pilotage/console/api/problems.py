@@ -62,7 +62,7 @@ def document_of(error: Exception) -> dict[str, Any]:
     document: dict[str, Any] = {"title": status.phrase, "status": int(status)}
     if isinstance(error, errors.PilotageError):
         document |= {
-            "type": f"urn:pilotage:problem:{_slug(type(error).__name__)}",
+            "type": f"urn:pilotage:problem:{errors.slug_of(type(error))}",
             "detail": error.message,
             "remedy": error.remedy,
             "exit_code": int(error.exit_code),
@@ -105,7 +105,3 @@ def response_to(error: Exception) -> JSONResponse:
     if isinstance(error, errors.Conflict) and "retry_after_seconds" in error.details:
         headers["Retry-After"] = str(error.details["retry_after_seconds"])
     return _Problem(document, document["status"], headers)
-
-
-def _slug(name: str) -> str:
-    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

@@ -47,7 +47,7 @@ class NewUser(Model):
     why: WhyField = ""
 
 
-class Change(Model):
+class UserChange(Model):
     """What is to be another; what is left out stays."""
 
     full_name: Annotated[str, Field(max_length=200)] | None = None
@@ -99,7 +99,7 @@ def change_user(
     desk: DeskParameter,
     actor: ActorParameter,
     user: str,
-    change: Change,
+    change: UserChange,
     if_match: IfMatchParameter = None,
 ) -> User:
     """Change somebody's name, or let them in no more."""

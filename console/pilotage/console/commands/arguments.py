@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from pilotage.core.registry import Registered, Registry
 
 PilotArgument = Annotated[str, typer.Argument(metavar="PILOT", help="Folder with a pilot.yaml, or the file.")]
+RunnableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PILOT", help="Folder with a pilot.yaml, or the file; with PILOTAGE_URL also the name."
+    ),
+]
 NameArgument = Annotated[
     str, typer.Argument(metavar="PILOT", help="Folder with a pilot.yaml, the file, or the pilot's name.")
 ]

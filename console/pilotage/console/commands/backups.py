@@ -27,7 +27,8 @@ def backup(
 ) -> None:
     """Write database, models and data to one file.
 
-    Everything may run meanwhile. It holds the key that signs models, and digests of passwords and tokens: keep it as safe as the home.
+    Everything may run meanwhile. The file holds the key that signs models, and digests of passwords and
+    tokens: keep it as safe as the home.
     """
     from pilotage.pipelines import people
     from pilotage.pipelines.backups import creations

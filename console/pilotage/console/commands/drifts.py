@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pilotage.console.sessions import Session, command
+from pilotage.console.sessions import HERE_ONLY, Session, command
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this module."""
-    command(app, "drift")(drift)
+    command(app, "drift", HERE_ONLY)(drift)
 
 
 def drift(

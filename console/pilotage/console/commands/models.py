@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
         ("approve", approve),
         ("reject", reject),
     ):
-        command(app, name)(function)
+        command(app, name, f"pilotage.console.remotes.models:{name}")(function)
 
 
 def models(session: Session, pilot: NameArgument) -> None:
@@ -52,7 +52,7 @@ def models(session: Session, pilot: NameArgument) -> None:
     scorecards = {item.version: _scorecard(registry, item) for item in found}
     document = {
         "pilot": name,
-        "versions": [_document(item, scorecards[item.version]) for item in found],
+        "versions": [document_of(item, scorecards[item.version]) for item in found],
     }
     session.output.answer(document, lambda console: views.show_versions(console, found, scorecards))
 
@@ -157,13 +157,17 @@ def _answer(session: Session, done: Promotion) -> None:
         "replaced": done.replaced,
         "changed": done.changed,
     }
-    if not done.changed:
-        text = f"Version {done.version} of {done.pilot} is champion already."
-    elif done.replaced is None:
-        text = f"Version {done.version} of {done.pilot} is champion now."
-    else:
-        text = f"Version {done.version} of {done.pilot} is champion now, in place of {done.replaced}."
+    text = told(done.pilot, done.version, done.replaced, changed=done.changed)
     session.output.answer(document, lambda console: console.print(text))
+
+
+def told(pilot: str, version: int, replaced: int | None, *, changed: bool) -> str:
+    """What became of the champion, in words."""
+    if not changed:
+        return f"Version {version} of {pilot} is champion already."
+    if replaced is None:
+        return f"Version {version} of {pilot} is champion now."
+    return f"Version {version} of {pilot} is champion now, in place of {replaced}."
 
 
 def _scorecard(registry: Registry, registered: Registered) -> Scorecard | None:
@@ -175,7 +179,8 @@ def _scorecard(registry: Registry, registered: Registered) -> Scorecard | None:
         return None  # a version that something else registered, or whose files are gone
 
 
-def _document(registered: Registered, scorecard: Scorecard | None) -> dict[str, Any]:
+def document_of(registered: Registered, scorecard: Scorecard | None) -> dict[str, Any]:
+    """A version as `--json` prints it."""
     found = scorecard.metrics.get(scorecard.metric) if scorecard else None
     return {
         "version": registered.version,

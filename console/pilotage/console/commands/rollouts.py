@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, name_of, versions_of
-from pilotage.console.sessions import Session, command
+from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Rollout
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "rollouts")(show_rollouts)
+    command(app, "rollouts", HERE_ONLY)(show_rollouts)
 
 
 def show_rollouts(session: Session, pilot: NameArgument) -> None:

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilotage.console.commands.arguments import PilotArgument, WhyOption, load_pilot, name_of
+from pilotage.console.commands.arguments import (
+    PilotArgument,
+    RunnableArgument,
+    WhyOption,
+    load_pilot,
+    name_of,
+)
 from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
     from pilotage.pipelines.records import Records, RunRecord, StepRecord
+
+_FAR = "pilotage.console.remotes.runs"
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or how it begins.")]
 
@@ -27,20 +35,20 @@ class Pipeline(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "run")(run)
+    command(app, "run", f"{_FAR}:run")(run)
     command(app, "compile")(compile_pipeline)
     group = typer.Typer(cls=ListsByDefault, help="What ran, and what each step did.", rich_markup_mode=None)
-    command(group, "list")(list_runs)
-    command(group, "show")(show_run)
-    command(group, "logs")(show_logs)
-    command(group, "cancel")(cancel_run)
-    command(group, "retry")(retry_run)
+    command(group, "list", f"{_FAR}:list_runs")(list_runs)
+    command(group, "show", f"{_FAR}:show_run")(show_run)
+    command(group, "logs", f"{_FAR}:show_logs")(show_logs)
+    command(group, "cancel", f"{_FAR}:cancel_run")(cancel_run)
+    command(group, "retry", f"{_FAR}:retry_run")(retry_run)
     app.add_typer(group, name="runs")
 
 
 def run(
     session: Session,
-    pilot: PilotArgument,
+    pilot: RunnableArgument,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Execute every step again.")] = False,
 ) -> int:
     """Run the training pipeline here, up to promotion.
@@ -57,7 +65,7 @@ def run(
     with RunProgress(session.output) as progress:
         result = runs.run(found.spec, found.folder, settings, cache=not no_cache, on_event=progress.on_event)
     session.output.answer(
-        result.document, lambda console: views.show_result(console, result, found.spec, settings)
+        result.document, lambda console: views.show_result(console, result, views.scorecard_of(result))
     )
     if result.error and not session.output.as_json:
         error = result.error
@@ -105,7 +113,7 @@ def list_runs(
     records = _records(session)
     found = records.runs(name_of(pilot) if pilot else None, limit)
     session.output.answer(
-        {"runs": [_run_document(record) for record in found]},
+        {"runs": [run_document(record) for record in found]},
         lambda console: views.show_runs(console, found),
     )
 
@@ -117,7 +125,7 @@ def show_run(session: Session, run_id: RunArgument) -> None:
     records = _records(session)
     record = records.run(run_id)
     steps = records.steps(record.id)
-    document = {**_run_document(record), "steps": [_step_document(step) for step in steps]}
+    document = {**run_document(record), "steps": [step_document(step) for step in steps]}
     session.output.answer(document, lambda console: views.show_run(console, record, steps))
 
 
@@ -147,10 +155,11 @@ def show_logs(
 
 
 def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """End a run that waits, or let the process of one that goes on stop it."""
+    """End a run that waits or goes on."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, runs
 
-    found = runs.cancel_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    found = runs.cancel_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     said = "is cancelled" if found.ended else "was told to stop"
     session.output.answer(
         found.model_dump(mode="json"), lambda console: console.print(f"Run [bold]{found.id}[/] {said}.")
@@ -158,13 +167,14 @@ def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> No
 
 
 def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """Ask for a run like one that ended; `pilotage up` starts it.
+    """Ask for a run like one that ended.
 
-    Steps that succeeded are taken from the cache.
+    `pilotage up` starts it; steps that succeeded are taken from the cache.
     """
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, runs
 
-    found = runs.retry_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    found = runs.retry_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     session.output.answer(
         found.model_dump(mode="json"),
         lambda console: console.print(f"Run [bold]{found.id}[/] is {found.state}."),
@@ -180,7 +190,8 @@ def _records(session: Session) -> Records:
     return records
 
 
-def _run_document(record: RunRecord) -> dict[str, Any]:
+def run_document(record: RunRecord) -> dict[str, Any]:
+    """A run as `--json` prints it."""
     return {
         "run": record.id,
         "pilot": record.pilot,
@@ -197,7 +208,8 @@ def _run_document(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _step_document(step: StepRecord) -> dict[str, Any]:
+def step_document(step: StepRecord) -> dict[str, Any]:
+    """A step as `--json` prints it."""
     return {
         "name": step.name,
         "state": step.state.value,

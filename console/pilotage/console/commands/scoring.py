@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
-from pilotage.console.sessions import Session, command
+from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this module."""
-    command(app, "score")(score)
+    command(app, "score", HERE_ONLY)(score)
 
 
 def score(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, PilotArgument, load_pilot, name_of
-from pilotage.console.sessions import Session, command
+from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ _ReadyFileOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "serve")(serve)
-    command(app, "monitor")(monitor)
+    command(app, "monitor", HERE_ONLY)(monitor)
     command(app, "labels")(labels)
 
 

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from pilotage.core.artifacts import Trigger
     from pilotage.pipelines.waits import Snooze
 
+_FAR = "pilotage.console.remotes.triggers"
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     group = typer.Typer(
         cls=ListsByDefault, help="What asked for retrainings, and what they wait for.", rich_markup_mode=None
     )
-    command(group, "list")(list_triggers)
-    command(group, "snooze")(snooze)
-    command(group, "unsnooze")(unsnooze)
+    command(group, "list", f"{_FAR}:list_triggers")(list_triggers)
+    command(group, "snooze", f"{_FAR}:snooze")(snooze)
+    command(group, "unsnooze", f"{_FAR}:unsnooze")(unsnooze)
     app.add_typer(group, name="triggers")
 
 
@@ -40,8 +42,8 @@ def list_triggers(
     snoozed = waits.snoozed(session.settings, name)
     document = {
         "pilot": name,
-        "triggers": [_document(trigger) for trigger in found],
-        "snooze": _snooze_document(snoozed) if snoozed else None,
+        "triggers": [document_of(trigger) for trigger in found],
+        "snooze": snooze_document(snoozed) if snoozed else None,
     }
     session.output.answer(document, lambda console: views.show(console, found, snoozed))
 
@@ -65,12 +67,12 @@ def snooze(
     except ValueError as error:
         raise errors.SettingsError(f"`--for {duration}`: {error}.", remedy="Write `--for 2d`.") from error
     made = waits.snooze(session.settings, name_of(pilot), length, who=who, why=why)
-    session.output.answer(
-        _snooze_document(made),
-        lambda console: console.print(
-            f"No retraining of {made.pilot} starts before {made.until:%Y-%m-%d %H:%M} UTC."
-        ),
-    )
+    session.output.answer(snooze_document(made), lambda console: console.print(told_of_snooze(made)))
+
+
+def told_of_snooze(made: Snooze) -> str:
+    """What a snooze means, in words."""
+    return f"No retraining of {made.pilot} starts before {made.until:%Y-%m-%d %H:%M} UTC."
 
 
 def unsnooze(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
@@ -84,11 +86,13 @@ def unsnooze(session: Session, pilot: NameArgument, who: WhoOption = None, why: 
     session.output.answer(document, lambda console: console.print(text))
 
 
-def _document(trigger: Trigger) -> dict[str, Any]:
+def document_of(trigger: Trigger) -> dict[str, Any]:
+    """A trigger as `--json` prints it."""
     return trigger.model_dump(mode="json", exclude={"kind", "schema_version"})
 
 
-def _snooze_document(found: Snooze) -> dict[str, Any]:
+def snooze_document(found: Snooze) -> dict[str, Any]:
+    """A snooze as `--json` prints it."""
     return {
         "pilot": found.pilot,
         "until": found.until.isoformat(),

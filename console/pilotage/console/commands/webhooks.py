@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pilotage.pipelines.webhooks import Delivery
 
 
+_FAR = "pilotage.console.remotes.webhooks"
+
+
 class Outcome(StrEnum):
     """What became of a delivery: the states of `pilotage.pipelines.webhooks.DeliveryState`."""
 
@@ -41,10 +44,10 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         cls=_ListsByDefault, help="Who is told of events over HTTP, and what was sent.", rich_markup_mode=None
     )
-    command(group, "list")(list_endpoints)
-    command(group, "deliveries")(list_deliveries)
-    command(group, "replay")(replay)
-    command(group, "test")(test)
+    command(group, "list", f"{_FAR}:list_endpoints")(list_endpoints)
+    command(group, "deliveries", f"{_FAR}:list_deliveries")(list_deliveries)
+    command(group, "replay", f"{_FAR}:replay")(replay)
+    command(group, "test", f"{_FAR}:test")(test)
     command(group, "secret")(secret)
     app.add_typer(group, name="webhooks")
 
@@ -57,20 +60,17 @@ def list_endpoints(session: Session) -> None:
 
     known = endpoints.load(session.settings).all
     gone = deliveries.disabled(tables.connect(session.settings))
-    found = [(endpoint, gone.get((endpoint.name, endpoint.url_digest))) for endpoint in known]
-    document = {
-        "webhooks": [
-            {
-                "name": endpoint.name,
-                "host": endpoint.origin,
-                "events": list(endpoint.events),
-                "pilots": None if endpoint.pilots is None else list(endpoint.pilots),
-                "disabled": why,
-            }
-            for endpoint, why in found
-        ]
-    }
-    session.output.answer(document, lambda console: views.show_endpoints(console, found))
+    found = [
+        {
+            "name": endpoint.name,
+            "host": endpoint.origin,
+            "events": list(endpoint.events),
+            "pilots": None if endpoint.pilots is None else list(endpoint.pilots),
+            "disabled": gone.get((endpoint.name, endpoint.url_digest)),
+        }
+        for endpoint in known
+    ]
+    session.output.answer({"webhooks": found}, lambda console: views.show_endpoints(console, found))
 
 
 def list_deliveries(
@@ -88,7 +88,7 @@ def list_deliveries(
     engine = tables.connect(session.settings)
     found = deliveries.find(engine, endpoint=webhook, state=wanted, limit=limit)
     session.output.answer(
-        {"deliveries": [_document(delivery) for delivery in found]},
+        {"deliveries": [document_of(delivery) for delivery in found]},
         lambda console: views.show_deliveries(console, found),
     )
 
@@ -104,15 +104,10 @@ def replay(
     What fails again is tried for another day by the monitor. Ends with 1 if something was not taken.
     """
     from pilotage.console.views import triggers as views
-    from pilotage.core import errors
     from pilotage.pipelines import tables
     from pilotage.pipelines.webhooks import DeliveryState, couriers, deliveries
 
-    if failed == (delivery is not None):
-        raise errors.SettingsError(
-            "Either one delivery or all that failed are sent again.",
-            remedy="Write `pilotage webhooks replay ID`, or `pilotage webhooks replay --failed`.",
-        )
+    require_one(delivery, failed=failed)
     wanted = [delivery] if delivery is not None else []
     if failed:
         engine = tables.connect(session.settings)
@@ -120,10 +115,25 @@ def replay(
         wanted = [item.id for item in reversed(dead)]
     found = couriers.replay(session.settings, wanted)
     session.output.answer(
-        {"deliveries": [_document(item) for item in found]},
+        {"deliveries": [document_of(item) for item in found]},
         lambda console: views.show_deliveries(console, found),
     )
     return int(any(item.state is not DeliveryState.DELIVERED for item in found))
+
+
+def require_one(delivery: int | None, *, failed: bool) -> None:
+    """Do nothing if either one delivery is named or all that failed.
+
+    Raises:
+        SettingsError: neither is, or both are.
+    """
+    from pilotage.core import errors
+
+    if failed == (delivery is not None):
+        raise errors.SettingsError(
+            "Either one delivery or all that failed are sent again.",
+            remedy="Write `pilotage webhooks replay ID`, or `pilotage webhooks replay --failed`.",
+        )
 
 
 def test(
@@ -137,7 +147,7 @@ def test(
     from pilotage.pipelines.webhooks import DeliveryState, couriers
 
     found = couriers.test(session.settings, name)
-    session.output.answer(_document(found), lambda console: views.show_deliveries(console, [found]))
+    session.output.answer(document_of(found), lambda console: views.show_deliveries(console, [found]))
     return int(found.state is not DeliveryState.DELIVERED)
 
 
@@ -149,7 +159,8 @@ def secret(session: Session) -> None:
     session.output.answer({"secret": made}, lambda console: console.print(made, soft_wrap=True, markup=False))
 
 
-def _document(delivery: Delivery) -> dict[str, Any]:
+def document_of(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as `--json` prints it."""
     return {
         "id": delivery.id,
         "event": delivery.event,

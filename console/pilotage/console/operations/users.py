@@ -17,6 +17,9 @@ from pilotage.console.operations.tags import require_same
 from pilotage.core import errors
 from pilotage.pipelines import audits, tables
 
+_ADMIN = Grant(ALL, Role.ADMIN)
+"""Somebody always holds it."""
+
 
 class Given(Model):
     """A role that somebody was given."""
@@ -134,7 +137,8 @@ def change_user(
             connection.execute(update(tables.users).where(tables.users.c.name == name), values)
             if state is UserState.DISABLED:
                 sessions.end_all(connection, name)
-                _require_admin(connection)
+                if _ADMIN in {Grant(given.pilot, given.role) for given in before.grants}:
+                    _require_admin(connection)
             audits.write(connection, "change_user", None, actor.name, why, user=name, **values)
         return _one(connection, name)
 
@@ -171,7 +175,8 @@ def take_role(desk: Desk, actor: Actor, name: str, grant: Grant, why: str = "") 
         _one(connection, name)
         mine = (table.c.user == name, table.c.pilot == grant.pilot, table.c.role == grant.role)
         if connection.execute(delete(table).where(*mine)).rowcount:
-            _require_admin(connection)
+            if grant == _ADMIN:
+                _require_admin(connection)
             audits.write(connection, "revoke", _pilot(grant), actor.name, why, user=name, role=grant.role)
         return _one(connection, name)
 

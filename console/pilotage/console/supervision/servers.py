@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from pilotage.console import addresses, applications
-from pilotage.console.access.actors import ALL, Actor, Grant, Role
+from pilotage.console.access import doors
 from pilotage.console.operations.desks import Desk
 from pilotage.console.supervision import ports
 from pilotage.console.supervision.children import die_with_parent
@@ -56,8 +56,7 @@ def run_console(settings: Settings, host: str, port: int, ready_file: Path | Non
         Failure: the address cannot be listened on.
     """
     desk = Desk(settings)
-    somebody = Actor("local", frozenset({Grant(ALL, Role.ADMIN)}))  # until accounts are merged
-    app = applications.create(desk, authenticate=lambda request: somebody)
+    app = applications.create(desk, doors.authenticate)
     config = uvicorn.Config(
         app,
         host=host,

@@ -14,8 +14,6 @@ from pilotage.core.artifacts import Scorecard
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.core.settings import Settings
-    from pilotage.core.specs import PilotSpec
     from pilotage.pipelines.records import RunRecord, StepRecord
     from pilotage.pipelines.runs import RunResult
 
@@ -77,11 +75,10 @@ def show_logs(console: Console, logs: Mapping[str, str]) -> None:
         console.print(text.rstrip() or "(nothing)", markup=False, soft_wrap=True)
 
 
-def show_result(console: Console, result: RunResult, spec: PilotSpec, settings: Settings) -> None:
+def show_result(console: Console, result: RunResult, scorecard: Scorecard | None) -> None:
     """What a run came to: metrics beside baseline and champion, gates, the decision."""
-    scorecard = _scorecard(result)
     if scorecard is not None:
-        _show_metrics(console, scorecard, spec)
+        _show_metrics(console, scorecard)
     if result.gates:
         table = tables.table("gate", "verdict", "value", "limit", "why", right=("value", "limit"))
         for gate in result.gates:
@@ -100,7 +97,8 @@ def show_result(console: Console, result: RunResult, spec: PilotSpec, settings: 
     console.print(f"[dim]Run {result.run}: {result.state.value} in {result.seconds:.1f} s{cached}[/]")
 
 
-def _scorecard(result: RunResult) -> Scorecard | None:
+def scorecard_of(result: RunResult) -> Scorecard | None:
+    """What the evaluation of a run on this machine found; None where it came to none."""
     for step in result.steps:
         uri = step.outputs.get("scorecard", {}).get("uri")
         if uri and (Path(uri) / Scorecard.FILE).is_file():
@@ -108,7 +106,7 @@ def _scorecard(result: RunResult) -> Scorecard | None:
     return None
 
 
-def _show_metrics(console: Console, scorecard: Scorecard, spec: PilotSpec) -> None:
+def _show_metrics(console: Console, scorecard: Scorecard) -> None:
     rivals = [rival for rival in (scorecard.baseline, scorecard.champion) if rival is not None]
     names = [f"champion {rival.version}" if rival.version else "baseline" for rival in rivals]
     table = tables.table("metric", "new", "95 % interval", *names, right=("new", "95 % interval", *names))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pilotage.pipelines.waits import Snooze
-    from pilotage.pipelines.webhooks import Delivery, Endpoint
+    from pilotage.pipelines.webhooks import Delivery
 
 _WORDS = {
     Wait.SNOOZE: "for the end of the snooze, {until} UTC",
@@ -56,16 +56,16 @@ def _waits(trigger: Trigger, busy: bool) -> str:
     return "–"
 
 
-def show_endpoints(console: Console, found: Sequence[tuple[Endpoint, str | None]]) -> None:
-    """Webhooks, each with why it is told nothing, if so."""
+def show_endpoints(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """Webhooks as `--json` prints them, each with why it is told nothing, if so."""
     if not found:
         console.print("Nobody is told of events: PILOTAGE_WEBHOOKS_FILE is not set, or names nobody.")
         return
     table = tables.table("webhook", "host", "events", "pilots", "state")
-    for endpoint, disabled in found:
-        pilots = "all" if endpoint.pilots is None else ", ".join(endpoint.pilots)
-        state = "told" if disabled is None else f"told nothing: {disabled}"
-        table.add_row(endpoint.name, endpoint.origin, ", ".join(endpoint.events), pilots, state)
+    for webhook in found:
+        pilots = "all" if webhook["pilots"] is None else ", ".join(webhook["pilots"])
+        state = "told" if webhook["disabled"] is None else f"told nothing: {webhook['disabled']}"
+        table.add_row(webhook["name"], webhook["host"], ", ".join(webhook["events"]), pilots, state)
     console.print(table)
 
 

@@ -74,6 +74,7 @@ def test_every_period_tells_the_same_total(desk_of_days: Desk, period: Period):
     assert (found.total.rows, found.total.labelled) == (240 * 200, 160 * 100)
     assert found.total.estimated is not None
     assert found.total.estimated.value == pytest.approx(2 * found.total.gain)
+    assert found.total.estimated.high is not None
     half = found.total.estimated.high - found.total.estimated.value
     assert half == pytest.approx(days.Z95 * 3.0 * math.sqrt(160))
     assert found.total.estimated_rows == 160 * 200
