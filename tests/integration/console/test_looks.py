@@ -20,8 +20,9 @@ pytestmark = pytest.mark.browser
 SCHEMES = ("light", "dark")
 WIDTHS = (390, 1280)
 PAGES = (
-    *("/", "/?search=pilot", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000", "/pilots/pilot-001"),
-    *("/runs", "/runs?state=failed", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
+    *("/", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000"),
+    *("/runs", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
+    *("/models", "/pilots/parcels/models", "/monitoring", "/pilots/pilot-000/monitoring"),
     *("/schedules", "/audit", "/settings", "/sign-in"),
 )
 RUNS = ("/runs/{real}", "/runs/{failed}", "/runs/compare?a={failed}&b={real}")
