@@ -167,3 +167,13 @@ def test_a_wrong_parameter_is_told_with_what_to_do(open_page: OpenPage):
         page.get_by_role("button", name="Start", exact=True).click()
     assert answer.value.status == 422
     expect(page.locator(".problem")).to_contain_text("not of a key below train.")
+
+
+def test_performance_can_be_zoomed_into_under_the_strict_policy(open_page: OpenPage):
+    # The policy refuses the few style attributes that Plotly writes itself; it draws without them.
+    page = open_page("/pilots/pilot-000", tolerated="Applying inline style")
+    assert page.evaluate("typeof window.Plotly") == "undefined"
+    page.get_by_text("Performance to zoom into").click()
+    expect(page.locator(".plot .legendtext").first).to_have_text("from labels", timeout=20_000)
+    assert page.locator(".plot .scatterlayer .trace").count() == 2
+    assert page.locator(".plot svg.main-svg").first.bounding_box()["height"] > 200  # type: ignore[index]
