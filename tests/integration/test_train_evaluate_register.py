@@ -170,6 +170,8 @@ def test_five_lines_of_yaml_give_a_champion(bench, target, metric):
     estimate = scorecard.metrics[metric]
     assert estimate.low < estimate.value < estimate.high
     assert estimate.value > scorecard.baseline.metrics[metric]
+    guess = scorecard.baseline.guess
+    assert guess in trained.model.classes or (metric.startswith("neg") and isinstance(guess, float))
     assert scorecard.latency.calls > 0
     for out, name in (("train", "trained.json"), ("evaluate", "card.md"), ("evaluate", "card.html")):
         assert (bench.folder / "out" / out / name).stat().st_size

@@ -82,9 +82,9 @@ def browser(chromium: str) -> Iterator[Browser]:
         found.close()
 
 
-def complains(message: ConsoleMessage) -> bool:
+def complains(message: ConsoleMessage, tolerated: str = "") -> bool:
     """Whether a page tells of something wrong; what a server refuses, or one that is not there, is not."""
-    told = ("Failed to load resource", "net::ERR_")
+    told = ("Failed to load resource", "net::ERR_", *([tolerated] if tolerated else []))
     return message.type in ("error", "warning") and not any(part in message.text for part in told)
 
 
@@ -113,7 +113,13 @@ def open_page(browser: Browser, console: Console, signed_in: StorageState) -> It
     complaints: list[str] = []
 
     def open_(
-        path: str, *, width: int = 1280, scheme: str = "light", scripts: bool = True, bypass_csp: bool = False
+        path: str,
+        *,
+        width: int = 1280,
+        scheme: str = "light",
+        scripts: bool = True,
+        bypass_csp: bool = False,
+        tolerated: str = "",
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900},
@@ -126,7 +132,10 @@ def open_page(browser: Browser, console: Console, signed_in: StorageState) -> It
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if complains(message) else None)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if complains(message, tolerated) else None,
+        )
         page.goto(path)
         return page
 

@@ -28,6 +28,8 @@ from pilotage.pipelines import audits, observations, outbox, tables
 from pilotage.pipelines.observations import AlarmState
 from pilotage.pipelines.outbox import Kind
 
+pytestmark = pytest.mark.databases
+
 
 def _rows(installation: Settings, name: str) -> list[Any]:
     table = tables.metadata.tables[name]

@@ -84,6 +84,7 @@ def test_every_period_tells_the_same_total(desk_of_days: Desk, period: Period):
     assert len(found.points) == expected[period]
 
 
+@pytest.mark.databases
 def test_the_period_fits_the_length_of_time(desk_of_days: Desk):
     whole = values.get_value(desk_of_days, actor(), "small")
     few = values.get_value(desk_of_days, actor(), "small", since=START, until=START + timedelta(days=10))
@@ -107,6 +108,7 @@ def test_a_metric_of_days_is_weighted_by_what_it_was_measured_on(desk: Desk):
     assert point.realized.high == pytest.approx(0.75 + half)
 
 
+@pytest.mark.databases
 def test_amounts_of_another_currency_are_left_out(desk: Desk):
     watch(desk, spec(), [report(0, brought=brought(10.0, 5.0))])
     dollars = spec(value="  value: {true_positive: 1, currency: USD}\n")
@@ -119,6 +121,7 @@ def test_amounts_of_another_currency_are_left_out(desk: Desk):
     assert values.totals(desk, actor(), ["small"])["small"].measured == 7.0
 
 
+@pytest.mark.databases
 def test_totals_of_many_pilots_are_those_of_each(desk: Desk):
     for name in ("a", "b", "c"):
         priced = spec(name, value="") if name == "c" else spec(name)

@@ -74,6 +74,7 @@ def test_performance_and_money_are_told_with_their_intervals(admin: TestClient):
     assert "0.720 " in page
     assert "(0.700 to 0.740)" in page
     assert "+900 EUR" in page
+    assert 'data-plot="/api/v1/pilots/small/value"' in page
     assert "measured on 300 labelled rows of 800" in re.sub(r"\s+", " ", page.replace("\u202f", ""))
 
 

@@ -228,6 +228,7 @@ def test_a_stream_ends_after_a_while_so_that_who_looks_is_asked_again(
     assert events.END not in told
 
 
+@pytest.mark.databases
 def test_the_pulse_of_a_database_moves_with_writes_of_others_only(desk: Desk):
     pulse = pulses.of(desk.engine)
     row = {"pilot": "small", "until": tables.now(), "who": "o", "why": "", "at": tables.now()}

@@ -123,10 +123,13 @@ class _Scale(NamedTuple):
 
 def nice(least: float, most: float) -> tuple[float, float]:
     """Bounds around `least` and `most` that are multiples of a round step."""
-    span = (most - least) or abs(most) or 1.0
+    if most - least <= 1e-9 * max(abs(least), abs(most), 1e-9):  # one value, or as good as one
+        padding = 0.1 * abs(most) or 1.0
+        least, most = least - padding, most + padding
+    span = most - least
     step = 10 ** math.floor(math.log10(span / _TICKS))
     step *= next(factor for factor in (1, 2, 5, 10) if factor * step * _TICKS >= span)
-    return math.floor(least / step) * step, math.ceil(most / step) * step or step
+    return math.floor(least / step) * step, math.ceil(most / step) * step
 
 
 def _grid(scale: _Scale) -> list[Markup]:

@@ -1,0 +1,113 @@
+"""Runs and pilots as pages: what they show, what they refuse, and parameters as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import update
+from tests import populations
+from tests.unit.console.desks import actor, client
+
+from pilotage.console.access.actors import Role
+from pilotage.console.operations.desks import Desk
+from pilotage.console.pages.runs import read_overrides
+from pilotage.core import errors
+from pilotage.pipelines import audits, tables
+
+RUN, FAILED = "20260101-000009-abcdef", "20260101-000006-abcdef"
+
+
+@pytest.fixture
+def full(desk: Desk) -> Iterator[Desk]:
+    populations.fill(desk.engine, populations.Size())
+    yield desk
+    desk.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {}),
+        ("\n  \n", {}),
+        ("train.params.max_iter = 200", {"train.params.max_iter": 200}),
+        ("a=1.5\nb = true\nc = [1, 2]", {"a": 1.5, "b": True, "c": [1, 2]}),
+        ("train.estimator = random_forest", {"train.estimator": "random_forest"}),
+        ('a = "1"\nb = x = y', {"a": "1", "b": "x = y"}),
+    ],
+)
+def test_parameters_are_read_from_lines(text: str, found: dict[str, object]):
+    assert read_overrides(text) == found
+
+
+@pytest.mark.parametrize("text", ["a", "= 1", "a = 1\na = 2", "ok = 1\n%"])
+def test_a_line_that_is_none_is_named(text: str):
+    with pytest.raises(errors.SpecError, match=r"Line \d of the parameters"):
+        read_overrides(text)
+
+
+def test_buttons_are_for_those_who_may(full: Desk):
+    viewer, operator = client(full, actor(Role.VIEWER)), client(full, actor(Role.OPERATOR))
+    assert "Retry from the failed step" in operator.get(f"/runs/{FAILED}").text
+    assert "Retry from the failed step" not in viewer.get(f"/runs/{FAILED}").text
+    assert 'id="start"' in operator.get("/pilots/pilot-000").text
+    assert 'id="start"' not in viewer.get("/pilots/pilot-000").text
+
+
+def test_what_people_and_steps_wrote_is_escaped_everywhere(full: Desk):
+    evil = "<img src=x onerror=alert(1)>"
+    with full.engine.begin() as connection:
+        changed = {
+            "why": evil,
+            "asked_by": evil,
+            "state": "failed",
+            "error": {"message": evil, "remedy": evil},
+        }
+        connection.execute(update(tables.runs), changed)
+        connection.execute(update(tables.steps), {"error": {"message": evil}})
+        connection.execute(update(tables.alarms), {"message": evil})
+        audits.write(connection, "promote", "pilot-000", evil, evil, version=2)
+    admin = client(full)
+    other = "20260101-000000-abcdef"
+    for path in ("/", "/runs", f"/runs/{RUN}", f"/runs/compare?a={RUN}&b={other}", "/pilots/pilot-000"):
+        page = admin.get(path)
+        assert page.status_code == 200, path
+        assert evil not in page.text, path
+        assert "onerror=alert" in page.text, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs?state=nothing",
+        "/runs?cursor=%00",
+        "/?cursor=zzz",
+        "/runs/none",
+        "/runs/compare?a=none&b=none",
+        "/pilots/none",
+        "/runs?pilot=none",
+        f"/runs/{RUN}?x=%ff",
+        "/?search=%25_%27%22",
+    ],
+)
+def test_odd_addresses_are_no_failure_of_ours(full: Desk, path: str):
+    assert client(full).get(path, headers={"Accept": "text/html"}).status_code < 500
+
+
+def test_lists_go_on_where_the_part_before_ended(desk: Desk):
+    populations.fill(desk.engine, populations.Size(pilots=1, runs=120, windows=1))
+    admin, path = client(desk), "/runs"
+    seen: set[str] = set()
+    while path:
+        text = admin.get(path).text
+        found = {part.split('"')[0] for part in text.split('scope="row"><a href="/runs/')[1:]}
+        assert not found & seen
+        seen |= found
+        path = (
+            ("/runs?" + text.split('rel="next"')[0].rsplit('href="?', 1)[1].split('"')[0]).replace(
+                "&amp;", "&"
+            )
+            if 'rel="next"' in text
+            else ""
+        )
+    assert len(seen) == 120
