@@ -249,6 +249,14 @@ def test_nobody_makes_a_token_that_may_more_than_they(desk: Desk, grants: list[G
         tokens.make_token(desk, Actor("eve", frozenset(grants)), "x", grants, 1, user="ada")
 
 
+def test_a_token_may_hold_part_of_what_its_owner_holds_twice(desk: Desk):
+    grants = [Grant("a", Role.OPERATOR), Grant(ALL, Role.VIEWER), Grant("a", Role.APPROVER)]
+    add_user(desk, "ada", *grants)
+    for asked in (grants, grants[:1], grants[1:]):
+        made = tokens.make_token(desk, Actor("ada", frozenset(grants)), "x", asked, 1)
+        assert set(made.grants) == {text_of(grant) for grant in asked}
+
+
 def test_a_token_makes_no_token_that_outlives_it(desk: Desk):
     add_user(desk, "ada", Grant(ALL, Role.OPERATOR))
     client = bearer(desk, "ada", Grant(ALL, Role.OPERATOR))
