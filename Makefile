@@ -22,7 +22,7 @@ STAMP := $(VENV)/.installed
 ROOMS := core components pipelines serving console
 IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving lock clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots lock clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,6 +58,9 @@ bench: $(STAMP) ## Run the benchmarks and print what they measure; TARGET=orches
 
 bench-serving: TARGET := serving
 bench-serving: bench ## Run the model server against its peers (ARGS=--quick for a look in minutes)
+
+screenshots: $(STAMP) ## Write pictures of the console's pages to docs/images (ARGS="--only run,runs")
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -142,6 +142,33 @@ def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path, uncover
             assert re.fullmatch(command.pattern, lines, re.DOTALL), f"$ {command.script}{output}"
 
 
+@pytest.mark.slow
+def test_audit_and_backup_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    done = follow(DOCS / "state.md", folder, [])
+    assert sum(bool(command.shown) for command, _ in done) == 11
+    require_shown(done)
+    assert (tmp_path / "restored" / "pilotage.db").is_file()
+
+
+@pytest.mark.slow
+def test_what_up_does_is_what_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
+    done = follow(DOCS / "up.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 6
+    require_shown(done)
+    assert "is pending" in (tmp_path / "retried.txt").read_text()
+
+
+@pytest.mark.slow
+@needs_curl
+def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "value.md", tmp_path, ["8080"])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
 def test_every_event_is_on_its_page() -> None:
     page = (DOCS / "triggers.md").read_text()
     assert [kind for kind in Kind if f"| `{kind}` |" not in page] == [Kind.WEBHOOK_TEST]

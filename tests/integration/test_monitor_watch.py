@@ -35,7 +35,7 @@ from pilotage.core.metrics import Task
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings, load
-from pilotage.core.specs import Cause, FeatureKind, PilotSpec
+from pilotage.core.specs import Cause, FeatureKind, PilotSpec, Value
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 from pilotage.serving.monitor import watches
@@ -141,7 +141,7 @@ def _register(registry: Registry, folder: Path, profile: ReferenceProfile) -> in
     estimate = Estimate(value=0.92, low=0.91, high=0.93)
     scorecard = Scorecard(
         pilot="demo", model=DIGEST, snapshot=DIGEST, metric="roc_auc", test_rows=1500,
-        metrics={"roc_auc": estimate}, baseline=Rival(name="prior", metrics={}),
+        metrics={"roc_auc": estimate}, baseline=Rival(name="prior", metrics={}, guess=False),
         latency=Latency(p50_ms=1, p90_ms=1, p99_ms=1, calls=1), gates=(), passed=True, created_at=EPOCH,
     )  # fmt: skip
     report = Report(
@@ -304,6 +304,35 @@ def test_the_last_label_of_an_id_counts(world: World) -> None:
     assert report.performance is not None
     assert report.performance.value is not None
     assert report.performance.value > 0.8
+
+
+def test_money_is_counted_on_labelled_rows_and_again_when_prices_change(world: World) -> None:
+    prices = {"true_positive": 12, "false_positive": -3, "false_negative": -8, "currency": "EUR"}
+    rows = draw(1000, 60)
+    ids = world.serve(0, rows)
+    assert world.watch()[0].brought is None
+    told, late = rows["score"][:400] > 0.5, rows["late"][:400]
+    world.label(ids[:400], late)
+    assert world.watch()[0].brought is None
+    world = replace(world, spec=_priced(world.spec, prices))
+    found = world.watch()[0].brought
+    assert found is not None
+    hit, wrong, missed = (told & late).sum(), (told & ~late).sum(), (~told & late).sum()
+    assert (found.currency, found.labelled) == ("EUR", 400)
+    assert found.value == 12 * hit - 3 * wrong - 8 * missed
+    assert found.baseline == -8 * late.sum()
+    assert found.estimated == pytest.approx(2.5 * (found.value - found.baseline))
+    assert found.error is not None
+    assert found.error > 0
+    assert world.watch() == []
+    dearer = replace(world, spec=_priced(world.spec, {**prices, "true_positive": 24})).watch()[0].brought
+    assert dearer is not None
+    assert dearer.value == found.value + 12 * hit
+
+
+def _priced(spec: PilotSpec, prices: dict[str, Any]) -> PilotSpec:
+    goal = spec.goal.model_copy(update={"value": Value.model_validate(prices)})
+    return spec.model_copy(update={"goal": goal})
 
 
 def test_labels_that_are_no_class_are_left_out_and_counted(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,25 @@ def test_reads_without_mlflow_agree_with_its_client(registry: Registry, tmp_path
     run = registry.version("a", 3).run
     assert registry._reader.run_location(run) == by_client.run_location(run)
     assert registry.folder(registry.version("a", 3)).is_dir()
+
+
+def test_all_champions_are_read_at_once_and_as_mlflow_says(registry: Registry, tmp_path: Path) -> None:
+    for _ in range(3):
+        add(registry, tmp_path)
+    registry.challenge("a", 3)
+    registry.promote("a", 1)
+    registry.promote("a", 2)
+    found = registry.aliased()
+    assert [(item.version, item.aliases) for item in found] == [
+        (1, ("previous",)),
+        (2, ("champion",)),
+        (3, ("challenger",)),
+    ]
+    assert found == sorted(registry.versions("a"), key=lambda item: item.version)
+    by_client = [replace(item, location="") for item in ClientReader(registry).aliased()]
+    assert by_client == [replace(item, location="") for item in found]
+    assert registry.champions() == registry.champions(["a", "b"]) == {"a": registry.champion("a")}
+    assert registry.champions(["b"]) == {}
 
 
 def test_registering_a_run_again_finds_its_version(registry: Registry, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from pilotage.console.commands import (
     audits,
+    backups,
     drifts,
     models,
     pilots,
@@ -69,7 +70,7 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, users, audits, supervision, schedules),
+        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
     ):
         module.add_to(app)
     return app

@@ -138,11 +138,9 @@ def write(
 ) -> None:
     """Append who did what to which pilot, when and why, in the caller's transaction, and tell of it."""
     tables.lock(connection, "audit")
-    last = connection.execute(
-        select(tables.audit.c.id, tables.audit.c.digest).order_by(tables.audit.c.id.desc()).limit(1)
-    ).first()
+    last = head(connection)
     row = {
-        "id": 1 if last is None else last.id + 1,
+        "id": last.id + 1,
         "at": tables.now(),
         "who": _storable(who),
         "action": action,
@@ -150,13 +148,20 @@ def write(
         "version": version,
         "why": _storable(why),
         "details": _storable(tables.finite(json.loads(json.dumps(details, default=str)))),
-        "previous": GENESIS if last is None else last.digest,
+        "previous": last.digest,
     }
     connection.execute(insert(tables.audit), {**row, "digest": digest_of(row)})
     repeats.note(connection)
     if pilot is not None and action in _EVENTS:
         told = {"pilot": pilot, "version": version, "action": action, "who": who, "why": why, **details}
         outbox.emit(connection, _EVENTS[action], pilot, f"version/{version}", told)
+
+
+def head(connection: Connection) -> Head:
+    """The last record; START when there is none."""
+    table = tables.audit
+    row = connection.execute(select(table.c.id, table.c.digest).order_by(table.c.id.desc()).limit(1)).first()
+    return START if row is None else Head(row.id, row.digest)
 
 
 def read(engine: Engine, pilot: str | None = None, limit: int = 100) -> list[Record]:
@@ -180,20 +185,20 @@ def verify(
         most: records to look at; all when left out.
     """
     expected = {head.id: head for head in noted}
-    head, looked = after, 0
+    last, looked = after, 0
     for row in _walk(engine, after.id if after.id > 0 else None):
         if looked == most:
-            return Verification(head, looked, False, None)
+            return Verification(last, looked, False, None)
         looked += 1
-        problem = _judge(row, head) or _compare(row, expected.pop(int(row["id"]), None))
+        problem = _judge(row, last) or _compare(row, expected.pop(int(row["id"]), None))
         if problem is not None:
-            return Verification(head, looked, False, problem)
-        head = Head(int(row["id"]), str(row["digest"]))
-    lost = min((known for known in expected if known > head.id), default=None)
+            return Verification(last, looked, False, problem)
+        last = Head(int(row["id"]), str(row["digest"]))
+    lost = min((known for known in expected if known > last.id), default=None)
     if lost is not None:
         told = f"Record {lost} was noted earlier and is not there: the end of the audit was cut off."
-        return Verification(head, looked, True, Problem(lost, Flaw.CUT_OFF, told))
-    return Verification(head, looked, True, None)
+        return Verification(last, looked, True, Problem(lost, Flaw.CUT_OFF, told))
+    return Verification(last, looked, True, None)
 
 
 def digest_of(row: Mapping[str, Any]) -> str:

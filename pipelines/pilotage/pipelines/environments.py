@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
+
 from pilotage.core.settings import Settings
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """`PILOTAGE_*` (and libraries' own) variables; what is empty stays out, so that a default stays one."""
+    """`PILOTAGE_*` (and libraries' own) variables; what is empty stays out, so that a default stays one.
+
+    Secrets stay out, too: a process that may know them inherits them from the environment.
+    """
     found: dict[str, str] = {}
     for name, value in settings:
+        if isinstance(value, SecretStr):
+            continue
         text = ",".join(value) if isinstance(value, tuple) else str(value)
         if value is not None and text:
             found["MLFLOW_TRACKING_URI" if name == "mlflow_tracking_uri" else f"PILOTAGE_{name.upper()}"] = (

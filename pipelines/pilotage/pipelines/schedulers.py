@@ -65,7 +65,7 @@ class Scheduler:
         Raises:
             Unavailable: the database does not answer; the next tick catches up.
         """
-        self._launched = [process for process in self._launched if process.poll() is None]
+        self._reap()
         try:
             if self._is_due("lease", self._ttl_seconds / 3):
                 self._renew()
@@ -87,7 +87,12 @@ class Scheduler:
         if self._lease is not None:
             leases.release(self._engine, self._lease)
             self._lease = None
+        self._reap()
         self._engine.dispose()
+
+    def _reap(self) -> None:
+        """Let processes that ended go; they are this one's children while it lives."""
+        self._launched = [process for process in self._launched if process.poll() is None]
 
     def _renew(self) -> None:
         before = self._lease

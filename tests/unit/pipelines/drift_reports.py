@@ -57,7 +57,7 @@ def alarm(hour: int, cause: Cause = Cause.DRIFT, version: int = 1, pilot: str = 
     )  # fmt: skip
 
 
-def brought(value: float, baseline: float, *, labelled: int = 50, error: float = 1.0) -> Brought:
+def brought(value: float, baseline: float, *, labelled: int = 100, error: float = 1.0) -> Brought:
     """Money of a window whose estimate is twice what was measured."""
     return Brought(
         currency="EUR", labelled=labelled, value=value, baseline=baseline,

@@ -13,6 +13,8 @@ from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import catalogues, tables
 from pilotage.pipelines.records import Records
 
+pytestmark = pytest.mark.databases
+
 
 def test_a_run_makes_its_pilot_known(installation: Settings, spec: PilotSpec):
     engine = tables.connect(installation)

@@ -22,6 +22,8 @@ from pilotage.pipelines.records import Records
 from pilotage.pipelines.requests import Request
 from pilotage.pipelines.states import State
 
+pytestmark = pytest.mark.databases
+
 SLEEP = "import signal, time; signal.signal(signal.SIGUSR1, signal.SIG_DFL); time.sleep(60)"
 
 

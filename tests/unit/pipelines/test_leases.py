@@ -12,6 +12,8 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines import leases, tables
 from pilotage.pipelines.leases import Lease, LeaseLost
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def engine(installation: Settings) -> Engine:

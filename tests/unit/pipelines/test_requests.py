@@ -20,6 +20,8 @@ from pilotage.pipelines.requests import Request
 from pilotage.pipelines.runs import STEPS
 from pilotage.pipelines.states import State
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def engine(installation: Settings) -> Engine:

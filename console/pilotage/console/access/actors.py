@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pilotage.core import errors
+from pilotage.pipelines import people
 
 ALL = "*"
 """Stands for every pilot, and for what belongs to none."""
@@ -95,6 +96,11 @@ class Actor:
         if self.may(Permission.READ):
             return None
         return frozenset(grant.pilot for grant in self.grants if Permission.READ in _ALLOWED[grant.role])
+
+
+def at_this_machine() -> Actor:
+    """Whoever runs a command here: they reach the database itself, so everything is theirs."""
+    return Actor(people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
 
 
 def meet(left: Grant, right: Grant) -> Grant | None:

@@ -10,7 +10,6 @@ import typer
 from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.access.actors import Actor
     from pilotage.console.operations.audits import Filter, Format
 
 PilotOption = Annotated[str, typer.Option(help="Of this pilot.")]
@@ -41,12 +40,13 @@ def list_lines(
     limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 20,
 ) -> None:
     """Who did what, newest first."""
+    from pilotage.console.access.actors import at_this_machine
     from pilotage.console.operations import audits
     from pilotage.console.operations.desks import Desk
     from pilotage.console.views import audits as views
 
     which = _filter(pilot, who, action, since, until)
-    found = audits.list_lines(Desk(session.settings), _actor(), which, limit=limit)
+    found = audits.list_lines(Desk(session.settings), at_this_machine(), which, limit=limit)
     session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found.items))
 
 
@@ -64,6 +64,7 @@ def verify(
     Prints the head, the last record and its digest: noted elsewhere, it shows later whether the end was
     cut off, which the audit alone cannot tell.
     """
+    from pilotage.console.access.actors import at_this_machine
     from pilotage.console.operations import audits as operations
     from pilotage.console.operations.desks import Desk
     from pilotage.console.views import audits as views
@@ -71,7 +72,7 @@ def verify(
     from pilotage.pipelines import audits
 
     noted = [audits.Head.parse(text) for text in head or []]
-    found = operations.verify(Desk(session.settings), _actor(), noted)
+    found = operations.verify(Desk(session.settings), at_this_machine(), noted)
     problem = found.problem
     document = {
         "verified": problem is None,
@@ -95,13 +96,14 @@ def export(
     until: UntilOption = "",
 ) -> None:
     """Write the audit to a file, oldest first: CSV or JSON, as its name ends."""
+    from pilotage.console.access.actors import at_this_machine
     from pilotage.console.operations import audits
     from pilotage.console.operations.desks import Desk
     from pilotage.core.storage import written
 
     kind = _format(file)
     which = _filter(pilot, who, action, since, until)
-    pieces = audits.export(Desk(session.settings), _actor(), which, kind)
+    pieces = audits.export(Desk(session.settings), at_this_machine(), which, kind)
     with written(file) as stream:
         for piece in pieces:
             stream.write(piece.encode())
@@ -131,11 +133,3 @@ def _filter(pilot: str, who: str, action: str, since: str, until: str) -> Filter
         since=parse_moment("since", since),
         until=parse_moment("until", until),
     )
-
-
-def _actor() -> Actor:
-    """Who can read the database's file or password can read all of it."""
-    from pilotage.console.access.actors import ALL, Actor, Grant, Role
-    from pilotage.pipelines import people
-
-    return Actor(people.user(), frozenset({Grant(ALL, Role.VIEWER)}))

@@ -155,10 +155,11 @@ def show_logs(
 
 
 def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """End a run that waits, or let the process of one that goes on stop it."""
+    """End a run that waits or goes on."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, runs
 
-    found = runs.cancel_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    found = runs.cancel_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     said = "is cancelled" if found.ended else "was told to stop"
     session.output.answer(
         found.model_dump(mode="json"), lambda console: console.print(f"Run [bold]{found.id}[/] {said}.")
@@ -166,13 +167,14 @@ def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> No
 
 
 def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
-    """Ask for a run like one that ended; `pilotage up` starts it.
+    """Ask for a run like one that ended.
 
-    Steps that succeeded are taken from the cache.
+    `pilotage up` starts it; steps that succeeded are taken from the cache.
     """
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, runs
 
-    found = runs.retry_run(desks.Desk(session.settings), desks.person_here(), run_id, why=why)
+    found = runs.retry_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     session.output.answer(
         found.model_dump(mode="json"),
         lambda console: console.print(f"Run [bold]{found.id}[/] is {found.state}."),

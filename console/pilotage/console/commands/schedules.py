@@ -37,11 +37,12 @@ def list_schedules(
     ] = None,
 ) -> None:
     """When runs are asked for, and what passed without one."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, listings, schedules
     from pilotage.console.views import schedules as views
 
     desk, name = desks.Desk(session.settings), name_of(pilot) if pilot else None
-    found = schedules.list_schedules(desk, desks.person_here(), pilot=name, limit=listings.MOST)
+    found = schedules.list_schedules(desk, actors.at_this_machine(), pilot=name, limit=listings.MOST)
     session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found.items))
 
 
@@ -51,34 +52,44 @@ def add_schedule(
     cron: Annotated[str, typer.Argument(metavar="CRON", help="Such as '0 3 * * 1'.")],
     zone: Annotated[str, typer.Option(help="Time zone, such as Europe/Berlin.")] = "UTC",
 ) -> None:
-    """Let runs of a pilot be asked for at the moments of a cron expression; `pilotage up` starts them."""
+    """Let the clock ask for runs of a pilot.
+
+    They are asked for at the moments of a cron expression; `pilotage up` starts them.
+    """
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, schedules
 
     desk, name = desks.Desk(session.settings), name_of(pilot)
-    _answer(session, schedules.add_schedule(desk, desks.person_here(), name, cron, zone))
+    _answer(session, schedules.add_schedule(desk, actors.at_this_machine(), name, cron, zone))
 
 
 def pause_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Let a schedule ask for nothing until it is resumed."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, schedules
 
     desk = desks.Desk(session.settings)
-    _answer(session, schedules.pause_schedule(desk, desks.person_here(), schedule, why=why))
+    _answer(session, schedules.pause_schedule(desk, actors.at_this_machine(), schedule, why=why))
 
 
 def resume_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
-    """Let a schedule go on; what passed while it was paused is not made up for."""
+    """Let a schedule go on.
+
+    What passed while it was paused is not made up for.
+    """
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, schedules
 
     desk = desks.Desk(session.settings)
-    _answer(session, schedules.resume_schedule(desk, desks.person_here(), schedule, why=why))
+    _answer(session, schedules.resume_schedule(desk, actors.at_this_machine(), schedule, why=why))
 
 
 def remove_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Forget a schedule that a person made."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, schedules
 
-    schedules.remove_schedule(desks.Desk(session.settings), desks.person_here(), schedule, why=why)
+    schedules.remove_schedule(desks.Desk(session.settings), actors.at_this_machine(), schedule, why=why)
     session.output.answer(
         {"schedule": schedule}, lambda console: console.print(f"Removed [bold]{schedule}[/].")
     )
@@ -86,10 +97,11 @@ def remove_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOptio
 
 def run_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Ask for a schedule's run now; `pilotage up` starts it."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, schedules
 
     desk = desks.Desk(session.settings)
-    run = schedules.run_schedule(desk, desks.person_here(), schedule, why=why)
+    run = schedules.run_schedule(desk, actors.at_this_machine(), schedule, why=why)
     session.output.answer(
         run.model_dump(mode="json"), lambda console: console.print(f"Run [bold]{run.id}[/] is {run.state}.")
     )

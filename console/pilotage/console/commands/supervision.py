@@ -32,9 +32,9 @@ def up(
 ) -> None:
     """Run everything of an installation here, until Ctrl-C.
 
-    Each pilot with a champion has a model server; what ends by itself is started again. Runs in progress are
-    carried on by the next `pilotage up`. Logs are in the home's folder `logs`. With --json one document with
-    the addresses is printed once everything runs.
+    What ends by itself is started again. Each pilot with a champion has a model
+    server. Runs in progress are carried on by the next `pilotage up`. Logs are in the home's folder `logs`.
+    With --json one document with the addresses is printed once everything runs.
     """
     from pathlib import Path
 

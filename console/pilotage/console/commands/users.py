@@ -45,12 +45,13 @@ def add_to(app: typer.Typer) -> None:
 
 def list_users(session: Session, limit: Annotated[int, typer.Option(min=1)] = 200) -> None:
     """Users, their roles, and how they sign in."""
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, users
 
     desk, cursor, found = desks.Desk(session.settings), None, list[Any]()
     while len(found) < limit:
         listing = users.list_users(
-            desk, desks.person_here(), cursor=cursor, limit=min(200, limit - len(found))
+            desk, actors.at_this_machine(), cursor=cursor, limit=min(200, limit - len(found))
         )
         found += [user.model_dump(mode="json") for user in listing.items]
         cursor = listing.next
@@ -73,6 +74,7 @@ def add_user(
 
     The password is asked for on a terminal, or is the first line of stdin.
     """
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
     from pilotage.console.operations import desks, users
 
@@ -82,46 +84,50 @@ def add_user(
     answer(
         session,
         users.add_user(
-            desk, desks.person_here(), name, full_name=full_name, password=secret, grants=grants, why=why
+            desk, actors.at_this_machine(), name, full_name=full_name, password=secret, grants=grants, why=why
         ),
     )
 
 
 def grant(session: Session, name: _UserArgument, role: _RoleArgument, why: _WhyOption = "") -> None:
     """Give a role."""
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
     from pilotage.console.operations import desks, users
 
     desk = desks.Desk(session.settings)
-    answer(session, users.give_role(desk, desks.person_here(), name, parse_grant(role), why))
+    answer(session, users.give_role(desk, actors.at_this_machine(), name, parse_grant(role), why))
 
 
 def revoke(session: Session, name: _UserArgument, role: _RoleArgument, why: _WhyOption = "") -> None:
     """Take a role back."""
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
     from pilotage.console.operations import desks, users
 
     desk = desks.Desk(session.settings)
-    answer(session, users.take_role(desk, desks.person_here(), name, parse_grant(role), why))
+    answer(session, users.take_role(desk, actors.at_this_machine(), name, parse_grant(role), why))
 
 
 def disable(session: Session, name: _UserArgument, why: _WhyOption = "") -> None:
     """Let somebody in no more: they are signed out, and their tokens stop working."""
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import UserState
     from pilotage.console.operations import desks, users
 
     desk = desks.Desk(session.settings)
-    done = users.change_user(desk, desks.person_here(), name, state=UserState.DISABLED, why=why)
+    done = users.change_user(desk, actors.at_this_machine(), name, state=UserState.DISABLED, why=why)
     answer(session, done)
 
 
 def enable(session: Session, name: _UserArgument, why: _WhyOption = "") -> None:
     """Let somebody in again."""
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import UserState
     from pilotage.console.operations import desks, users
 
     desk = desks.Desk(session.settings)
-    answer(session, users.change_user(desk, desks.person_here(), name, state=UserState.ACTIVE, why=why))
+    answer(session, users.change_user(desk, actors.at_this_machine(), name, state=UserState.ACTIVE, why=why))
 
 
 def password(session: Session, name: _UserArgument, why: _WhyOption = "") -> None:
@@ -129,10 +135,11 @@ def password(session: Session, name: _UserArgument, why: _WhyOption = "") -> Non
 
     It is asked for on a terminal, or is the first line of stdin.
     """
+    from pilotage.console.access import actors
     from pilotage.console.operations import desks, users
 
     desk = desks.Desk(session.settings)
-    answer(session, users.set_password(desk, desks.person_here(), name, read_password(), why))
+    answer(session, users.set_password(desk, actors.at_this_machine(), name, read_password(), why))
 
 
 def token(
@@ -148,11 +155,12 @@ def token(
     It never lets do more than its user may. Bearer tokens of model servers are another kind:
     `pilotage tokens new`.
     """
+    from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
     from pilotage.console.operations import desks, tokens
 
     desk, grants = desks.Desk(session.settings), [parse_grant(text) for text in role or ["viewer"]]
-    made = tokens.make_token(desk, desks.person_here(), name, grants, days, user=user, why=why)
+    made = tokens.make_token(desk, actors.at_this_machine(), name, grants, days, user=user, why=why)
     show_token(session, made.model_dump(mode="json"))
 
 
@@ -164,12 +172,12 @@ def sign_in(
 
     It works on this machine, within ten minutes, and needs a console that runs here.
     """
-    from pilotage.console.access import links
+    from pilotage.console.access import actors, links
     from pilotage.console.operations import desks, services
     from pilotage.core import errors
 
     desk = desks.Desk(session.settings)
-    known = services.list_services(desk, desks.person_here()).items
+    known = services.list_services(desk, actors.at_this_machine()).items
     url = next((item.url for item in known if item.name == "console" and item.url), None)
     if url is None:
         raise errors.NotFound("No console runs here.", remedy="`pilotage up` starts one.")

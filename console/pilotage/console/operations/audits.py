@@ -89,10 +89,16 @@ def list_lines(
 
 
 def actions(desk: Desk, actor: Actor) -> tuple[str, ...]:
-    """What was done, to choose from."""
-    query = _query(actor, Filter()).with_only_columns(tables.audit.c.action).distinct()
+    """What was done, to choose from; as quick as there are few kinds, however many records."""
+    column = tables.audit.c.action
+    query = _query(actor, Filter()).with_only_columns(column).order_by(column).limit(1)
+    found: list[str] = []
     with tables.reading(desk.engine) as connection:
-        return tuple(sorted(connection.scalars(query)))
+        following = connection.scalar(query)
+        while following is not None:
+            found.append(following)
+            following = connection.scalar(query.where(column > following))
+    return tuple(found)
 
 
 def export(desk: Desk, actor: Actor, which: Filter, kind: Format) -> Iterator[str]:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from pilotage.console.operations.listings import Model
 from pilotage.pipelines import audits, tables
 
-STEP = 2000
+STEP = 1000
 """Records of one look."""
 AGAIN = timedelta(minutes=10)
 """How old a look at the first record may be before it is begun again, all the others having been seen."""

@@ -97,7 +97,7 @@ def _spans(desk: Desk, pilot: str) -> tuple[Span, ...]:
     table = tables.windows
     start = func.min(table.c.start).label("start")
     query = select(table.c.version, start).where(table.c.pilot == pilot).group_by(table.c.version)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [Span(version=row.version, start=row.start) for row in connection.execute(query)]
     return tuple(sorted(found, key=lambda span: span.start))
 

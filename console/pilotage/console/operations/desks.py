@@ -7,17 +7,11 @@ from functools import cached_property
 
 from sqlalchemy import Engine
 
-from pilotage.console.access.actors import ALL, Actor, Grant, Role
 from pilotage.console.operations.chains import Watch
 from pilotage.console.operations.scorecards import Scorecards
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import people, tables
-
-
-def person_here() -> Actor:
-    """Who sits at this machine: whoever may read the database may do everything."""
-    return Actor(people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
+from pilotage.pipelines import tables
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _ACTIVE = (State.PENDING, State.RUNNING)
 def of_run(desk: Desk, run: str) -> Mark:
     """Of one run and its steps."""
     table, steps = tables.runs, tables.steps
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(
             select(table.c.state, table.c.cancel_asked_at, table.c.ended_at, table.c.started_at).where(
                 table.c.id == run
@@ -35,7 +35,7 @@ def of_runs(desk: Desk) -> Mark:
     """Of all runs: the latest, and those that go on."""
     table, steps = tables.runs, tables.steps
     active = select(table.c.id).where(table.c.state.in_(_ACTIVE))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         latest = connection.scalar(select(func.max(table.c.asked_at)))
         going = connection.execute(
             select(table.c.id, table.c.state, table.c.cancel_asked_at)
@@ -48,7 +48,7 @@ def of_runs(desk: Desk) -> Mark:
 def of_pilots(desk: Desk) -> Mark:
     """Of what the overview tells besides runs: decisions, windows, alarms, triggers, schedules, services."""
     services, windows = tables.services, tables.windows
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return (
             connection.scalar(select(func.max(tables.audit.c.id))),
             *connection.execute(
@@ -72,7 +72,7 @@ def logs_of(desk: Desk, run: str) -> dict[str, Path]:
     """Where the steps of a run write what they say, by step; those that began."""
     steps = tables.steps
     query = select(steps.c.name, steps.c.log).where(steps.c.run == run, steps.c.log.is_not(None))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return {row.name: Path(row.log) for row in connection.execute(query.order_by(steps.c.position))}
 
 

@@ -60,6 +60,7 @@ class Standing(Model):
 class Glance(Model):
     """One window."""
 
+    version: int
     start: datetime
     end: datetime
     rows: int
@@ -144,7 +145,7 @@ def list_names(desk: Desk, actor: Actor) -> list[str]:
     query = select(tables.pilots.c.name).order_by(tables.pilots.c.name)
     if actor.readable is not None:
         query = query.where(tables.pilots.c.name.in_(actor.readable))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return list(connection.scalars(query))
 
 
@@ -156,7 +157,7 @@ def _tell(desk: Desk, actor: Actor, found: Sequence[Pilot]) -> list[Overview]:
     champions = desk.registry.champions(names)
     brought = values.totals(desk, actor, names)
     health = _health(desk, actor)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         windows = _windows(connection, specs)
         tests = _tests(connection, champions)
         facts: dict[str, Mapping[str, Any]] = {
@@ -177,7 +178,7 @@ def _tell(desk: Desk, actor: Actor, found: Sequence[Pilot]) -> list[Overview]:
                 name=pilot.name,
                 owner=pilot.owner,
                 description=pilot.description,
-                standing=_standing(specs[pilot.name], own, tests.get(pilot.name, {})),
+                standing=_standing(specs[pilot.name], _served_by(champion, own), tests.get(pilot.name, {})),
                 version=champion.version if champion else None,
                 since=champion.created_at if champion else None,
                 windows=own,
@@ -187,6 +188,11 @@ def _tell(desk: Desk, actor: Actor, found: Sequence[Pilot]) -> list[Overview]:
             )
         )
     return told
+
+
+def _served_by(champion: Registered | None, windows: Sequence[Glance]) -> list[Glance]:
+    """Windows of the version that serves now: what another one did tells nothing of it."""
+    return [window for window in windows if champion is None or window.version == champion.version]
 
 
 def _standing(spec: PilotSpec, windows: Sequence[Glance], test: Mapping[str, float]) -> Standing:
@@ -213,7 +219,15 @@ def _each(
 def _windows(connection: Connection, specs: Mapping[str, PilotSpec]) -> dict[str, tuple[Glance, ...]]:
     table = tables.windows
     columns = (
-        *(table.c.pilot, table.c.start, table.c.end, table.c.rows, table.c.errors, table.c.drifted),
+        *(
+            table.c.pilot,
+            table.c.version,
+            table.c.start,
+            table.c.end,
+            table.c.rows,
+            table.c.errors,
+            table.c.drifted,
+        ),
         *(table.c.metric, table.c.realized, table.c.estimated),
     )
 
@@ -226,6 +240,7 @@ def _windows(connection: Connection, specs: Mapping[str, PilotSpec]) -> dict[str
         realized = known and row.realized is not None
         found[row.pilot].append(
             Glance(
+                version=row.version,
                 start=row.start,
                 end=row.end,
                 rows=row.rows,

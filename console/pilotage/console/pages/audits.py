@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -49,9 +48,9 @@ def show_audit(
         chain=audits.chain(desk, actor),
         actions=audits.actions(desk, actor),
         asked=asked,
-        following=_query({**asked, "cursor": listing.next or ""}),
-        first=_query(asked) if cursor is not None else None,
-        exported=_query(sent),
+        shown=_set(asked),
+        first=cursor is not None,
+        exported=_set(sent),
     )
 
 
@@ -66,6 +65,6 @@ def _iso(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat()
 
 
-def _query(values: dict[str, str]) -> str:
-    """What is not empty, as the query of a link."""
-    return urlencode({name: value for name, value in values.items() if value})
+def _set(values: dict[str, str]) -> dict[str, str]:
+    """Those that are not empty."""
+    return {name: value for name, value in values.items() if value}

@@ -155,7 +155,7 @@ def _alarm(pilot: Overview, address: str) -> Part:
 
 def _retraining(pilot: Overview, past: Chronicle, address: str) -> Part:
     last = past.last_trigger
-    planned = f"next by schedule {pilot.next_at:%Y-%m-%d %H:%M} UTC" if pilot.next_at else "no schedule"
+    planned = f"next {pilot.next_at:%Y-%m-%d %H:%M} UTC" if pilot.next_at else "no schedule"
     if last is None:
         return Part(
             "Retraining", "clock" if pilot.next_at else "skipped", "never asked for", planned, address

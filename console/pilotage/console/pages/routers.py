@@ -8,6 +8,8 @@ from pilotage.console.access.doors import require_own_page
 from pilotage.console.pages import (
     audits,
     comparisons,
+    models,
+    monitoring,
     pilot_details,
     pilots,
     run_details,
@@ -21,6 +23,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
+    *(models, monitoring),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -104,4 +104,5 @@ def _page(
         given=given or {"pilot": "", "cron": "", "time_zone": "UTC"},
         problem=problem,
         operate=Permission.OPERATE,
+        later=cursor is not None,
     )

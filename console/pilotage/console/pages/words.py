@@ -180,6 +180,19 @@ def segment(value: object) -> str:
     return quote(str(value), safe="")
 
 
+def ticked(text: str, letters: int = 400) -> Markup:
+    """A message whose parts in backticks are code; cut off after so many letters."""
+    if len(text) > letters:
+        text = text[: letters - 1].rsplit(" ", 1)[0] + "…"
+    parts = text.split("`")
+    coded = Markup("<code>{}</code>")
+    closed = len(parts) % 2 == 1
+    return Markup("").join(
+        coded.format(part) if position % 2 and (closed or position < len(parts) - 1) else escape(part)
+        for position, part in enumerate(parts)
+    )
+
+
 def titled(metric: str) -> Markup:
     """A metric's name that may break at its underscores."""
     return Markup("_<wbr>").join(escape(part) for part in metric.split("_"))
@@ -204,5 +217,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "pretty": pretty,
     "segment": segment,
     "short": short,
+    "ticked": ticked,
     "titled": titled,
 }

@@ -59,7 +59,6 @@ class Child:
         )
         self._pump = threading.Thread(target=self._copy, args=(self._process.stdout,), daemon=True)
         self._pump.start()
-        self._family: list[psutil.Process] = []
 
     @property
     def pid(self) -> int:
@@ -73,7 +72,6 @@ class Child:
 
     def terminate(self) -> None:
         """Ask it to stop."""
-        self._family = family(self.pid)
         if self.code is None:
             self._process.terminate()
 
@@ -84,23 +82,20 @@ class Child:
             self._process.wait(max(seconds, 0.0))
         except subprocess.TimeoutExpired:
             in_order = False
-            self._family = family(self.pid) or self._family
             self._process.kill()
             self._process.wait()
-        for member in self._family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # who was started meanwhile; it leads a group of its own
+            os.killpg(self.pid, signal.SIGKILL)  # what it left; a run is of a session of its own, and stays
         self._pump.join(_DRAIN_SECONDS)
         self._log.close()
         return in_order
 
     def _copy(self, stream: IO[bytes]) -> None:
-        try:
-            for line in stream:
-                self._log.write(line)
-        except (OSError, ValueError) as error:
-            logger.warning("the log %s cannot be written: %s", self._log.path, error)
-            for _ in stream:  # a full pipe would hold the process up
-                continue
+        with stream:
+            try:
+                for line in stream:
+                    self._log.write(line)
+            except (OSError, ValueError) as error:
+                logger.warning("the log %s cannot be written: %s", self._log.path, error)
+                for _ in stream:  # a full pipe would hold the process up
+                    continue

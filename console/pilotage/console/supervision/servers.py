@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -29,16 +30,23 @@ _STOP_SECONDS = 8.0
 
 
 class _Console(uvicorn.Server):
-    """Tells when it takes requests."""
+    """Tells when it takes requests, and ends live pages' streams when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._on_stop()
 
 
 def run_console(settings: Settings, host: str, port: int, ready_file: Path | None) -> None:
@@ -58,7 +66,10 @@ def run_console(settings: Settings, host: str, port: int, ready_file: Path | Non
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    server = _Console(config, lambda: addresses.announce(ready_file, f"http://{ports.written(host)}:{port}"))
+    address = f"http://{ports.written(host)}:{port}"
+    server = _Console(
+        config, lambda: addresses.announce(ready_file, address), on_stop=app.state.streams.close
+    )
     server.run()
     if not server.started:
         raise errors.Failure(f"{host}:{port} cannot be listened on.", remedy="Name another with `--port`.")

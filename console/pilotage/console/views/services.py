@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 def show(console: Console, document: Mapping[str, Any]) -> None:
     """The addresses."""
     console.print(f"[bold]Console[/]  {document['console']}")
+    if document["sign_in"]:
+        console.print(f"[bold]Sign in[/]  {document['sign_in']} (once, within ten minutes)")
     console.print(f"[bold]MLflow[/]   {document['mlflow']}")
     for pilot, url in document["servers"].items():
         console.print(f"[bold]{pilot}[/]  {url} (API at {url}/docs)")

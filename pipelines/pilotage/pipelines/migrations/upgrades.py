@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from pilotage.pipelines.migrations import HISTORY, History
 
 
-def upgrade(connection: Connection, history: History = HISTORY) -> None:
-    """Apply every migration that the database lacks, and note the last one in it."""
+def upgrade(connection: Connection, history: History = HISTORY, to: str = "head") -> None:
+    """Apply every migration that the database lacks, until `to`, and note the last one in it."""
     scripts = ScriptDirectory(str(history.folder.parent), version_locations=[str(history.folder)])
 
     def steps(revision: Any, _: Any) -> Any:
-        return scripts._upgrade_revs("head", revision)
+        return scripts._upgrade_revs(to, revision)
 
     with EnvironmentContext(Config(), scripts, fn=steps) as environment:
         environment.configure(

