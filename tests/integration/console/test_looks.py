@@ -22,7 +22,8 @@ WIDTHS = (390, 1280)
 PAGES = (
     *("/", "/?search=pilot", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000", "/pilots/pilot-001"),
     *("/runs", "/runs?state=failed", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
-    *("/schedules", "/audit", "/settings", "/sign-in"),
+    *("/schedules", "/audit", "/settings", "/settings/users", "/settings/users/local", "/settings/webhooks"),
+    "/sign-in",
 )
 RUNS = ("/runs/{real}", "/runs/{failed}", "/runs/compare?a={failed}&b={real}")
 VIOLATIONS = """async () => {

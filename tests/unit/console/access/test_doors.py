@@ -166,6 +166,7 @@ def test_a_token_is_kept_as_a_digest_and_needs_no_csrf_token(desk: Desk):
     assert len(secret) == len("pilotage_") + 43
 
 
+@pytest.mark.databases
 def test_a_token_loses_what_its_owner_loses(desk: Desk):
     add_user(desk, "ada", Grant("a", Role.OPERATOR), Grant("b", Role.OPERATOR))
     client = bearer(desk, "ada", Grant("a", Role.OPERATOR), Grant("b", Role.VIEWER))
@@ -283,6 +284,7 @@ def test_the_page_shows_a_token_once(desk: Desk):
     assert "<b>nightly" not in later
 
 
+@pytest.mark.databases
 def test_the_last_admin_stays(desk: Desk):
     add_user(desk, "ada", Grant(ALL, Role.ADMIN), Grant("a", Role.ADMIN))
     add_user(desk, "eve", Grant("a", Role.ADMIN), Grant(ALL, Role.OPERATOR))
@@ -342,6 +344,7 @@ def test_who_asked_for_a_run_does_not_decide_where_two_people_are_asked_for(
         eyes.require_other(found, approver, "ada")
 
 
+@pytest.mark.databases
 def test_listing_many_tokens_comes_in_pages(desk: Desk):
     add_user(desk, "ada", Grant(ALL, Role.VIEWER))
     made = [
