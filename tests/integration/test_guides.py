@@ -143,6 +143,13 @@ def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path, uncover
 
 
 @pytest.mark.slow
+def test_users_and_tokens_are_made_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "access.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
+@pytest.mark.slow
 def test_audit_and_backup_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     folder = tmp_path / "here"
     folder.mkdir()

@@ -170,6 +170,7 @@ def test_other_commands_go_there_too(call: Call) -> None:
     assert call("schedules", "pause", made["id"])["state"] == "paused"
     assert [item["id"] for item in call("schedules")["items"]] == [made["id"]]
     assert call("webhooks") == {"webhooks": []}
+    assert call("audit", "list", "--who", "admin", "--limit", "1")["items"][0]["action"] == "pause"
     added = call("users", "add", "eve", "--role", "viewer@late", "--password", said="a fine password\n")
     assert (added["has_password"], added["created_by"]) == (True, "admin")
     assert call("users", "grant", "eve", "operator")["grants"][0]["role"] == "operator"

@@ -23,7 +23,8 @@ PAGES = (
     *("/", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000"),
     *("/runs", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
     *("/models", "/pilots/parcels/models", "/monitoring", "/pilots/pilot-000/monitoring"),
-    *("/schedules", "/audit", "/settings", "/sign-in"),
+    *("/schedules", "/audit", "/settings", "/settings/users", "/settings/users/local", "/settings/webhooks"),
+    "/sign-in",
 )
 RUNS = ("/runs/{real}", "/runs/{failed}", "/runs/compare?a={failed}&b={real}")
 VIOLATIONS = """async () => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.unit.console.desks import actor
 
@@ -21,13 +22,24 @@ URL = "http://127.0.0.1:8400"
 def browser(desk: Desk, *, url: str = URL, address: str = "127.0.0.1") -> TestClient:
     """A browser in front of the console, nobody signed in."""
     return TestClient(
-        applications.create(desk, doors.authenticate),
+        _application(desk),
         base_url=url,
         client=(address, 50000),
         raise_server_exceptions=False,
         follow_redirects=False,
         headers={"Accept": "text/html"},
     )
+
+
+_applications: dict[int, tuple[Desk, FastAPI]] = {}
+
+
+def _application(desk: Desk) -> FastAPI:
+    """The console of this very desk, which is costly to build."""
+    if id(desk) not in _applications:
+        _applications.clear()
+        _applications[id(desk)] = desk, applications.create(desk, doors.authenticate)
+    return _applications[id(desk)][1]
 
 
 def add_user(desk: Desk, name: str, *grants: Grant, password: str | None = PASSWORD) -> None:

@@ -71,5 +71,7 @@ class _Answer:
 
 
 def _is_document(start: Message) -> bool:
+    """Whether it is one JSON document, not a stream of unknown length."""
     headers = Headers(raw=start["headers"])
-    return start["status"] == 200 and headers.get("content-type", "").startswith("application/json")
+    is_json = headers.get("content-type", "").startswith("application/json")
+    return start["status"] == 200 and is_json and "content-length" in headers

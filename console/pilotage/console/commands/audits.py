@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilotage.console.sessions import Session, command
+from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
     from pilotage.console.operations.audits import Filter, Format
@@ -24,9 +24,9 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Who did what, when, why, to which version.", no_args_is_help=True, rich_markup_mode=None
     )
-    command(group, "list")(list_lines)
-    command(group, "verify")(verify)
-    command(group, "export")(export)
+    command(group, "list", "pilotage.console.remotes.audits:list_lines")(list_lines)
+    command(group, "verify", HERE_ONLY)(verify)
+    command(group, "export", HERE_ONLY)(export)
     app.add_typer(group, name="audit")
 
 

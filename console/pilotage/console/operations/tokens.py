@@ -88,7 +88,7 @@ def make_token(
     if owner != actor.name or actor.token is not None:
         actor.require(Permission.ADMINISTER)
     _check(name, wanted, days)
-    if limited(actor.grants, wanted) != wanted:
+    if not wanted <= limited(actor.grants, wanted):
         raise _too_much(actor.name, wanted, actor.grants)
     secret, now = new_token(), tables.now()
     row = {"id": new_id(), "user": owner, "name": name, "created_at": now, "used_at": None}
@@ -101,7 +101,7 @@ def make_token(
                 f"There is no user `{owner[:128]}` who may come in.",
                 remedy="`pilotage users add NAME` adds one; name the owner with `user`.",
             )
-        if limited(held.grants, wanted) != wanted:
+        if not wanted <= limited(held.grants, wanted):
             raise _too_much(owner, wanted, held.grants)
         connection.execute(insert(tables.tokens), {**row, "digest": digest_of(secret)})
         told: dict[str, Any] = {key: row[key] for key in ("user", "name", "grants", "expires_at")}

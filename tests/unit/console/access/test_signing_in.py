@@ -165,6 +165,7 @@ def test_waiting_doubles_up_to_a_quarter_of_an_hour_and_failures_are_forgotten(
         assert len(connection.execute(select(tables.sign_in_attempts)).all()) == 2
 
 
+@pytest.mark.databases
 def test_many_at_once_are_no_way_around_the_limit(desk: Desk):
     passed: list[bool] = []
 
@@ -266,6 +267,7 @@ def test_signing_out_ends_the_session_not_only_the_cookie(desk: Desk):
     assert again.get("/").status_code == 303
 
 
+@pytest.mark.databases
 def test_signing_out_everywhere_reaches_all_browsers(desk: Desk):
     first = signed_in(desk)
     second = browser(desk)
@@ -302,6 +304,7 @@ def test_a_link_signs_in_once_with_a_button(desk: Desk):
     assert link.rpartition("/")[2] not in everything(desk)
 
 
+@pytest.mark.databases
 def test_of_many_who_use_a_link_at_once_one_comes_in(desk: Desk):
     link = links.create_link(desk).rpartition("/")[2]
     came: list[str] = []

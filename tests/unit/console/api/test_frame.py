@@ -33,6 +33,7 @@ def keys(desk: Desk) -> list[Any]:
         return list(connection.execute(select(tables.idempotency_keys)).all())
 
 
+@pytest.mark.databases
 def test_a_repeat_gets_the_first_answer_and_changes_nothing(desk: Desk):
     admin = client(desk)
     first = admin.post("/api/v1/users", json=NEW, headers=KEY)
@@ -86,6 +87,7 @@ def test_what_is_no_key_is_refused(desk: Desk, key: str):
     assert audits.read(desk.engine) == []
 
 
+@pytest.mark.databases
 def test_of_many_at_once_one_is_carried_out(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     original = users.add_user
 
@@ -147,6 +149,7 @@ def forget_answer(desk: Desk, *, carried_out: bool, minutes: float) -> None:
         connection.execute(update(tables.idempotency_keys), values)
 
 
+@pytest.mark.databases
 def test_a_change_and_the_note_of_it_are_one_transaction(desk: Desk):
     key = repeats.Key("ada", "k")
     with desk.engine.begin() as connection:
@@ -219,7 +222,6 @@ def test_tags_tell_documents_apart_and_not_how_they_are_written(left: Any, right
     [
         ("GET", "/api/v1/nothing", 404), ("GET", "/api/", 404), ("DELETE", "/api/v1/users", 405),
         ("GET", "/api/v1/users?limit=0", 422), ("GET", "/api/v1/users?cursor=%00", 422),
-        ("GET", "/api/v1/users/%00", 404),
         ("GET", "/api/v1/webhooks/deliveries?cursor=WzEyMzQ1Njc4OTAxMjNd", 422),
         ("POST", "/api/v1/webhooks/deliveries/99999999999999999999/replay", 422),
         ("POST", "/api/v1/webhooks/deliveries/1/replay", 404),
