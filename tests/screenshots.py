@@ -34,7 +34,7 @@ WIDTHS = {"wide": 1440, "narrow": 390}
 SCHEMES = ("light", "dark")
 MOST_HEIGHT = 1800
 """Pixels of a picture; a longer page is cut."""
-COLOURS = 128
+COLOURS = 192
 PILOT = "flight-delay"
 PAGES = {
     "pilots": "/",

@@ -19,6 +19,7 @@ from pilotage.console.pages.figures import loops, timelines
 from pilotage.console.pages.figures.loops import Part
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
+from pilotage.console.supervision.states import ServiceState
 
 router = APIRouter()
 
@@ -125,7 +126,8 @@ def _serving(pilot: Overview, address: str) -> Part:
     last = pilot.windows[-1] if pilot.windows else None
     note = f"{words.number(last.rows)} rows in the last window" if last else "no traffic yet"
     if pilot.health is not None:
-        return Part("Serving", pilot.health.state, f"server {pilot.health.state}", note, address)
+        state = "healthy" if pilot.health.state == ServiceState.RUNNING else pilot.health.state
+        return Part("Serving", state, f"server {pilot.health.state}", note, address)
     if pilot.version is None:
         return Part("Serving", "skipped", "nothing to serve", note, address)
     fact = f"version {pilot.version}"
