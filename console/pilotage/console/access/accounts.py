@@ -52,7 +52,7 @@ def sign_in(desk: Desk, name: str, password: str, address: str) -> str:
     table = tables.users
     name = name.strip().lower()
     with attempts.counted(desk.engine, name, address) as attempt:
-        with desk.engine.connect() as connection:
+        with tables.reading(desk.engine) as connection:
             row = connection.execute(select(table).where(table.c.name == name)).first()
         usable = row is not None and row.state == UserState.ACTIVE
         held = row.password if row is not None and usable else None

@@ -55,7 +55,7 @@ def begin(desk: Desk, user: str, how: str, address: str, agent: str, before: str
 def find(desk: Desk, cookie: str) -> Session | None:
     """The session of a cookie; None where it is over, unknown, or its user may no longer come in."""
     table, now = tables.web_sessions, tables.now()
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(select(table).where(table.c.digest == digest_of(cookie))).first()
         if row is None or row.revoked_at is not None or row.expires_at <= now:
             return None

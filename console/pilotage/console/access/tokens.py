@@ -32,7 +32,7 @@ def actor_of(desk: Desk, secret: str) -> Actor:
     """
     table, now = tables.tokens, tables.now()
     digest = digest_of(secret)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(select(table).where(table.c.digest == digest)).first()
         if row is None or not secret.startswith(PREFIX) or not are_equal(row.digest, digest):
             raise _refused("is none of this console's")

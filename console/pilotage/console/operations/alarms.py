@@ -70,7 +70,7 @@ def list_alarms(
     if cursor is not None:
         kinds = (positions.moment, positions.text, positions.text)
         query = query.where(positions.after(order, positions.read(cursor, kinds)))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [_alarm(row) for row in connection.execute(query.limit(limit + 1))]
     last = found[limit - 1] if len(found) > limit else None
     following = cursor_of(last.end.isoformat(), last.pilot, last.id) if last else None
@@ -85,7 +85,7 @@ def get_alarm(desk: Desk, actor: Actor, pilot: str, alarm: str) -> Alarm:
     """
     actor.require(Permission.READ, pilot)
     table = tables.alarms
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(select(table).where(table.c.pilot == pilot, table.c.id == alarm)).first()
     if row is None:
         raise errors.NotFound(

@@ -40,7 +40,7 @@ def list_approvals(
     if cursor is not None:
         kinds = (positions.moment, positions.text, positions.number)
         query = query.where(positions.after(order, positions.read(cursor, kinds)))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [versions.approval(row) for row in connection.execute(query.limit(limit + 1))]
     last = found[limit - 1] if len(found) > limit else None
     following = cursor_of(last.asked_at.isoformat(), last.pilot, last.version) if last else None

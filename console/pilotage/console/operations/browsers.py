@@ -45,7 +45,7 @@ def list_browsers(desk: Desk, actor: Actor, user: str) -> list[Browser]:
         .order_by(table.c.seen_at.desc())
         .limit(100)
     )
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return [
             Browser(
                 id=row.id,

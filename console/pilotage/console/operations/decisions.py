@@ -116,7 +116,7 @@ def _require_other(desk: Desk, actor: Actor, pilot: str, version: int) -> None:
     run = desk.registry.version(pilot, version).tags.get(RUN_TAG)
     if run is None:
         return
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         asked_by = connection.scalar(select(tables.runs.c.asked_by).where(tables.runs.c.id == run))
     if asked_by is not None:
         require_other(desk.settings, actor, asked_by)

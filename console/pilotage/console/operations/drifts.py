@@ -92,7 +92,7 @@ def get_matrix(
     if until is not None:
         query = query.where(table.c.start < until)
     query = query.order_by(table.c.start.desc(), table.c.version.desc()).limit(min(windows, MOST_WINDOWS))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()[::-1]
         told = monitors.told(connection, pilot, rows)
     found = [{name: Drifting(**drift) for name, drift in row.features.items()} for row in rows]
@@ -153,7 +153,7 @@ def read_report(desk: Desk, actor: Actor, pilot: str, version: int, start: datet
         NotFound: the window or its report is not there, or not for this actor.
     """
     actor.require(Permission.READ, pilot)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = monitors.row_of(connection, pilot, version, start)
     data = Storage(desk.settings.storage).read(f"{row.report}/{DriftReport.FILE}")
     return DriftReport.model_validate_json(data)

@@ -133,7 +133,7 @@ def list_windows(
             positions.after(order, positions.read(cursor, (positions.moment, positions.number)))
         )
     query = query.order_by(table.c.start.desc(), table.c.version.desc()).limit(limit + 1)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
         items = told(connection, pilot, rows[:limit])
     following = cursor_of(items[-1].start.isoformat(), items[-1].version) if len(rows) > limit else None
@@ -147,7 +147,7 @@ def get_window(desk: Desk, actor: Actor, pilot: str, version: int, start: dateti
         NotFound: it is not there, or not for this actor.
     """
     actor.require(Permission.READ, pilot)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return told(connection, pilot, [row_of(connection, pilot, version, start)])[0]
 
 
@@ -190,7 +190,7 @@ def told(connection: Connection, pilot: str, rows: Collection[Row[Any]]) -> tupl
 
 def _monitors(desk: Desk, known: Collection[PilotSpec]) -> tuple[Monitor, ...]:
     names = [spec.pilot for spec in known]
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         last = _last(connection, names)
         alarms = _open_alarms(connection, names)
         snoozed = _snoozed(connection, names)

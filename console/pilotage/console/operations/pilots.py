@@ -41,7 +41,7 @@ def list_pilots(
         query = query.where(table.c.name.contains(search, autoescape=True))
     if cursor is not None:
         query = query.where(table.c.name > str(position_of(cursor, 1)[0]))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [_pilot(row) for row in connection.execute(query)]
     following = cursor_of(found[limit - 1].name) if len(found) > limit else None
     return Listing(items=tuple(found[:limit]), next=following)
@@ -54,7 +54,7 @@ def get_pilot(desk: Desk, actor: Actor, name: str) -> Pilot:
         NotFound: it is not there, or not for this actor.
     """
     actor.require(Permission.READ, name)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(select(tables.pilots).where(tables.pilots.c.name == name)).first()
     if row is None:
         raise unknown_pilot(name)
@@ -63,7 +63,7 @@ def get_pilot(desk: Desk, actor: Actor, name: str) -> Pilot:
 
 def is_known(desk: Desk, name: str) -> bool:
     """Whether a pilot of that name was taken in."""
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return connection.scalar(select(tables.pilots.c.name).where(tables.pilots.c.name == name)) is not None
 
 

@@ -52,7 +52,7 @@ def list_releases(
         at, number = positions.read(cursor, (positions.moment, positions.number))
         order = ((table.c.at, True), (table.c.id, True))
         query, until = query.where(positions.after(order, (at, number))), at
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
     items = []
     for row in rows[:limit]:

@@ -59,7 +59,7 @@ def list_tokens(
             (table.c.created_at < moment) | ((table.c.created_at == moment) & (table.c.id < str(last)))
         )
     query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [Token(**_values(row)) for row in connection.execute(query)]
     end = found[limit - 1] if len(found) > limit else None
     following = None if end is None else cursor_of(end.created_at.isoformat(), end.id)

@@ -78,7 +78,7 @@ def list_triggers(
     if cursor is not None:
         kinds = (positions.moment, positions.text)
         query = query.where(positions.after(order, positions.read(cursor, kinds)))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         found = [Trigger(**row._mapping) for row in connection.execute(query.limit(limit + 1))]
     last = found[limit - 1] if len(found) > limit else None
     following = cursor_of(last.at.isoformat(), last.id) if last else None
@@ -93,7 +93,7 @@ def get_snooze(desk: Desk, actor: Actor, pilot: str) -> Snooze | None:
     """
     specs.require_known(desk, actor, pilot)
     table = tables.snoozes
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         row = connection.execute(
             select(table).where(table.c.pilot == pilot, table.c.until > tables.now())
         ).first()

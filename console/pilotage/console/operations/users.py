@@ -56,7 +56,7 @@ def list_users(
         query = query.where(table.c.name.contains(search, autoescape=True))
     if cursor is not None:
         query = query.where(table.c.name > str(position_of(cursor, 1)[0]))
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
         given = _given(connection, [row.name for row in rows])
     found = [_user(row, given.get(row.name, ())) for row in rows]
@@ -72,7 +72,7 @@ def get_user(desk: Desk, actor: Actor, name: str) -> User:
     """
     if actor.name != name:
         actor.require(Permission.ADMINISTER)
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return _one(connection, name)
 
 

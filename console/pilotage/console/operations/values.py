@@ -134,7 +134,7 @@ def count(
     period: Period | None = None,
 ) -> Value:
     """As `get_value`, of a pilot whose pilot.yaml is at hand."""
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         chosen = period or _fitting(connection, spec.pilot, since, until)
         points = (
             _windows(connection, spec, since, until)
@@ -167,7 +167,7 @@ def totals(desk: Desk, actor: Actor, pilots: Collection[str]) -> dict[str, Amoun
         .group_by(table.c.pilot, table.c.currency)
         .order_by(func.max(table.c.day))  # prices may have been in another currency before
     )
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return {row.pilot: _amount(row.currency, _of_day(row)) for row in connection.execute(query)}
 
 

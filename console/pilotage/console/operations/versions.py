@@ -148,7 +148,7 @@ def approvals(desk: Desk, *conditions: ColumnElement[bool]) -> list[Approval]:
     """Questions to people for which all `conditions` hold, newest version first."""
     table = tables.approvals
     query = select(table).where(*conditions).order_by(table.c.pilot, table.c.version.desc())
-    with desk.engine.connect() as connection:
+    with tables.reading(desk.engine) as connection:
         return [approval(row) for row in connection.execute(query)]
 
 
