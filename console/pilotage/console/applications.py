@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from pilotage.console.access.actors import Actor
 from pilotage.console.api import headers, problems
@@ -36,8 +38,7 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     app.state.desk = desk
     app.state.authenticate = authenticate
     app.state.streams = streams.of(desk.engine)
-    app.include_router(api.build())
-    app.include_router(pages.build())
+    app.router.routes.extend(_routes())
     # The last that is added is the first that a request meets.
     app.add_middleware(ETags, prefix=f"{api.PREFIX}/")
     app.add_middleware(Replays, prefix=f"{api.PREFIX}/")
@@ -46,6 +47,15 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     for kind in (errors.PilotageError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _on_error)
     return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """API and pages; which installation they are about, a request's application says."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(api.build())
+    app.include_router(pages.build())
+    return tuple(app.routes)
 
 
 async def _on_error(request: Request, error: Any) -> Response:
