@@ -95,7 +95,10 @@ def export(
     since: SinceOption = "",
     until: UntilOption = "",
 ) -> None:
-    """Write the audit to a file, oldest first: CSV or JSON, as its name ends."""
+    """Write the audit to a file, oldest first.
+
+    It is CSV or JSON, as the name of the file ends.
+    """
     from pilotage.console.access.actors import at_this_machine
     from pilotage.console.operations import audits
     from pilotage.console.operations.desks import Desk

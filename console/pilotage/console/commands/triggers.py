@@ -33,7 +33,7 @@ def list_triggers(
     pilot: NameArgument,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
 ) -> None:
-    """What asked for retrainings of a pilot, newest data first, and what became of it."""
+    """What asked for retrainings of a pilot, the newest data first."""
     from pilotage.console.views import triggers as views
     from pilotage.pipelines import triggers, waits
 
@@ -55,9 +55,9 @@ def snooze(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> None:
-    """Let no retraining of a pilot start for a while; what asks for one waits.
+    """Let no retraining of a pilot start for a while.
 
-    It takes the place of a snooze before. A retraining that is under way goes on.
+    What asks for one waits. It takes the place of a snooze before. A retraining that is under way goes on.
     """
     from pilotage.core import durations, errors
     from pilotage.pipelines import waits
@@ -76,7 +76,10 @@ def told_of_snooze(made: Snooze) -> str:
 
 
 def unsnooze(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
-    """End a snooze; what waits for it is started by the next look of the monitor."""
+    """End a snooze.
+
+    What waits for it is started by the next look of the monitor.
+    """
     from pilotage.pipelines import waits
 
     name = name_of(pilot)

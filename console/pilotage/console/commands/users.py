@@ -110,7 +110,10 @@ def revoke(session: Session, name: _UserArgument, role: _RoleArgument, why: _Why
 
 
 def disable(session: Session, name: _UserArgument, why: _WhyOption = "") -> None:
-    """Let somebody in no more: they are signed out, and their tokens stop working."""
+    """Let somebody in no more.
+
+    They are signed out, and their tokens stop working.
+    """
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import UserState
     from pilotage.console.operations import desks, users
@@ -150,9 +153,9 @@ def token(
     name: Annotated[str, typer.Option(help="What it is for.")] = "command line",
     why: _WhyOption = "",
 ) -> None:
-    """Make an API token, for PILOTAGE_TOKEN and programs; it is shown only now.
+    """Make an API token, for PILOTAGE_TOKEN and programs.
 
-    It never lets do more than its user may. Bearer tokens of model servers are another kind:
+    It is shown only now. It never lets do more than its user may. Bearer tokens of model servers are another kind:
     `pilotage tokens new`.
     """
     from pilotage.console.access import actors

@@ -79,7 +79,10 @@ def list_deliveries(
     state: Annotated[Outcome | None, typer.Option(help="Only those in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
-    """What was sent, or is to be, newest first, with every attempt in --json."""
+    """What was sent, or is to be, newest first.
+
+    With --json every attempt is told.
+    """
     from pilotage.console.views import triggers as views
     from pilotage.pipelines import tables
     from pilotage.pipelines.webhooks import DeliveryState, deliveries
@@ -152,7 +155,10 @@ def test(
 
 
 def secret(session: Session) -> None:
-    """Make a secret for a webhook, to be put where its `secret` points; it is shown only now."""
+    """Make a secret for a webhook.
+
+    It is to be put where the `secret` of its endpoint points, and is shown only now.
+    """
     from pilotage.pipelines.webhooks import signatures
 
     made = signatures.new_secret()

@@ -55,7 +55,7 @@ def test_the_map_has_a_cell_a_feature_and_window_and_the_same_as_a_table(admin: 
     page = admin.get("/pilots/small/monitoring").text
     (map_,) = re.findall(r'<svg [^>]*class="heat".*?</svg>', page, re.DOTALL)
     assert len(re.findall(r"<a ", map_)) == 2 * 4
-    assert map_.count("<circle") == 1
+    assert map_.count("<circle") == map_.count('class="drift"') == 1
     assert re.search(r"<th scope=\"row\">distance</th><td[^>]*>1 of 4<", page)
 
 

@@ -1,5 +1,8 @@
 """Drift as a map, features by time: how far each is from the reference, and where that is a drift.
 
+A feature may be far from the reference and as it always is at its time of the year; only what the
+monitor calls a drift has the warm colour.
+
 The map itself is hidden from screen readers and from the keyboard, for it would be a
 thousand stops: the same is told by the table that the page shows beside it.
 """
@@ -22,7 +25,7 @@ _BOUNDS = (0.25, 0.5, 1.0, 2.0)
 _LABEL_WIDTH = 92.0
 _LINK = Markup(
     '<a href="{}" tabindex="-1"><title>{}</title>'
-    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="19" class="h{}"/>{}</a>'
+    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="19" class="{}"/>{}</a>'
 )
 _DRIFTED = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6"/>')
 
@@ -127,7 +130,8 @@ def _cell(
     said = f"{name}, {words.instant(column.start)}: {words.number(cell.effect)}"
     said += ", drifted" if cell.drifted else ""
     mark = _DRIFTED.format(x + pitch / 2, top + _CELL / 2) if cell.drifted else ""
-    return _LINK.format(link, said, x + 0.5, top + 0.5, pitch - 1, level(cell.effect, limit), mark)
+    look = "drift" if cell.drifted else f"h{level(cell.effect, limit)}"
+    return _LINK.format(link, said, x + 0.5, top + 0.5, pitch - 1, look, mark)
 
 
 def _times(columns: Sequence[Column], pitch: float) -> list[Markup]:
