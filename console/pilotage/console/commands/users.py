@@ -155,8 +155,8 @@ def token(
 ) -> None:
     """Make an API token, for PILOTAGE_TOKEN and programs.
 
-    It is shown only now. It never lets do more than its user may. Bearer tokens of model servers are another kind:
-    `pilotage tokens new`.
+    It is shown only now, and never lets do more than its user may. Bearer tokens of model servers are
+    another kind: `pilotage tokens new`.
     """
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
