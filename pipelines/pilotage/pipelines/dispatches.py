@@ -165,7 +165,7 @@ def _mark(
 
 
 def _give_up(engine: Engine, lease: Lease | None, row: Row[Any]) -> None:
-    """A run whose processes keep dying before they claim it has failed, unless it was claimed or cancelled."""
+    """A run whose processes keep dying before they claim it has failed, unless it left the line."""
     table = tables.runs
     error = {
         "type": "ProcessDied",
