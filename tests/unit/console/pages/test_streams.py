@@ -193,15 +193,15 @@ def test_what_cannot_be_read_holds_up_no_other(hub: Hub, scene: Scene, beats: Be
             raise OSError("it is not there any more")
 
     async def look() -> None:
-        waiting = asyncio.create_task(viewer(hub, Broken())())
-        await asyncio.sleep(0.05)
+        waiting = hub.follow(Broken(), "")
+        await anext(waiting)
         each = viewer(hub, scene)
         assert (await each())[:2] == ("state", "one")
         for value in ("two", "three"):
             scene.parts["state"] = value
             beats.value += 1
             assert (await each())[:2] == ("state", value)
-        waiting.cancel()
+        await waiting.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(look())
     assert "not there any more" in caplog.text
