@@ -197,6 +197,7 @@ def test_the_first_champion_gets_a_model_server_and_a_stop_leaves_nothing(up: Up
     again = Up(up.home, ["--port", "8410"])
     document = again.ready()
     assert document["servers"] == {"small": server["url"]}
+    assert int(document["console"].rsplit(":", 1)[1]) >= 8410
     until(lambda: again.ask(f"/runs/{going}")["state"] == "succeeded", 180)
     everything = descendants(again.process.pid)
     again.process.kill()

@@ -60,16 +60,19 @@ def dispatch(
     """
     with engine.begin() as connection:
         leases.require(connection, lease)
-        chosen = _choose(connection, runs_at_once(settings))
+        chosen, hopeless = _choose(connection, runs_at_once(settings))
         for row in chosen:
             _mark(connection, row.id, processes.current(), _deaths(row), settings)
+    for row in hopeless:
+        _give_up(engine, lease, row)
     started = []
     for row in chosen:
         try:
             process = (launch or _launcher(settings))(row.id)
-        except OSError:
+        except OSError as error:
+            logger.warning("no process can be started for run %s now: %s", row.id, error)
             requests.release(engine, row.id)
-            raise
+            continue
         child = processes.of(process.pid)
         if child is not None:
             with engine.begin() as connection:
@@ -110,8 +113,8 @@ def interrupt(engine: Engine, settings: Settings, grace_seconds: float) -> list[
     return sorted(alive)
 
 
-def _choose(connection: Connection, most: int) -> list[Row[Any]]:
-    """Rows of the runs to start now, first come first served."""
+def _choose(connection: Connection, most: int) -> tuple[list[Row[Any]], list[Row[Any]]]:
+    """Rows of the runs to start now, first come first served, and of those to give up."""
     table = tables.runs
     active = connection.execute(
         select(table).where(table.c.state.in_(records.ACTIVE)).order_by(table.c.asked_at, table.c.id)
@@ -122,15 +125,16 @@ def _choose(connection: Connection, most: int) -> list[Row[Any]]:
     busy = {row.pilot for row in (*going, *begun)}
     free = most - len(going) - len(begun)
     chosen: list[Row[Any]] = []
+    hopeless: list[Row[Any]] = []
     for row in waiting:
         if row in begun or row.pilot in busy or len(chosen) >= free:
             continue
         if _deaths(row) >= MOST_LAUNCHES:
-            _give_up(connection, row)
+            hopeless.append(row)
             continue
         busy.add(row.pilot)
         chosen.append(row)
-    return chosen
+    return chosen, hopeless
 
 
 def _is_starting(row: Row[Any]) -> bool:
@@ -160,8 +164,9 @@ def _mark(
     connection.execute(update(table).where(table.c.id == run), {"launch": launch})
 
 
-def _give_up(connection: Connection, row: Row[Any]) -> None:
-    """A run whose processes keep dying before they claim it has failed."""
+def _give_up(engine: Engine, lease: Lease | None, row: Row[Any]) -> None:
+    """A run whose processes keep dying before they claim it has failed, unless it left the line."""
+    table = tables.runs
     error = {
         "type": "ProcessDied",
         "message": f"{MOST_LAUNCHES} processes were started for the run and died before it began.",
@@ -174,9 +179,12 @@ def _give_up(connection: Connection, row: Row[Any]) -> None:
         "error": error,
         "launch": null(),
     }
-    connection.execute(update(tables.runs).where(tables.runs.c.id == row.id), ended)
-    records.close_steps(connection, row.id, State.DIED)
-    audits.write(connection, "give-up", row.pilot, "scheduler", error["message"], run=row.id)
+    with engine.begin() as connection:
+        leases.require(connection, lease)
+        waiting = update(table).where(table.c.id == row.id, table.c.state == State.PENDING)
+        if connection.execute(waiting.values(ended)).rowcount:
+            records.close_steps(connection, row.id, State.DIED)
+            audits.write(connection, "give-up", row.pilot, "scheduler", error["message"], run=row.id)
 
 
 def _launched(row: Row[Any]) -> processes.Identity | None:

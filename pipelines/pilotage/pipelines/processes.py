@@ -1,11 +1,13 @@
 """Processes told apart for certain, and how much memory a family of them holds.
 
-A pid alone is reused; with the start time and the machine's boot it is not.
-Nothing here starts or ends a process.
+A pid alone is reused; with the start time and the machine's boot it is not. On
+Linux the start is counted from the boot, so that a clock that is put right, by
+hand or by NTP, makes no process another one. Nothing here starts or ends a process.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_STAT = Path("/proc/self/stat")
+_START_FIELD = 19
+"""Of `/proc/PID/stat`, behind the name in brackets: clock ticks from the boot to the start."""
 _SAME_START_SECONDS = 0.05
 """Start times are kept in clock ticks; two readings of one process differ by less than this."""
 
@@ -25,19 +30,19 @@ class Identity:
     boot: str
     pid: int
     started: float
-    """Seconds since the epoch."""
+    """Seconds since the boot on Linux, since the epoch elsewhere."""
 
 
 def current() -> Identity:
     """This process."""
     own = psutil.Process()
-    return Identity(host=socket.gethostname(), boot=_boot(), pid=own.pid, started=own.create_time())
+    return Identity(host=socket.gethostname(), boot=_boot(), pid=own.pid, started=_started(own))
 
 
 def of(pid: int) -> Identity | None:
     """The process that has `pid` now, or None."""
     try:
-        started = psutil.Process(pid).create_time()
+        started = _started(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return None
     return Identity(host=socket.gethostname(), boot=_boot(), pid=pid, started=started)
@@ -58,7 +63,7 @@ def alive(identity: Identity) -> bool:
         return False
     try:
         process = psutil.Process(identity.pid)
-        same = abs(process.create_time() - identity.started) < _SAME_START_SECONDS
+        same = abs(_started(process) - identity.started) < _SAME_START_SECONDS
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
@@ -89,6 +94,22 @@ def _resident(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
+
+
+def _started(process: psutil.Process) -> float:
+    """When the process began.
+
+    Raises:
+        NoSuchProcess: it is gone.
+    """
+    if not _STAT.is_file():
+        return float(process.create_time())
+    try:
+        content = _STAT.parents[1].joinpath(str(process.pid), "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    ticks = int(content.rpartition(b")")[2].split()[_START_FIELD])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _boot() -> str:

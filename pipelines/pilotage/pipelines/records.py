@@ -169,23 +169,8 @@ class Records:
             for record in map(_run, rows):
                 if record.process is None or processes.alive(record.process):
                     continue
-                dead.append(record)
-                gone = record.process.pid
-                logger.warning("run %s of %s died: its process %d is gone", record.id, record.pilot, gone)
-                close_steps(connection, record.id, State.DIED)
-                connection.execute(
-                    update(tables.runs).where(tables.runs.c.id == record.id),
-                    {
-                        "state": State.DIED,
-                        "exit_code": int(errors.ExitCode.FAILED),
-                        "ended_at": tables.now(),
-                        "error": {
-                            "type": "ProcessDied",
-                            "message": f"Process {gone} went away before the run ended.",
-                            "remedy": "Run it again; finished steps are taken from the cache.",
-                        },
-                    },
-                )
+                if _bury(connection, record.id, record.process):
+                    dead.append(record)
         return dead
 
     def runs(self, pilot: str | None = None, limit: int = 50) -> list[RunRecord]:
@@ -244,6 +229,29 @@ def close_steps(connection: Connection, run: str, state: State) -> None:
     connection.execute(
         update(tables.steps).where(mine, tables.steps.c.state == State.PENDING), {"state": State.SKIPPED}
     )
+
+
+def _bury(connection: Connection, run: str, gone: processes.Identity) -> bool:
+    """Mark `run` as died, unless its process left it otherwise since it was read; whether it did."""
+    table = tables.runs
+    same = table.c.pid == gone.pid, table.c.process_started == gone.started
+    error = {
+        "type": "ProcessDied",
+        "message": f"Process {gone.pid} went away before the run ended.",
+        "remedy": "Run it again; finished steps are taken from the cache.",
+    }
+    values = {
+        "state": State.DIED,
+        "exit_code": int(errors.ExitCode.FAILED),
+        "ended_at": tables.now(),
+        "error": error,
+    }
+    mine = update(table).where(table.c.id == run, table.c.state == State.RUNNING, *same)
+    if connection.execute(mine.values(values)).rowcount == 0:
+        return False
+    close_steps(connection, run, State.DIED)
+    logger.warning("run %s died: its process %d is gone", run, gone.pid)
+    return True
 
 
 def _run(row: Row[Any]) -> RunRecord:

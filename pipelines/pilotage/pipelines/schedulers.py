@@ -119,15 +119,18 @@ class Scheduler:
                 continue  # it is on another machine
             if self._read.get(entry.name) == changed:
                 continue
+            self._read_pilot(entry)
             self._read[entry.name] = changed
-            try:
-                found = pilots.load(entry.folder)
-            except errors.PilotageError as error:
-                logger.warning("%s stays as it was: %s", entry.name, error)
-                continue
-            if found.name == entry.name:
-                with self._engine.begin() as connection:
-                    catalogues.put(connection, found.spec, found.folder)
+
+    def _read_pilot(self, entry: catalogues.Entry) -> None:
+        try:
+            found = pilots.load(entry.folder)
+        except errors.PilotageError as error:
+            logger.warning("%s stays as it was: %s", entry.name, error)
+            return
+        if found.name == entry.name:
+            with self._engine.begin() as connection:
+                catalogues.put(connection, found.spec, found.folder)
 
     def _is_due(self, what: str, every_seconds: float) -> bool:
         clock = time.monotonic()

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from pilotage.core import errors
 from pilotage.pipelines import audits, catalogues, leases, requests, tables
@@ -106,8 +107,7 @@ def resume(engine: Engine, schedule: str, who: str, why: str = "") -> None:
     with engine.begin() as connection:
         row = _locked(connection, schedule)
         if row.state == ScheduleState.PAUSED:
-            following = _next(row.cron, ZoneInfo(row.time_zone), tables.now())
-            _change(connection, schedule, state=ScheduleState.ACTIVE, next_at=following)
+            _change(connection, schedule, state=ScheduleState.ACTIVE, next_at=_following(row, row.cron))
             audits.write(connection, "resume", row.pilot, who, why, schedule=schedule)
 
 
@@ -152,21 +152,19 @@ def remove(engine: Engine, schedule: str, who: str, why: str = "") -> None:
 def sync(engine: Engine, lease: Lease | None = None) -> None:
     """Let the schedules that are written in pilot.yaml be as the catalogue of pilots has them."""
     table = tables.schedules
-    with engine.begin() as connection:
-        leases.require(connection, lease)
-        held = {
-            row.pilot: row for row in connection.execute(select(table).where(table.c.source == Source.PILOT))
-        }
+    with tables.reading(engine) as connection:
+        written = select(table.c.pilot, table.c.cron).where(table.c.source == Source.PILOT)
+        held = {row.pilot: row.cron for row in connection.execute(written)}
         wanted = {
             entry.name: entry.spec.retrain.schedule
             for entry in catalogues.entries(connection)
             if entry.spec.retrain.schedule is not None
         }
-        for pilot, row in held.items():
-            if pilot not in wanted:
-                _forget(connection, row, Source.PILOT, "it is not in pilot.yaml any more")
-        for pilot, cron in wanted.items():
-            _write(connection, held.get(pilot), pilot, cron)
+    for pilot in sorted(held.keys() | wanted.keys()):
+        if held.get(pilot) != wanted.get(pilot):
+            with engine.begin() as connection:
+                leases.require(connection, lease)
+                _write(connection, pilot, wanted.get(pilot))
 
 
 def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> list[str]:
@@ -186,9 +184,15 @@ def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> 
         waiting = connection.scalars(due.order_by(table.c.next_at)).all()
     fired = []
     for schedule in waiting:
-        with engine.begin() as connection:
-            leases.require(connection, lease)
-            run = _fire(connection, schedule, at)
+        try:
+            with engine.begin() as connection:
+                leases.require(connection, lease)
+                run = _fire(connection, schedule, at)
+        except leases.LeaseLost:
+            raise
+        except (errors.PilotageError, CronSimError, IntegrityError, LookupError, ValueError) as error:
+            logger.warning("schedule %s cannot ask for its run; others go on: %s", schedule, error)
+            continue
         if run is not None:
             fired.append(run)
     return fired
@@ -260,16 +264,26 @@ def _next(cron: str, zone: ZoneInfo, after: datetime) -> datetime | None:
     return found[0] if found else None
 
 
-def _write(connection: Connection, row: Row[Any] | None, pilot: str, cron: str) -> None:
-    """The schedule that pilot.yaml says; one that is paused stays so."""
-    following = _next(cron, ZoneInfo("UTC"), tables.now())
-    if row is None:
-        _insert(connection, pilot, pilot, Source.PILOT, cron, "UTC", following, Source.PILOT)
-    elif row.cron != cron:
-        active = row.state == ScheduleState.ACTIVE
-        _change(connection, row.id, cron=cron, next_at=following if active else None)
-    else:
+def _following(row: Row[Any], cron: str) -> datetime | None:
+    """The next moment from now on, after the last one that was due: a clock may have been put back."""
+    after = max(tables.now(), row.last_due_at or row.created_at)
+    return _next(cron, ZoneInfo(row.time_zone), after)
+
+
+def _write(connection: Connection, pilot: str, cron: str | None) -> None:
+    """The schedule that pilot.yaml says, if any; one that is paused stays so."""
+    table = tables.schedules
+    row = connection.execute(select(table).where(table.c.id == pilot).with_for_update()).first()
+    if cron is None:
+        if row is not None:
+            _forget(connection, row, Source.PILOT, "it is not in pilot.yaml any more")
         return
+    if row is None:
+        following = _next(cron, ZoneInfo("UTC"), tables.now())
+        _insert(connection, pilot, pilot, Source.PILOT, cron, "UTC", following, Source.PILOT)
+    else:
+        active = row.state == ScheduleState.ACTIVE
+        _change(connection, row.id, cron=cron, next_at=_following(row, cron) if active else None)
     audits.write(connection, "schedule", pilot, Source.PILOT, "", schedule=pilot, cron=cron, time_zone="UTC")
 
 

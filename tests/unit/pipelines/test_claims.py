@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Engine
 from tests.unit.pipelines.test_triggers import TEXT, Launches, _alarm, carry_out
@@ -188,3 +189,12 @@ def test_two_readings_of_a_process_are_the_same_and_a_reused_pid_is_not():
     one = processes.current()
     assert processes.same(one, processes.current())
     assert not processes.same(one, replace(one, started=one.started - 10))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a start is told by the clock alone")
+def test_a_clock_that_is_put_right_makes_no_process_another(monkeypatch: pytest.MonkeyPatch):
+    one = processes.current()
+    boot = psutil.boot_time()
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 3600)
+    assert processes.same(one, processes.current())
+    assert processes.alive(one)

@@ -170,18 +170,44 @@ def test_a_dispatcher_that_died_between_choosing_and_starting_loses_nothing(
     assert launcher.runs == [run]
 
 
-def test_who_cannot_start_a_process_leaves_the_run_to_the_next(
+def test_who_cannot_start_a_process_leaves_the_run_to_the_next_and_starts_others(
     engine: Engine, installation: Settings, spec: PilotSpec, launcher: Launcher
 ):
-    def refuse(_: str) -> subprocess.Popen[Any]:
-        raise OSError("no memory")
+    def refuse(run: str) -> subprocess.Popen[Any]:
+        if run == small:
+            raise OSError("no memory")
+        return launcher(run)
 
+    roomy = installation.model_copy(update={"runs_at_once": 2})
+    small, other = ask(engine, spec), ask(engine, spec, "other")
+    for _ in range(dispatches.MOST_LAUNCHES + 2):
+        dispatches.dispatch(engine, roomy, None, refuse)
+    assert launcher.runs == [other]
+    dispatches.dispatch(engine, roomy, None, launcher)
+    assert launcher.runs == [other, small]
+
+
+def test_a_run_that_is_claimed_or_cancelled_at_the_last_moment_is_not_given_up(
+    engine: Engine, installation: Settings, spec: PilotSpec, launcher: Launcher, monkeypatch
+):
     run = ask(engine, spec)
-    for _ in range(5):
-        with pytest.raises(OSError, match="no memory"):
-            dispatches.dispatch(engine, installation, None, refuse)
+    for _ in range(dispatches.MOST_LAUNCHES):
+        dispatches.dispatch(engine, installation, None, launcher)
+        launcher.kill()
+    real = dispatches._choose
+
+    def choose(*arguments: Any) -> Any:
+        found = real(*arguments)
+        monkeypatch.setattr(leases, "require", lambda connection, _: meanwhile(connection))
+        return found
+
+    def meanwhile(connection: Any) -> None:
+        mine = update(tables.runs).where(tables.runs.c.id == run)
+        connection.execute(mine.values(state=State.CANCELLED))
+
+    monkeypatch.setattr(dispatches, "_choose", choose)
     dispatches.dispatch(engine, installation, None, launcher)
-    assert launcher.runs == [run]
+    assert Records(engine).run(run).state is State.CANCELLED
 
 
 def test_who_does_not_lead_any_more_starts_nothing(

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, processes, states, tables
+from pilotage.pipelines import audits, processes, requests, states, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
 
@@ -74,6 +74,27 @@ def test_only_a_run_whose_process_is_gone_is_buried(store, spec, monkeypatch, ch
     first = store.steps(name)[0].state
     assert first is state
     assert store.bury() == []
+
+
+def test_one_that_ended_or_was_put_back_just_before_its_process_went_is_not_buried(
+    store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch
+):
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("transactions that write exclude each other")
+    ended = _begin_elsewhere(store, spec, monkeypatch, pid=2**22 - 1)
+    back = _begin_elsewhere(store, spec.model_copy(update={"pilot": "other"}), monkeypatch, pid=2**22 - 2)
+
+    def leave(process: processes.Identity) -> bool:
+        if process.pid == 2**22 - 1:
+            store.end_run(ended, State.SUCCEEDED, 0)
+        else:
+            assert requests.requeue(store.engine, back)
+        return False
+
+    monkeypatch.setattr(processes, "alive", leave)
+    assert store.bury() == []
+    assert (store.run(ended).state, store.run(back).state) == (State.SUCCEEDED, State.PENDING)
+    assert [step.state for step in store.steps(back)] == [State.PENDING, State.PENDING]
 
 
 def test_runs_come_newest_first_and_by_the_start_of_their_id(store: Records, spec: PilotSpec):

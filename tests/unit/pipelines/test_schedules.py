@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -165,6 +166,60 @@ def test_pilot_yaml_is_followed(engine: Engine, clock: list[datetime], spec: Pil
     write(engine, spec, None)
     with pytest.raises(errors.NotFound):
         schedules.pause(engine, "small", "bob")
+
+
+def test_a_clock_that_was_put_back_brings_no_moment_twice(
+    engine: Engine, clock: list[datetime], spec: PilotSpec
+):
+    made = schedules.add(engine, "small", "0 15 * * *", "UTC", "ann")
+    write(engine, spec, "0 15 * * *")
+    clock.append(MONDAY + timedelta(hours=3, seconds=1))
+    assert len(schedules.fire(engine, None)) == 2
+    end_all(engine)
+    clock.append(MONDAY + timedelta(hours=2, minutes=59))
+    schedules.pause(engine, made, "bob")
+    schedules.resume(engine, made, "bob")
+    write(engine, spec, "0 15 * * 1-5")
+    for schedule in (made, "small"):
+        assert row(engine, schedule).next_at == MONDAY + timedelta(days=1, hours=3)
+
+
+def test_one_that_cannot_be_fired_holds_up_no_other(engine: Engine, clock: list[datetime], caplog):
+    broken = [schedules.add(engine, "small", f"{minute} 15 * * *", "UTC", "ann") for minute in range(3)]
+    well = schedules.add(engine, "small", "5 15 * * *", "UTC", "ann")
+    table = tables.schedules
+    with engine.begin() as connection:
+        for schedule, values in zip(
+            broken, ({"cron": "nonsense"}, {"time_zone": "Nowhere/Land"}, {"pilot": "gone"}), strict=True
+        ):
+            connection.execute(update(table).where(table.c.id == schedule).values(values))
+    clock.append(MONDAY + timedelta(hours=4))
+    assert len(schedules.fire(engine, None)) == 1
+    assert due(engine, well) == [MONDAY + timedelta(hours=3, minutes=5)]
+    assert all(schedule in caplog.text for schedule in broken)
+
+
+def test_pilot_yaml_is_followed_while_a_person_changes_another_schedule(
+    engine: Engine, clock: list[datetime], spec: PilotSpec
+):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("transactions that write exclude each other")
+    second = spec.model_copy(update={"pilot": "tiny"})
+    for cron in ("0 3 * * 1", "0 4 * * 1"):
+        with engine.begin() as connection:
+            for one in (spec, second):
+                content = {**one.model_dump(mode="json", exclude_unset=True), "retrain": {"schedule": cron}}
+                catalogues.put(connection, PilotSpec.model_validate(content), Path("/pilot"))
+        if cron == "0 3 * * 1":
+            schedules.sync(engine)
+    with engine.begin() as connection:
+        schedules._locked(connection, "tiny")  # a person is about to pause it
+        leader = threading.Thread(target=schedules.sync, args=(engine,))
+        leader.start()
+        leader.join(0.5)
+        audits.write(connection, "pause", "tiny", "bob", "")
+    leader.join(10)
+    assert {row(engine, name).cron for name in ("small", "tiny")} == {"0 4 * * 1"}
 
 
 def test_what_people_made_is_theirs_to_remove(engine: Engine, spec: PilotSpec):

@@ -195,10 +195,13 @@ class Hub:
                 everything = beat != seen or clock() - compared > _ANYWAY_SECONDS
                 if everything:
                     seen, compared = beat, clock()
-                for topic in list(self._topics.values()):
-                    await self._look(topic, everything)
+                looked = [
+                    await self._look_or_fail(topic, everything) for topic in list(self._topics.values())
+                ]
             except Exception:
                 logger.exception("live pages could not be brought up to date; trying again")
+                looked = [False]
+            if not all(looked):
                 seen = None
                 await asyncio.sleep(4 * self._poll_seconds)
             self._wanted.clear()
@@ -206,6 +209,15 @@ class Hub:
                 await asyncio.wait_for(self._wanted.wait(), self._poll_seconds)
             except TimeoutError:
                 continue
+
+    async def _look_or_fail(self, topic: Topic, everything: bool) -> bool:
+        """Look at one topic; whether that could be done. Others do not wait for it."""
+        try:
+            await self._look(topic, everything)
+        except Exception:
+            logger.exception("%s could not be brought up to date; trying again", topic.source.key)
+            return False
+        return True
 
     async def _look(self, topic: Topic, everything: bool) -> None:
         if topic.ended:

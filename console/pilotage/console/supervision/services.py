@@ -18,6 +18,7 @@ from pilotage.console.supervision.backoffs import Backoff
 from pilotage.console.supervision.children import Child
 from pilotage.console.supervision.registers import Entry
 from pilotage.console.supervision.states import ServiceKind, ServiceState
+from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.pipelines import tables
 
@@ -61,6 +62,7 @@ class Service:
         self._ready_file = settings.home / "services" / f"{file}.json"
         self._port = port
         self._taken = taken
+        self._promised: int | None = None
         self._backoff = Backoff()
         self._child: Child | None = None
         self._state = ServiceState.STOPPED
@@ -93,8 +95,10 @@ class Service:
         """
         of = self.definition
         if of.first_port is not None:
-            self._taken.discard(self._port or 0)
-            self._port = ports.choose(of.host, self._port, of.first_port, self._taken)
+            if self._promised is not None:
+                self._taken.discard(self._promised)
+                self._promised = None
+            self._port = self._promised = ports.choose(of.host, self._port, of.first_port, self._taken)
             self._taken.add(self._port)
             self.url = f"http://{ports.written(of.host)}:{self._port}"
         self._ready_file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,13 +107,20 @@ class Service:
         self._began = time.monotonic()
         self._enter(ServiceState.STARTING, "")
 
+    def start_or_wait(self) -> None:
+        """Start its process, or try again later where that cannot be now."""
+        try:
+            self.start()
+        except (errors.PilotageError, OSError) as error:
+            self._wait(f"cannot be started: {error}")
+
     def look(self) -> bool:
         """See how it is, and start it again when it is time; whether its state changed."""
         before = self._state
         if self._state is ServiceState.WAITING:
             if time.monotonic() >= self._again:
                 self._restarts += 1
-                self.start()
+                self.start_or_wait()
         elif self._child is not None and self._child.code is not None:
             self._ended(self._child)
         elif self._state is ServiceState.STARTING and self._ready_file.is_file():
@@ -138,9 +149,12 @@ class Service:
         self._child = None
         if time.monotonic() - self._began > _WELL_SECONDS:
             self._backoff.reset()
+        self._wait(f"ended with exit code {code}; see {self._log}")
+
+    def _wait(self, why: str) -> None:
         wait = self._backoff.next()
         self._again = time.monotonic() + wait
-        self._enter(ServiceState.WAITING, f"ended with exit code {code}; see {self._log}")
+        self._enter(ServiceState.WAITING, why)
         logger.warning("%s %s; starting it again in %.1f s", self.definition.name, self._detail, wait)
 
     def _enter(self, state: ServiceState, detail: str) -> None:

@@ -84,7 +84,8 @@ class Supervisor:
             self._stop()
 
     def _add(self, definition: Definition) -> Service:
-        port = self._ports.get(definition.name)
+        asked = definition.kind is ServiceKind.CONSOLE  # its port is said anew each time
+        port = None if asked else self._ports.get(definition.name)
         service = Service(definition, self._settings, self._environment, port, self._taken)
         self._services[definition.name] = service
         return service
@@ -102,15 +103,12 @@ class Supervisor:
         for definition in fresh:
             service = self._add(definition)
             if not first:
-                service.start()
+                service.start_or_wait()
 
     def _look(self) -> None:
         changed = False
         for service in self.services:
-            try:
-                changed |= service.look()
-            except (errors.PilotageError, OSError) as error:
-                logger.warning("%s cannot be started: %s", service.definition.name, error)
+            changed |= service.look()
         if changed or time.monotonic() - self._told > _TELL_SECONDS:
             self._tell()
 

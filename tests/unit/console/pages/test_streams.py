@@ -185,6 +185,28 @@ def test_a_database_that_went_away_is_asked_again(hub: Hub, scene: Scene, beats:
     assert "trying again" in caplog.text
 
 
+def test_what_cannot_be_read_holds_up_no_other(hub: Hub, scene: Scene, beats: Beats, caplog):
+    class Broken(Scene):
+        key = "broken"
+
+        def read(self) -> Reading:
+            raise OSError("it is not there any more")
+
+    async def look() -> None:
+        waiting = hub.follow(Broken(), "")
+        await anext(waiting)
+        each = viewer(hub, scene)
+        assert (await each())[:2] == ("state", "one")
+        for value in ("two", "three"):
+            scene.parts["state"] = value
+            beats.value += 1
+            assert (await each())[:2] == ("state", value)
+        await waiting.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(look())
+    assert "not there any more" in caplog.text
+
+
 def test_the_task_ends_with_its_last_viewer_and_nothing_is_kept(hub: Hub, scene: Scene, beats: Beats):
     async def look() -> None:
         stream = hub.follow(scene, "")

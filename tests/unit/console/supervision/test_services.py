@@ -18,6 +18,7 @@ from pilotage.console.supervision.children import Child
 from pilotage.console.supervision.rotations import RotatingLog
 from pilotage.console.supervision.services import Definition, Service
 from pilotage.console.supervision.states import ServiceKind, ServiceState
+from pilotage.console.supervision.supervisors import Supervisor
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.pipelines import tables
@@ -36,12 +37,16 @@ def make(installation: Settings) -> Iterator[Callable[..., Service]]:
     made: list[Service] = []
 
     def build(
-        code: str, name: str = "one", first_port: int | None = None, port: int | None = None
+        code: str,
+        name: str = "one",
+        first_port: int | None = None,
+        port: int | None = None,
+        taken: set[int] | None = None,
     ) -> Service:
         definition = Definition(
             name, ServiceKind.SERVER, lambda _, ready: ["-S", "-c", code, str(ready)], first_port=first_port
         )
-        made.append(Service(definition, installation, os.environ, port, set()))
+        made.append(Service(definition, installation, os.environ, port, set() if taken is None else taken))
         return made[-1]
 
     yield build
@@ -132,6 +137,69 @@ def test_a_port_is_kept_while_it_is_free(make: Callable[..., Service]):
         assert service.url != f"http://127.0.0.1:{used}"
     assert ports.choose("127.0.0.1", used, 20000) == used
     assert ports.choose("127.0.0.1", used, 20000, {used}) >= 20000
+
+
+def test_a_port_that_two_had_once_is_of_the_first_and_stays_so(make: Callable[..., Service]):
+    taken: set[int] = set()
+    used = ports.choose("127.0.0.1", None, 20200)
+    one, two = (make(RUNS, name=name, first_port=used, port=used, taken=taken) for name in ("one", "two"))
+    for service in (one, two):  # neither listens yet
+        service.start()
+    assert one.url == f"http://127.0.0.1:{used}"
+    assert two.url not in (one.url, None)
+    addresses = one.url, two.url
+    for service in (one, two):
+        service.terminate()
+        service.finish(5.0)
+        service.start()
+    assert (one.url, two.url) == addresses
+
+
+def test_a_console_is_where_it_is_asked_for_and_others_where_they_were(
+    installation: Settings,
+):
+    engine = tables.connect(installation)
+    definitions, used = [], 20400
+    for name, kind in (("console", ServiceKind.CONSOLE), ("mlflow", ServiceKind.MLFLOW)):
+        url, since = f"http://127.0.0.1:{used}", tables.now()
+        entry = registers.Entry(name, kind, None, ServiceState.STOPPED, url, None, 0, since, "")
+        registers.write(engine, [entry])
+        definitions.append(
+            Definition(name, kind, lambda _, ready: ["-S", "-c", RUNS, str(ready)], first_port=20410)
+        )
+        used += 1
+    supervisor = Supervisor(installation, definitions)
+    found: list[Service] = []
+
+    def stopped(seconds: float) -> bool:
+        time.sleep(seconds)
+        return found != []
+
+    supervisor.run(stopped, found.extend)
+    console, mlflow = (service.url for service in found)
+    assert (console, mlflow) == ("http://127.0.0.1:20410", "http://127.0.0.1:20401")
+
+
+def test_what_cannot_be_started_is_tried_again_less_and_less_often(
+    make: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+):
+    tried = []
+
+    def refuse(*_: object) -> int:
+        tried.append(time.monotonic())
+        raise errors.SettingsError("No port is free.", remedy="")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ports, "choose", refuse)
+        service = make(RUNS, first_port=20300)
+        service.start_or_wait()
+        assert service.state is ServiceState.WAITING
+        while time.monotonic() < tried[0] + 1.3:
+            service.look()
+            time.sleep(0.01)
+    assert 2 <= len(tried) <= 3
+    assert "No port is free" in service.entry.detail
+    until(service, ServiceState.RUNNING)
 
 
 def test_an_address_of_another_machine_is_refused():
