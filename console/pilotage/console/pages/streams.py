@@ -75,6 +75,8 @@ class Topic:
         self.marks: dict[str, str] = {}
         self.tails: dict[str, Tail] = {}
         self.ended = False
+        self.failed = False
+        """Whether it could not be read; its viewers' browsers connect again, and are told why."""
         self.moved = asyncio.Event()
         self._fingerprint: Hashable = object()
 
@@ -164,7 +166,7 @@ class Hub:
         clock = asyncio.get_running_loop().time
         end = clock() + LIFETIME_SECONDS
         yield events.RETRY
-        while not self.closing and clock() < end:
+        while not self.closing and not topic.failed and clock() < end:
             moved = topic.moved
             news = topic.news(known)
             for event in news:
@@ -196,7 +198,7 @@ class Hub:
                 if everything:
                     seen, compared = beat, clock()
                 for topic in list(self._topics.values()):
-                    await self._look(topic, everything)
+                    await self._try(topic, everything)
             except Exception:
                 logger.exception("live pages could not be brought up to date; trying again")
                 seen = None
@@ -206,6 +208,17 @@ class Hub:
                 await asyncio.wait_for(self._wanted.wait(), self._poll_seconds)
             except TimeoutError:
                 continue
+
+    async def _try(self, topic: Topic, everything: bool) -> None:
+        """Look at a topic; one that cannot be read keeps nothing from those who look at others."""
+        try:
+            await self._look(topic, everything)
+        except Exception:
+            logger.exception("a live page could not be brought up to date; its viewers connect again")
+            topic.failed = True
+            if self._topics.get(topic.source.key) is topic:
+                del self._topics[topic.source.key]
+            topic.wake()
 
     async def _look(self, topic: Topic, everything: bool) -> None:
         if topic.ended:

@@ -185,6 +185,32 @@ def test_a_database_that_went_away_is_asked_again(hub: Hub, scene: Scene, beats:
     assert "trying again" in caplog.text
 
 
+def test_what_one_viewer_asks_for_in_vain_keeps_nothing_from_others(
+    hub: Hub, scene: Scene, beats: Beats, caplog: pytest.LogCaptureFixture
+):
+    class Broken(Scene):
+        key = "broken"
+
+        def read(self) -> Reading:
+            raise ValueError("a cursor that no list gave")
+
+    async def look() -> None:
+        vain = hub.follow(Broken(), "")
+        assert await anext(vain) == events.RETRY
+        ended = asyncio.create_task(anext(vain))
+        each = viewer(hub, scene)
+        assert (await each())[:2] == ("state", "one")
+        scene.parts["state"] = "two"
+        beats.value += 1
+        assert (await each())[:2] == ("state", "two")
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(ended, 5)
+        assert hub.viewers == 1
+
+    asyncio.run(look())
+    assert len(caplog.records) == 1
+
+
 def test_the_task_ends_with_its_last_viewer_and_nothing_is_kept(hub: Hub, scene: Scene, beats: Beats):
     async def look() -> None:
         stream = hub.follow(scene, "")
