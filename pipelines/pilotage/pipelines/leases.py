@@ -30,10 +30,6 @@ class Lease:
     term: int
 
 
-class LeaseLost(errors.Conflict):
-    """Another process holds the lease, or nobody does any more."""
-
-
 def acquire(engine: Engine, name: str, holder: str, ttl_seconds: float = TTL_SECONDS) -> Lease | None:
     """Take the lease if it is free, or keep it for another while; None when another process has it."""
     table = tables.leases
@@ -76,7 +72,7 @@ def require(connection: Connection, lease: Lease | None) -> None:
     row = connection.execute(select(table).where(table.c.name == lease.name).with_for_update()).first()
     current = None if row is None else (row.holder, row.term)
     if row is None or current != (lease.holder, lease.term) or row.expires_at <= _clock(connection):
-        raise LeaseLost(
+        raise errors.LeaseLost(
             f"`{lease.holder}` does not hold the lease `{lease.name}` of term {lease.term} any more.",
             remedy="Another process goes on with its work.",
         )

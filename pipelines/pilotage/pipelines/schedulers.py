@@ -30,7 +30,7 @@ from pilotage.pipelines import (
     tables,
     webhooks,
 )
-from pilotage.pipelines.leases import Lease, LeaseLost
+from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.records import Records
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Scheduler:
                 executions.bury_dead_runs(Records(self._engine), self._settings)
             if self._lease is not None:
                 self._lead(self._lease)
-        except LeaseLost as error:
+        except errors.LeaseLost as error:
             logger.warning("%s", error)
             self._lease = None
         except SQLAlchemyError as error:

@@ -188,7 +188,7 @@ def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> 
             with engine.begin() as connection:
                 leases.require(connection, lease)
                 run = _fire(connection, schedule, at)
-        except leases.LeaseLost:
+        except errors.LeaseLost:
             raise
         except (errors.PilotageError, CronSimError, IntegrityError, LookupError, ValueError) as error:
             logger.warning("schedule %s cannot ask for its run; others go on: %s", schedule, error)

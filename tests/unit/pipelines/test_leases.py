@@ -8,9 +8,10 @@ import time
 import pytest
 from sqlalchemy import Engine, select
 
+from pilotage.core.errors import LeaseLost
 from pilotage.core.settings import Settings
 from pilotage.pipelines import leases, tables
-from pilotage.pipelines.leases import Lease, LeaseLost
+from pilotage.pipelines.leases import Lease
 
 pytestmark = pytest.mark.databases
 

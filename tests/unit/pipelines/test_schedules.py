@@ -312,7 +312,7 @@ def test_a_year_of_leaders_that_come_and_go_loses_no_moment_and_doubles_none(
         for old in holders[-2:] if draw.random() < 0.3 else ():  # leaders of before try as well
             try:
                 schedules.fire(engine, old)
-            except leases.LeaseLost:
+            except errors.LeaseLost:
                 continue
         schedules.fire(engine, None)
         end_all(engine)

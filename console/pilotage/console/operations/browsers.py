@@ -61,13 +61,12 @@ def list_browsers(desk: Desk, actor: Actor, user: str) -> list[Browser]:
 
 
 def sign_out(desk: Desk, actor: Actor, user: str, browser: str) -> None:
-    """Sign one browser of `user` out; of others for admins only.
+    """Sign one browser of `user` out; of others, and by a token, for admins only.
 
     Raises:
         NotFound: it is not signed in.
     """
-    if actor.name != user:
-        actor.require(Permission.ADMINISTER)
+    _require(actor, user)
     table = tables.web_sessions
     with desk.engine.begin() as connection:
         row = connection.execute(
@@ -82,10 +81,14 @@ def sign_out(desk: Desk, actor: Actor, user: str, browser: str) -> None:
 
 
 def sign_out_everywhere(desk: Desk, actor: Actor, user: str) -> SignedOut:
-    """Sign `user` out of all browsers; others for admins only."""
-    if actor.name != user:
-        actor.require(Permission.ADMINISTER)
+    """Sign `user` out of all browsers; others, and by a token, for admins only."""
+    _require(actor, user)
     with desk.engine.begin() as connection:
         ended = sessions.end_all(connection, user)
         audits.write(connection, "sign_out", None, actor.name, "", user=user, sessions_ended=ended)
     return SignedOut(browsers=ended)
+
+
+def _require(actor: Actor, user: str) -> None:
+    if actor.name != user or actor.token is not None:
+        actor.require(Permission.ADMINISTER)

@@ -110,7 +110,7 @@ def make_token(
 
 
 def revoke_token(desk: Desk, actor: Actor, token: str, why: str = "") -> Token:
-    """Let a token stand for nobody any more; once more changes nothing.
+    """Let a token stand for nobody any more; once more changes nothing. A token may do so to itself alone.
 
     Raises:
         NotFound: there is none with this id, or it is not theirs.
@@ -118,7 +118,8 @@ def revoke_token(desk: Desk, actor: Actor, token: str, why: str = "") -> Token:
     table = tables.tokens
     with desk.engine.begin() as connection:
         row = connection.execute(select(table).where(table.c.id == token)).first()
-        if row is None or (row.user != actor.name and not actor.may(Permission.ADMINISTER)):
+        mine = row is not None and row.user == actor.name and actor.token in (None, token)
+        if row is None or not (mine or actor.may(Permission.ADMINISTER)):
             raise errors.NotFound(
                 f"There is no token `{token[:64]}` of yours.", remedy="The list of tokens shows their ids."
             )

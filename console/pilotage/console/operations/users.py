@@ -158,7 +158,7 @@ def give_role(desk: Desk, actor: Actor, name: str, grant: Grant, why: str = "") 
             row = {"user": name, "pilot": grant.pilot, "role": grant.role}
             connection.execute(insert(table), {**row, "at": tables.now(), "who": actor.name})
             audits.write(connection, "grant", _pilot(grant), actor.name, why, user=name, role=grant.role)
-        return _one(connection, name)
+        return _shown(actor, _one(connection, name))
 
 
 def take_role(desk: Desk, actor: Actor, name: str, grant: Grant, why: str = "") -> User:
@@ -178,7 +178,7 @@ def take_role(desk: Desk, actor: Actor, name: str, grant: Grant, why: str = "") 
             if grant == _ADMIN:
                 _require_admin(connection)
             audits.write(connection, "revoke", _pilot(grant), actor.name, why, user=name, role=grant.role)
-        return _one(connection, name)
+        return _shown(actor, _one(connection, name))
 
 
 def set_password(desk: Desk, actor: Actor, name: str, password: str, why: str = "") -> User:
@@ -218,6 +218,12 @@ def _put_password(
     connection.execute(update(tables.users).where(tables.users.c.name == name), {"password": hashed})
     ended = sessions.end_all(connection, name, but=session)
     audits.write(connection, "set_password", None, actor.name, why, user=name, sessions_ended=ended)
+
+
+def _shown(actor: Actor, user: User) -> User:
+    """What the admin of some pilots may know of a user's roles: those for these pilots."""
+    known = (given for given in user.grants if actor.may(Permission.ADMINISTER, given.pilot))
+    return user.model_copy(update={"grants": tuple(known)})
 
 
 def _pilot(grant: Grant) -> str | None:

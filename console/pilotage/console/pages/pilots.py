@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
-from pilotage.console.operations import marks, overviews
+from pilotage.console.operations import marks, overviews, pilots
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.overviews import Overview
 from pilotage.console.pages import rendering, streams
@@ -88,6 +88,7 @@ def follow_pilots(
     after: After = "",
 ) -> StreamingResponse:
     """The same, while it changes."""
+    pilots.list_pilots(desk, actor, search=search, cursor=cursor, limit=1)
     return streams.respond(request, PilotsSource(desk, actor, search, cursor), after)
 
 

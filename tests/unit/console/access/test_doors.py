@@ -264,6 +264,24 @@ def test_a_token_makes_no_token_that_outlives_it(desk: Desk):
     assert client.post("/api/v1/tokens", json=NEW_TOKEN | {"days": 365}).status_code == 403
 
 
+def test_a_token_that_only_reads_ends_nothing_of_its_owners_but_itself(desk: Desk):
+    owner = signed_in(desk, "ada", Grant(ALL, Role.VIEWER))
+    other = tokens.make_token(desk, actor(Role.VIEWER, name="ada"), "x", [Grant(ALL, Role.VIEWER)], 1).id
+    client = bearer(desk, "ada", Grant(ALL, Role.VIEWER))
+    mine = client.get("/api/v1/me").json()["token"]
+    (session,) = (item["id"] for item in owner.get("/api/v1/users/ada/sessions").json()["items"])
+    before = changed(desk)
+    assert client.delete(f"/api/v1/tokens/{other}").status_code == 404
+    assert client.post(f"/settings/tokens/{other}/revoke").status_code == 404
+    assert client.post("/api/v1/users/ada/sign-out").status_code == 403
+    assert client.post("/settings/sign-out-everywhere").status_code == 403
+    assert client.delete(f"/api/v1/users/ada/sessions/{session}").status_code == 403
+    assert client.post(f"/settings/sessions/{session}/sign-out").status_code == 403
+    assert changed(desk) == before
+    assert owner.get("/settings").status_code == 200
+    assert client.delete(f"/api/v1/tokens/{mine}").status_code == 200
+
+
 @pytest.mark.parametrize("days", [0, -1, 366, 10**9])
 def test_no_token_is_for_ever(desk: Desk, days: int):
     client = signed_in(desk)
@@ -309,6 +327,17 @@ def test_the_admin_of_a_pilot_gives_roles_for_that_pilot_alone(desk: Desk):
         users.give_role(desk, eve, "ada", Grant(ALL, Role.VIEWER))
     with pytest.raises(errors.NotFound):
         users.give_role(desk, eve, "ada", Grant("b", Role.VIEWER))
+
+
+def test_the_admin_of_a_pilot_learns_nothing_else_about_a_user(desk: Desk):
+    add_user(desk, "ada", Grant("b", Role.OPERATOR), Grant("a", Role.VIEWER), Grant(ALL, Role.APPROVER))
+    eve = Actor("eve", frozenset({Grant("a", Role.ADMIN)}))
+    for told in (
+        users.give_role(desk, eve, "ada", Grant("a", Role.VIEWER)),
+        users.take_role(desk, eve, "ada", Grant("a", Role.OPERATOR)),
+    ):
+        assert [(given.pilot, given.role) for given in told.grants] == [("a", Role.VIEWER)]
+    assert len(users.give_role(desk, actor(), "ada", Grant("a", Role.VIEWER)).grants) == 3
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "*", "-a", "a" * 129, "openid:x", "é", "a\n"])

@@ -94,6 +94,13 @@ def test_odd_addresses_are_no_failure_of_ours(full: Desk, path: str):
     assert client(full).get(path, headers={"Accept": "text/html"}).status_code < 500
 
 
+@pytest.mark.parametrize("path", ["/live?cursor=none", "/runs/live?pilot=other"])
+def test_a_stream_of_what_cannot_be_shown_is_refused_and_does_not_begin(full: Desk, path: str):
+    answer = client(full, actor(Role.VIEWER, "pilot-000")).get(path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_lists_go_on_where_the_part_before_ended(desk: Desk):
     populations.fill(desk.engine, populations.Size(pilots=1, runs=120, windows=1))
     admin, path = client(desk), "/runs"
