@@ -89,6 +89,7 @@ class Watch:
         self._folder = folder
         self._settings = settings
         self._active: triggers.Dispatch | None = None
+        self._told = False
         self._known: list[DriftReport] | None = None
 
     def look(self, now: datetime | None = None) -> Findings:
@@ -116,7 +117,7 @@ class Watch:
         found.retrainings = self.collect()
         started = triggers.dispatch(self._settings, self._spec, self._folder, moment=reached, clock=now)
         if started is not None:
-            self._active = started
+            self._active, self._told = started, False
             found.started.append(started.trigger)
         return found
 
@@ -143,12 +144,18 @@ class Watch:
             time.sleep(0.1)
         return []
 
+    def terminate(self) -> None:
+        """Tell the retraining to stop, once, and wait for nothing."""
+        if self._active is not None and not self._told:
+            self._told = True
+            self._active.process.terminate()
+
     def stop(self) -> None:
         """End the retraining, whose trigger then stays open for the next monitor."""
         if self._active is None:
             return
+        self.terminate()
         process = self._active.process
-        process.terminate()
         try:
             process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:

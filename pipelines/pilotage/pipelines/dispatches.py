@@ -97,7 +97,8 @@ def interrupt(engine: Engine, settings: Settings, grace_seconds: float) -> list[
     mine = [row for row in rows if (row.launch or {}).get("home") == str(settings.home)]
     waiting = [row for row in launched if (row.launch or {}).get("home") == str(settings.home)]
     family = {row.id: _claimed(row) for row in mine} | {row.id: _launched(row) for row in waiting}
-    alive = {run: found for run, found in family.items() if found is not None and processes.alive(found)}
+    here = {run: found for run, found in family.items() if found is not None and found.host == own.host}
+    alive = {run: found for run, found in here.items() if processes.alive(found)}
     for identity in alive.values():
         if identity.pid != own.pid:
             with suppress(ProcessLookupError):

@@ -3,7 +3,8 @@
 Each new holder gets a greater term. A leader's transactions make sure of its
 term, which holds off a successor until they end; so one that was paused for a
 while cannot act any more. On PostgreSQL time is the database's, so that machines
-whose clocks differ agree. What a leader does is not known here.
+whose clocks differ agree; a lease that ends later than a new one would is of a
+clock that was put back since, and is taken. What a leader does is not known here.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ def acquire(engine: Engine, name: str, holder: str, ttl_seconds: float = TTL_SEC
             first = {"name": name, "holder": holder, "term": 1, "acquired_at": clock, "expires_at": until}
             connection.execute(insert(table), first)
             return Lease(name, holder, 1)
-        if row.holder == holder and row.expires_at > clock:
+        held = clock < row.expires_at <= until
+        if row.holder == holder and held:
             connection.execute(update(table).where(table.c.name == name), {"expires_at": until})
             return Lease(name, holder, row.term)
-        if row.expires_at > clock:
+        if held:
             return None
         taken = {"holder": holder, "term": row.term + 1, "acquired_at": clock, "expires_at": until}
         connection.execute(update(table).where(table.c.name == name), taken)

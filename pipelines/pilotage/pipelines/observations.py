@@ -62,7 +62,7 @@ def observe(
         fresh = _fresh(connection, spec.pilot, reports)
         _write_windows(connection, fresh)
         days.sum_up(connection, spec, (report.start for report in fresh))
-        _write_alarms(connection, spec.pilot, fresh)
+        _write_alarms(connection, spec.pilot, fresh, fresh)
         _close(connection, spec.pilot, champion)
         alarms = [alarm for report in reports for alarm in report.alarms]
         return triggers.open_within(connection, spec, alarms)
@@ -71,15 +71,16 @@ def observe(
 def reindex(settings: Settings, spec: PilotSpec, reports: Sequence[DriftReport]) -> int:
     """Make the index of windows anew from all `reports` of the pilot; returns how many windows it has.
 
-    Windows that have no report any more leave it; what people said of alarms stays.
+    Windows that have no report any more leave it; what people said of alarms stays, and so do ends of alarms.
     """
     with tables.connect(settings).begin() as connection:
         tables.lock(connection, spec.pilot)
+        fresh = _fresh(connection, spec.pilot, reports)
         for table in (tables.windows, tables.days):
             connection.execute(delete(table).where(table.c.pilot == spec.pilot))
         _write_windows(connection, reports)
         days.sum_up(connection, spec, (report.start for report in reports))
-        _write_alarms(connection, spec.pilot, reports)
+        _write_alarms(connection, spec.pilot, reports, fresh)
         _close(connection, spec.pilot, None)
     return len(reports)
 
@@ -188,8 +189,10 @@ def _columns_are_well(report: DriftReport) -> bool:
     return report.rows >= LEAST_ROWS and not drifted
 
 
-def _write_alarms(connection: Connection, pilot: str, reports: Sequence[DriftReport]) -> None:
-    """Keep the alarms of reports that are new or changed, and close those that they take back."""
+def _write_alarms(
+    connection: Connection, pilot: str, reports: Sequence[DriftReport], fresh: Sequence[DriftReport]
+) -> None:
+    """Keep the alarms of reports, and close those that they take back; `fresh` ones may open theirs again."""
     if not reports:
         return
     table = tables.alarms
@@ -199,8 +202,11 @@ def _write_alarms(connection: Connection, pilot: str, reports: Sequence[DriftRep
         for row in connection.execute(select(table).where(table.c.pilot == pilot))
         if (row.version, row.start) in made
     }
+    again = {alarm.id for report in fresh for alarm in report.alarms}
     for alarm in (alarm for report in reports for alarm in report.alarms):
-        _write_alarm(connection, alarm, held.pop(alarm.id, None))
+        row = held.pop(alarm.id, None)
+        if row is None or row.state in LIVING or alarm.id in again:
+            _write_alarm(connection, alarm, row)
     for row in held.values():
         if row.state in LIVING:
             at = made[row.version, row.start]

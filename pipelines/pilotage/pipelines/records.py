@@ -164,7 +164,8 @@ class Records:
     def bury(self) -> list[RunRecord]:
         """Mark every active run whose process is gone as died; returns these."""
         with self.engine.begin() as connection:
-            rows = connection.execute(select(tables.runs).where(tables.runs.c.state.in_(ACTIVE))).all()
+            active = select(tables.runs).where(tables.runs.c.state.in_(ACTIVE))
+            rows = connection.execute(active.order_by(tables.runs.c.id)).all()
             dead = []
             for record in map(_run, rows):
                 if record.process is None or processes.alive(record.process):

@@ -13,7 +13,7 @@ on is told to stop, by `stops`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, people, processes, records, states, tables
+from pilotage.pipelines import audits, claims, people, processes, records, states, tables
 from pilotage.pipelines.parameters import Parameters
 from pilotage.pipelines.runs import STEPS
 from pilotage.pipelines.states import State
 
 _INTERRUPTED = "interrupted in order, carried on later"
+_SILENT = timedelta(minutes=2)
+"""After which a run of another machine that was to stop, and did not, is given up when asked for again."""
 _ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DIED)
 
 
@@ -117,7 +119,8 @@ def claim(engine: Engine, run: str) -> None:
 def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
     """End a run that waits, or ask the process of one that goes on to stop; returns the state after it.
 
-    Asked again it changes nothing.
+    Asked again it changes nothing, but for a run of another machine that did not stop for minutes: that
+    machine is gone, which cannot be seen from here, and the run has died.
 
     Raises:
         NotFound: there is no such run.
@@ -138,6 +141,9 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
             records.close_steps(connection, run, State.CANCELLED)
         elif row.state == State.RUNNING and row.cancel_asked_at is None:
             connection.execute(update(table).where(table.c.id == run), asked)
+        elif row.state == State.RUNNING and _is_lost(row):
+            _give_up(connection, row, who, why)
+            return State.DIED
         elif row.state in (State.RUNNING, State.CANCELLED):
             return State(row.state)
         else:
@@ -146,6 +152,31 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
             )
         audits.write(connection, "cancel", row.pilot, who, why, run=run, was=row.state)
         return State.CANCELLED if row.state == State.PENDING else State.RUNNING
+
+
+def _is_lost(row: Row[Any]) -> bool:
+    silent: bool = tables.now() - row.cancel_asked_at > _SILENT
+    return silent and row.host != processes.current().host
+
+
+def _give_up(connection: Connection, row: Row[Any], who: str, why: str) -> None:
+    """A run whose machine is gone has died; its trigger is not started again, for the run was cancelled."""
+    error = {
+        "type": "MachineGone",
+        "message": f"{row.host} did not stop the run, and is taken to be gone.",
+        "remedy": "Make sure that it is; then retry the run.",
+    }
+    ended = {
+        "state": State.DIED,
+        "ended_at": tables.now(),
+        "exit_code": int(errors.ExitCode.FAILED),
+        "error": error,
+    }
+    connection.execute(update(tables.runs).where(tables.runs.c.id == row.id), ended)
+    records.close_steps(connection, row.id, State.DIED)
+    if row.trigger is not None:
+        claims.end(connection, row.trigger, row.id, State.FAILED)
+    audits.write(connection, "give-up", row.pilot, who, why, run=row.id)
 
 
 def retry(engine: Engine, run: str, who: str, why: str = "") -> str:

@@ -239,6 +239,21 @@ def test_a_stop_in_order_puts_runs_of_this_home_back_in_line(
     assert launcher.runs[3:] == [going]
 
 
+def test_a_stop_touches_no_process_that_has_the_number_of_another_machines(
+    engine: Engine, installation: Settings, spec: PilotSpec, launcher: Launcher
+):
+    run = ask(engine, spec)
+    dispatches.dispatch(engine, installation, None, launcher)
+    with engine.begin() as connection:  # a machine whose home is in the same place started it
+        launch = connection.execute(select(tables.runs.c.launch)).scalar_one()
+        launch["process"]["host"] = "elsewhere"
+        connection.execute(update(tables.runs).values(launch=launch))
+    assert dispatches.interrupt(engine, installation, 0.3) == []
+    assert launcher.started[0].poll() is None
+    dispatches.dispatch(engine, installation, None, launcher)
+    assert launcher.runs == [run]
+
+
 def test_what_does_not_stop_in_time_is_killed_and_waits_all_the_same(
     engine: Engine, installation: Settings, spec: PilotSpec, launcher: Launcher
 ):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from pilotage.core.errors import LeaseLost
 from pilotage.core.settings import Settings
@@ -47,6 +48,18 @@ def test_one_that_fell_silent_is_replaced_and_cannot_act_any_more(engine: Engine
     time.sleep(0.06)
     with pytest.raises(LeaseLost, match="`one` does not hold the lease `l` of term 1"):
         require(engine, old)
+    new = leases.acquire(engine, "l", "two")
+    assert new == Lease("l", "two", 2)
+    with pytest.raises(LeaseLost):
+        require(engine, old)
+    require(engine, new)
+
+
+def test_a_clock_that_was_put_back_holds_up_no_successor_and_no_two_lead(engine: Engine):
+    old = leases.acquire(engine, "l", "one")
+    with engine.begin() as connection:
+        ahead = tables.now() + timedelta(hours=2)
+        connection.execute(update(tables.leases).values(acquired_at=ahead, expires_at=ahead))
     new = leases.acquire(engine, "l", "two")
     assert new == Lease("l", "two", 2)
     with pytest.raises(LeaseLost):

@@ -200,6 +200,21 @@ def test_the_index_made_anew_has_what_is_stored_and_nothing_else(installation: S
     assert kept == [("other", START), ("small", START + 4 * HOUR)]
 
 
+def test_an_index_that_is_made_anew_opens_no_alarm_that_is_over(installation: Settings):
+    replaced = report(0, effect=0.3, alarms=(alarm(0),))
+    over = report(1, version=2, effect=0.3, alarms=(alarm(1, version=2),))
+    reports = [replaced, over, report(2, version=2)]
+    observations.observe(installation, spec(), reports, champion=2)
+    before = _rows(installation, "alarms")
+    assert [row.state for row in before] == [AlarmState.CLOSED] * 2
+    observations.reindex(installation, spec(), reports)
+    assert _rows(installation, "alarms") == before
+    worse = report(0, effect=0.4, alarms=(alarm(0),), made=MADE + HOUR)  # stored, and not observed yet
+    observations.reindex(installation, spec(), [worse, *reports[1:]])
+    states = {row.id: row.state for row in _rows(installation, "alarms")}
+    assert states == {alarm(0).id: AlarmState.OPEN, alarm(1, version=2).id: AlarmState.CLOSED}
+
+
 def test_a_year_of_hours_is_indexed_in_seconds(installation: Settings):
     reports = [report(hour, brought=brought(1.0, 0.5)) for hour in range(2000)]
     observations.observe(installation, spec(), reports)

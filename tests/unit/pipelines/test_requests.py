@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, select, update
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, requests, tables
+from pilotage.pipelines import audits, processes, requests, tables
 from pilotage.pipelines.parameters import Parameters
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.requests import Request
@@ -136,6 +137,28 @@ def test_what_goes_on_is_asked_to_stop(engine: Engine, spec: PilotSpec):
     assert Records(engine).run(run) == first
     assert (first.state, first.cancel_asked_by) == (State.RUNNING, "bob")
     assert actions(engine) == ["run", "cancel"]
+
+
+@pytest.mark.parametrize("host", ["elsewhere", None])
+def test_only_a_run_of_a_machine_that_is_gone_is_given_up(
+    engine: Engine, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch, host: str | None
+):
+    run = ask(engine, spec)
+    requests.claim(engine, run)
+    with engine.begin() as connection:
+        connection.execute(update(tables.runs).values(host=host or processes.current().host))
+    clock = tables.now()
+    fate = State.DIED if host else State.RUNNING
+    for minutes, state in ((0, State.RUNNING), (1, State.RUNNING), (3, fate)):
+        monkeypatch.setattr(tables, "now", lambda after=minutes: clock + timedelta(minutes=after))
+        assert requests.cancel(engine, run, "bob", "it burned down") is state
+    assert Records(engine).run(run).state is fate
+    if host:
+        assert set(states_of(engine, run)) == {"skipped"}
+        assert actions(engine) == ["run", "cancel", "give-up"]
+        with pytest.raises(errors.Conflict, match="has died already"):
+            requests.cancel(engine, run, "bob")
+        requests.claim(engine, requests.retry(engine, run, "bob"))
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.DIED])

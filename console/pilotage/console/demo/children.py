@@ -16,7 +16,7 @@ from typing import Self
 
 import psutil
 
-from pilotage.console.supervision.children import die_with_parent, family
+from pilotage.console.supervision.children import dying_with_parent, family
 from pilotage.core import errors
 
 _GRACE_SECONDS = 25.0
@@ -40,7 +40,7 @@ class Child:
                 stderr=stream,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is for the demo, which ends its children in order
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=dying_with_parent(),
             )
 
     def __enter__(self) -> Self:

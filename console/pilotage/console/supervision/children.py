@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,9 +30,15 @@ _PR_SET_PDEATHSIG = 1
 _DRAIN_SECONDS = 2.0
 
 
-def die_with_parent() -> None:
-    """Let the kernel tell this process to stop when the one that started it is gone; on Linux."""
+def dying_with_parent() -> Callable[[], None] | None:
+    """What a process that this one starts does first, so that it stops when this one is gone; on Linux."""
+    return partial(_die_with, os.getpid()) if sys.platform == "linux" else None
+
+
+def _die_with(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:  # it went before the kernel was asked
+        os._exit(1)
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -55,7 +62,7 @@ class Child:
             stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,  # Ctrl-C is for the supervisor, which ends its children in order
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=dying_with_parent(),
         )
         self._pump = threading.Thread(target=self._copy, args=(self._process.stdout,), daemon=True)
         self._pump.start()

@@ -40,7 +40,10 @@ class Monitors:
 
     def stop(self) -> None:
         """End the retrainings that were started here; their triggers stay open for the next monitors."""
-        for _, watch in self._watches.values():
+        watches = [watch for _, watch in self._watches.values()]
+        for watch in watches:
+            watch.terminate()
+        for watch in watches:
             watch.stop()
         self._engine.dispose()
 

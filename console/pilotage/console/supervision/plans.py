@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from pilotage.console.supervision.services import Definition
 from pilotage.console.supervision.states import ServiceKind
 from pilotage.core import pilots
-from pilotage.core.registry import Alias, Registry
+from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.pipelines import catalogues, tables
 
@@ -50,16 +50,16 @@ def fixed(settings: Settings, host: str, port: int) -> list[Definition]:
 def servers(engine: Engine, settings: Settings, known: Collection[str]) -> list[Definition]:
     """Model servers of pilots that have a champion, but for those that are `known` by name."""
     with tables.reading(engine) as connection:
-        entries = catalogues.entries(connection)
-    registry = Registry(settings)
-    found = []
-    for entry in entries:
-        name = f"server/{entry.name}"
-        if name in known or not (entry.folder / pilots.FILE_NAME).is_file():
-            continue
-        if registry.aliases(entry.name).get(Alias.CHAMPION) is not None:
-            found.append(_server(name, entry))
-    return found
+        entries = {f"server/{entry.name}": entry for entry in catalogues.entries(connection)}
+    fresh = {
+        name: entry
+        for name, entry in entries.items()
+        if name not in known and (entry.folder / pilots.FILE_NAME).is_file()
+    }
+    if not fresh:
+        return []
+    served = Registry(settings).champions([entry.name for entry in fresh.values()])
+    return [_server(name, entry) for name, entry in fresh.items() if entry.name in served]
 
 
 def _server(name: str, entry: catalogues.Entry) -> Definition:

@@ -17,7 +17,7 @@ from pilotage.console import addresses, applications
 from pilotage.console.access import doors
 from pilotage.console.operations.desks import Desk
 from pilotage.console.supervision import ports
-from pilotage.console.supervision.children import die_with_parent
+from pilotage.console.supervision.children import dying_with_parent
 from pilotage.core import errors
 from pilotage.core.settings import Settings
 
@@ -89,7 +89,7 @@ def run_mlflow(
     process = subprocess.Popen(  # noqa: S603 - MLflow in our own interpreter
         [sys.executable, "-m", "mlflow", "server", *store, *place],
         stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=dying_with_parent(),
     )
     ready = False
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +127,16 @@ def test_children_end_with_their_parent(tmp_path: Path):
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's end on Linux alone")
+def test_a_child_whose_parent_went_before_it_could_ask_does_not_begin():
+    start = (
+        "from pilotage.console.supervision.children import dying_with_parent; start = dying_with_parent(); "
+    )
+    code = start + "start(); print('began')"  # its parent is not itself
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
 
 
 def test_a_port_is_kept_while_it_is_free(make: Callable[..., Service]):
