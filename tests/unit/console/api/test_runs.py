@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import event, insert, update
+from tests.unit.console.browsers import add_user
 from tests.unit.console.desks import actor, client
 
-from pilotage.console.access.actors import Role
+from pilotage.console import applications
+from pilotage.console.access import doors
+from pilotage.console.access.actors import ALL, Grant, Role
+from pilotage.console.api import streams
+from pilotage.console.operations import tokens
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.run_files import read_log
 from pilotage.pipelines import audits, records, requests, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.runs import STEPS
@@ -264,6 +272,34 @@ def test_a_stream_ends_with_the_step_and_resumes_where_it_was_left(desk: Desk, a
         f"/api/v1/runs/{run}/logs", params={"step": "ingest"}, headers={**asked, "Last-Event-ID": "5"}
     )
     assert json.loads(later.text.splitlines()[2].removeprefix("data: "))["text"] == '"two"\n'
+
+
+def test_the_stream_of_a_log_ends_with_the_token_that_opened_it(
+    desk: Desk, admin: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    run = start(admin)["id"]
+    logged(desk, run, b"one\n", State.RUNNING)
+    add_user(desk, "ada", Grant(ALL, Role.VIEWER), password=None)
+    made = tokens.make_token(desk, actor(Role.VIEWER, name="ada"), "x", [Grant(ALL, Role.VIEWER)], 1)
+    app = applications.create(desk, doors.authenticate)
+    headers = [(b"authorization", f"Bearer {made.secret}".encode())]
+    request = Request({"type": "http", "app": app, "headers": headers}, receive=_listening)
+    who = doors.authenticate(request)
+    monkeypatch.setattr(streams, "_WHO_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.01)
+
+    async def listen() -> list[bytes]:
+        told = []
+        async for told_now in streams.follow_log(request, desk, who, read_log(desk, who, run, "ingest")):
+            told.append(told_now)
+            tokens.revoke_token(desk, who, made.id)
+        return told
+
+    assert len(asyncio.run(asyncio.wait_for(listen(), 5))) == 1
+
+
+async def _listening() -> Any:
+    await asyncio.sleep(60)
 
 
 def test_a_run_without_report_or_snapshot_says_so(desk: Desk, admin: TestClient):

@@ -185,6 +185,10 @@ def test_a_database_that_went_away_is_asked_again(hub: Hub, scene: Scene, beats:
     assert "trying again" in caplog.text
 
 
+async def _all(hub: Hub, scene: Scene) -> list[bytes]:
+    return [event async for event in hub.follow(scene, "")]
+
+
 def test_what_one_viewer_asks_for_in_vain_keeps_nothing_from_others(
     hub: Hub, scene: Scene, beats: Beats, caplog: pytest.LogCaptureFixture
 ):
@@ -195,16 +199,13 @@ def test_what_one_viewer_asks_for_in_vain_keeps_nothing_from_others(
             raise ValueError("a cursor that no list gave")
 
     async def look() -> None:
-        vain = hub.follow(Broken(), "")
-        assert await anext(vain) == events.RETRY
-        ended = asyncio.create_task(anext(vain))
+        vain = asyncio.create_task(_all(hub, Broken()))
         each = viewer(hub, scene)
         assert (await each())[:2] == ("state", "one")
         scene.parts["state"] = "two"
         beats.value += 1
         assert (await each())[:2] == ("state", "two")
-        with pytest.raises(StopAsyncIteration):
-            await asyncio.wait_for(ended, 5)
+        assert await asyncio.wait_for(vain, 5) == [events.RETRY]
         assert hub.viewers == 1
 
     asyncio.run(look())
@@ -255,6 +256,22 @@ def test_a_stream_ends_after_a_while_so_that_who_looks_is_asked_again(
 
 
 @pytest.mark.databases
+def test_who_may_no_longer_look_is_told_nothing_more(hub: Hub, scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    answers = [True, False]
+
+    async def allowed() -> bool:
+        return answers.pop(0)
+
+    async def look() -> list[bytes]:
+        return [event async for event in hub.follow(scene, "", allowed)]
+
+    told = asyncio.run(asyncio.wait_for(look(), 5))
+    assert told[-1] == events.BEAT
+    assert not answers
+    assert hub.viewers == 0
+
+
 def test_the_pulse_of_a_database_moves_with_writes_of_others_only(desk: Desk):
     pulse = pulses.of(desk.engine)
     row = {"pilot": "small", "until": tables.now(), "who": "o", "why": "", "at": tables.now()}
