@@ -6,10 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from pilotage.console.api import streams
-from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
+from pilotage.console.api.parameters import (
+    ActorParameter,
+    CursorParameter,
+    DeskParameter,
+    LimitParameter,
+    Moment,
+)
 from pilotage.console.operations import run_files, runs
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.run_files import MOST_BYTES, LogPart
@@ -23,7 +29,7 @@ _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data
 """A report shows values of data that anybody may have written."""
 
 StateParameter = Annotated[State | None, Query(description="Only runs that are in it.")]
-SinceParameter = Annotated[AwareDatetime | None, Query(description="Only runs asked for then or later.")]
+SinceParameter = Annotated[Moment | None, Query(description="Only runs asked for then or later.")]
 ByParameter = Annotated[str | None, Query(max_length=64, description="Its id; `any` for any.")]
 
 

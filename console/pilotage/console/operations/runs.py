@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors, pilots
 from pilotage.pipelines import catalogues, requests, tables
 from pilotage.pipelines.parameters import Parameters
@@ -257,17 +258,8 @@ def _wanted(column: ColumnElement[Any], value: str | None) -> list[ColumnElement
 def _after(query: Select[Any], cursor: str | None) -> Select[Any]:
     if cursor is None:
         return query
-    table = tables.runs
-    moment, run = position_of(cursor, 2)
-    try:
-        at = datetime.fromisoformat(str(moment))
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`cursor` is `{cursor[:40]}`, which no list gave.",
-            remedy="Take it from `next`, or leave it out.",
-        ) from error
-    before = and_(table.c.asked_at == at, table.c.id < str(run))
-    return query.where(or_(table.c.asked_at < at, before))
+    order = ((tables.runs.c.asked_at, True), (tables.runs.c.id, True))
+    return query.where(positions.after(order, positions.read(cursor, (positions.moment, positions.text))))
 
 
 def _steps(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[StepSummary, ...]]:
