@@ -25,7 +25,9 @@ from pilotage.pipelines.states import State
 
 router = APIRouter(tags=["runs"])
 
-_SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
 """A report shows values of data that anybody may have written."""
 
 StateParameter = Annotated[State | None, Query(description="Only runs that are in it.")]
@@ -154,7 +156,7 @@ def get_report(request: Request, desk: DeskParameter, actor: ActorParameter, run
     """The validation report of a run; as `text/html` the page, which can do nothing."""
     if "text/html" in request.headers.get("accept", ""):
         page = run_files.get_report_page(desk, actor, run)
-        return HTMLResponse(page, headers={"Content-Security-Policy": _SANDBOX})
+        return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
     return JSONResponse(run_files.get_report(desk, actor, run))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -322,6 +323,27 @@ def test_a_reports_page_can_do_nothing(desk: Desk, admin: TestClient, tmp_path: 
     assert "script" not in policy
     (tmp_path / "report.html").unlink()
     assert admin.get(f"/api/v1/runs/{run}/report", headers={"Accept": "text/html"}).status_code == 404
+
+
+def test_the_page_of_a_run_leads_to_its_report_which_can_do_nothing(
+    desk: Desk, admin: TestClient, tmp_path: Path
+):
+    run = start(admin)["id"]
+    (tmp_path / "report.html").write_text("<script>alert(1)</script>")
+    outputs = {"report": {"uri": str(tmp_path / "report.json"), "success": True, "checks": 3, "failed": 0}}
+    Records(desk.engine).update_step(run, "validate", state=State.SUCCEEDED, outputs=outputs)
+    shown = admin.get(f"/runs/{run}").text
+    (address,) = re.findall(r'<a href="([^"]+)">Every check', shown)
+    page = admin.get(address, headers={"Accept": "text/html"})
+    assert (page.status_code, page.text) == (200, "<script>alert(1)</script>")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none';")
+    assert "script" not in policy
+    other = client(desk, actor(Role.ADMIN, "other"))
+    assert other.get(address).status_code == 404
+    (tmp_path / "report.html").unlink()
+    assert admin.get(address).status_code == 404
 
 
 def test_snapshots_are_known_from_runs(desk: Desk, admin: TestClient):
