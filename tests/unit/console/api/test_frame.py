@@ -259,6 +259,14 @@ def test_hostile_bodies_are_refused(desk: Desk, body: bytes):
         assert audits.read(desk.engine) == []
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/users", "/api/v1/pilots/none", "/api/v1/audit/export", "/settings", "/none", "/sign-in"]
+)
+def test_nothing_that_is_somebodys_is_kept_by_what_is_between(desk: Desk, path: str):
+    kept = signed_in(desk).get(path).headers["cache-control"]
+    assert "no-store" in kept or kept == "private, no-cache"
+
+
 ZONED = "2026-01-01T00:00:00+00:00"
 
 
