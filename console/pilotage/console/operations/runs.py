@@ -20,6 +20,9 @@ from pilotage.pipelines import catalogues, requests, tables
 from pilotage.pipelines.parameters import Parameters
 from pilotage.pipelines.states import State
 
+_LONGEST_ID = 64
+"""Letters of a run's id; databases refuse patterns that are far longer."""
+
 
 class StepSummary(Model):
     """One step of a run, in short."""
@@ -236,12 +239,13 @@ def _entry(connection: Connection, pilot: str) -> catalogues.Entry:
 
 def _find(connection: Connection, actor: Actor, run: str) -> Row[Any]:
     table = tables.runs
-    query = select(table).where(table.c.id.startswith(run, autoescape=True), *_visible(actor)).limit(2)
-    rows = connection.execute(query).all()
+    query = select(table).where(table.c.id.startswith(run, autoescape=True), *_visible(actor))
+    rows = connection.execute(query.limit(2)).all() if len(run) <= _LONGEST_ID else []
     exact = [row for row in rows if row.id == run] or rows
     if len(exact) != 1 or not run:
         what = "is no run" if not exact else "is more than one run"
-        raise errors.NotFound(f"There {what} `{run}`.", remedy="`pilotage runs` lists them.", run=run)
+        shown = run[:_LONGEST_ID]
+        raise errors.NotFound(f"There {what} `{shown}`.", remedy="`pilotage runs` lists them.", run=shown)
     return exact[0]
 
 
