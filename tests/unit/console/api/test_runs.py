@@ -121,6 +121,19 @@ def test_wrong_parameters_are_refused_and_leave_nothing(desk: Desk, admin: TestC
     assert admin.get("/api/v1/runs").json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", r'"\ud800"', r'{"\udfff": 1}', r'"\u0000"', "[" * 900 + "]" * 900]
+)
+def test_a_value_that_cannot_be_kept_is_refused_and_leaves_nothing(desk: Desk, admin: TestClient, value: str):
+    body = f'{{"parameters": {{"overrides": {{"train.params.x": {value}}}}}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = admin.post("/api/v1/pilots/small/runs", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:pilotage:problem:spec-error")
+    page = admin.post("/pilots/small/runs", data={"overrides": f"train.params.x = {value}"})
+    assert page.status_code == 422
+    assert admin.get("/api/v1/runs").json()["items"] == []
+
+
 def test_only_operators_of_the_pilot_start_cancel_and_retry(desk: Desk, admin: TestClient):
     run = start(admin)["id"]
     before = len(audits.read(desk.engine))
