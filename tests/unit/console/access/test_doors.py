@@ -94,7 +94,19 @@ def test_our_own_pages_may(desk: Desk):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8400", "", "[::1", "10.0.0.1:8400"],
+    [
+        "a@localhost",
+        "localhost/x",
+        "localhost?x",
+        "localhost:x",
+        "localhost:99999",
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8400",
+        "",
+        "[::1",
+        "10.0.0.1:8400",
+    ],
 )
 def test_a_name_that_was_pointed_here_is_not_answered(desk: Desk, host: str):
     answer = browser(desk).get("/sign-in", headers={"Host": host})
