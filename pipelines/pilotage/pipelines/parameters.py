@@ -6,6 +6,7 @@ holds for every run.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +15,8 @@ from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
 
 _BELOW = "train"
+_DEEPEST = 10
+"""Lists and mappings in each other."""
 
 
 class Parameters(BaseModel):
@@ -30,7 +33,8 @@ class Parameters(BaseModel):
         """`spec` with the overrides in it.
 
         Raises:
-            SpecError: a key is not below `train.`, or a value is none that pilot.yaml takes there.
+            SpecError: a key is not below `train.`, or a value is none that pilot.yaml takes there, or that
+                JSON can hold.
         """
         if not self.overrides:
             return spec
@@ -45,6 +49,13 @@ class Parameters(BaseModel):
 
 
 def _require_allowed(key: str, value: Any, spec: PilotSpec) -> None:
+    if not _is_plain(key) or not _is_plain(value):
+        raise errors.SpecError(
+            f"The override `{ascii(key)[1:-1]}` has a value that cannot be kept: a number that is not finite,"
+            f" broken letters, or lists in lists deeper than {_DEEPEST}.",
+            remedy="Give numbers, text, truths, and lists or mappings of them.",
+            key=key,
+        )
     first, *rest = key.split(".")
     if first != _BELOW or not rest or not all(rest):
         raise errors.SpecError(
@@ -58,6 +69,17 @@ def _require_allowed(key: str, value: Any, spec: PilotSpec) -> None:
             remedy="Name a built-in estimator, or change pilot.yaml.",
             key=key,
         )
+
+
+def _is_plain(value: Any, left: int = _DEEPEST) -> bool:
+    """Whether JSON, and what reads it later, can hold a value."""
+    if isinstance(value, dict):
+        return left > 0 and all(_is_plain(key) and _is_plain(item, left - 1) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return left > 0 and all(_is_plain(item, left - 1) for item in value)
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _put(content: dict[str, Any], key: str, value: Any) -> None:

@@ -46,6 +46,16 @@ def authenticate(request: Request) -> Actor:
     return actor
 
 
+def is_still(request: Request, actor: Actor) -> bool:
+    """Whether a request that goes on for long would still be by `actor`, with the same roles."""
+    afresh = Request({**request.scope, "state": {}})
+    try:
+        found: Actor = request.app.state.authenticate(afresh)
+    except errors.Unauthenticated:
+        return False
+    return found == actor
+
+
 def session_of(request: Request) -> Session | None:
     """The session whose cookie the request has; None where it has none that holds.
 

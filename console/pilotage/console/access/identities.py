@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from pilotage.console.access import accounts
+from pilotage.console.access import accounts, links
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import Grant
 from pilotage.console.access.digests import digest_of
@@ -72,7 +72,8 @@ def _add(connection: Connection, issuer: str, subject: str, claims: Mapping[str,
     wanted = str(claims.get("preferred_username") or claims.get("email") or subject).lower()
     base = re.sub(r"[^a-z0-9._@+-]", "-", wanted).lstrip("._@+-")[:110] or "user"
     taken = connection.execute(select(tables.users.c.name).where(tables.users.c.name == base)).first()
-    name = base if taken is None else f"{base}-{digest_of(f'{issuer} {subject}')[:12]}"
+    free = taken is None and base != links.LOCAL
+    name = base if free else f"{base}-{digest_of(f'{issuer} {subject}')[:12]}"
     full_name = str(claims.get("name") or "")[:200]
     accounts.insert_user(connection, name, _who(issuer), full_name=full_name, identity=(issuer, subject))
     audits.write(connection, "add_user", None, _who(issuer), "signed in first", user=name, issuer=issuer)

@@ -67,10 +67,14 @@ def is_here(request: HTTPConnection) -> bool:
 
 
 def _name(host: str) -> str:
+    """The name in a `Host`; empty where more than a name and a port is there."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises where it is none
+        plain = parts.netloc == host and parts.username is None
     except ValueError:
         return ""
+    return parts.hostname or "" if plain else ""
 
 
 def _place(url: str) -> str:

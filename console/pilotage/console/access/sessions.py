@@ -72,8 +72,12 @@ def find(desk: Desk, cookie: str) -> Session | None:
 
 def end(desk: Desk, cookie: str) -> None:
     """Sign the browser with this cookie out."""
+    table = tables.web_sessions
+    mine = table.c.digest == digest_of(cookie)
     with desk.engine.begin() as connection:
-        _revoke(connection, tables.web_sessions.c.digest == digest_of(cookie))
+        if _revoke(connection, mine):
+            row = connection.execute(select(table.c.id, table.c.user).where(mine)).one()
+            audits.write(connection, "sign_out", None, row.user, "", user=row.user, session=row.id)
 
 
 def end_all(connection: Connection, user: str, but: str | None = None) -> int:

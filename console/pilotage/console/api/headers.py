@@ -1,4 +1,7 @@
-"""Headers that every answer has: nothing is loaded from elsewhere, framed, guessed or sent in the clear."""
+"""Headers that every answer has: nothing is loaded from elsewhere, framed, guessed or sent in the clear.
+
+Nothing is kept on the way either, unless an answer itself says that it may be.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pilotage.core import errors
 from pilotage.core.settings import Settings
 
 _HEADERS = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
         " font-src 'self'; form-action 'self'; frame-ancestors 'none'; frame-src 'self'; base-uri 'none'"

@@ -13,6 +13,7 @@ from pilotage.console.api.parameters import (
     LimitParameter,
     Moment,
     OptionalVersionParameter,
+    SearchParameter,
     SinceParameter,
     UntilParameter,
     VersionParameter,
@@ -33,7 +34,7 @@ StartParameter = Annotated[Moment, Path(description="When the window begins.")]
 def list_monitors(
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
     limit: LimitParameter = 50,
 ) -> Listing[Monitor]:

@@ -27,6 +27,7 @@ def _actor(request: Request) -> Actor:
 DeskParameter = Annotated[Desk, Depends(_desk)]
 ActorParameter = Annotated[Actor, Depends(_actor)]
 CursorParameter = Annotated[str | None, Query(description="`next` of the page before.", max_length=400)]
+SearchParameter = Annotated[str, Query(max_length=128, description="A part of the name.")]
 LimitParameter = Annotated[int, Query(ge=1, le=MOST, description="Items of one page.")]
 
 

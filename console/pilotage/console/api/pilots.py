@@ -6,7 +6,13 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
+from pilotage.console.api.parameters import (
+    ActorParameter,
+    CursorParameter,
+    DeskParameter,
+    LimitParameter,
+    SearchParameter,
+)
 from pilotage.console.operations import pilots
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.pilots import Pilot
@@ -25,7 +31,7 @@ class NewPilot(Model):
 def list_pilots(
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
     limit: LimitParameter = 50,
 ) -> Listing[Pilot]:

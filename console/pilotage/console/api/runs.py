@@ -6,10 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from pilotage.console.api import streams
-from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
+from pilotage.console.api.parameters import (
+    ActorParameter,
+    CursorParameter,
+    DeskParameter,
+    LimitParameter,
+    Moment,
+)
 from pilotage.console.operations import run_files, runs
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.run_files import MOST_BYTES, LogPart
@@ -19,11 +25,13 @@ from pilotage.pipelines.states import State
 
 router = APIRouter(tags=["runs"])
 
-_SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
 """A report shows values of data that anybody may have written."""
 
 StateParameter = Annotated[State | None, Query(description="Only runs that are in it.")]
-SinceParameter = Annotated[AwareDatetime | None, Query(description="Only runs asked for then or later.")]
+SinceParameter = Annotated[Moment | None, Query(description="Only runs asked for then or later.")]
 ByParameter = Annotated[str | None, Query(max_length=64, description="Its id; `any` for any.")]
 
 
@@ -148,7 +156,7 @@ def get_report(request: Request, desk: DeskParameter, actor: ActorParameter, run
     """The validation report of a run; as `text/html` the page, which can do nothing."""
     if "text/html" in request.headers.get("accept", ""):
         page = run_files.get_report_page(desk, actor, run)
-        return HTMLResponse(page, headers={"Content-Security-Policy": _SANDBOX})
+        return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
     return JSONResponse(run_files.get_report(desk, actor, run))
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from pilotage.console.access import doors
 from pilotage.console.access.actors import Actor
 from pilotage.console.operations import run_files
 from pilotage.console.operations.desks import Desk
@@ -23,6 +24,9 @@ _ASK_SECONDS = 5.0
 _ALIVE_SECONDS = 15.0
 """After which a line is sent in any case, so that a connection that is gone is noticed."""
 
+_WHO_SECONDS = 15.0
+"""Between two looks whether whoever listens may still."""
+
 
 def event(name: str, data: object, identity: str) -> bytes:
     """One event; its data is one line of JSON, whatever characters it holds."""
@@ -30,9 +34,15 @@ def event(name: str, data: object, identity: str) -> bytes:
 
 
 async def follow_log(request: Request, desk: Desk, actor: Actor, first: LogPart) -> AsyncIterator[bytes]:
-    """What a step wrote, from `first` on, until it ends or nobody listens."""
+    """What a step wrote, from `first` on, until it ends, nobody listens, or whoever does no longer may."""
     part, size, rested, told = first, -1, 0.0, 0.0
+    clock = asyncio.get_running_loop().time
+    asked = clock()
     while not await request.is_disconnected():
+        if clock() - asked >= _WHO_SECONDS:
+            if not await run_in_threadpool(doors.is_still, request, actor):
+                return
+            asked = clock()
         if part.text:
             yield event("log", part.model_dump(mode="json"), str(part.next))
             told = 0.0

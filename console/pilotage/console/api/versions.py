@@ -13,6 +13,7 @@ from pilotage.console.api.parameters import (
     CursorParameter,
     DeskParameter,
     LimitParameter,
+    SearchParameter,
     VersionParameter,
 )
 from pilotage.console.operations import decisions, versions
@@ -52,7 +53,7 @@ class PromotionWish(Word):
 def list_live(
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
     limit: LimitParameter = 50,
 ) -> Listing[Live]:

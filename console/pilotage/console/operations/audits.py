@@ -18,9 +18,10 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, select
 
 from pilotage.console.access.actors import Actor, Permission
+from pilotage.console.operations import positions
 from pilotage.console.operations.chains import Chain
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
 from pilotage.pipelines import audits, tables
 
@@ -28,8 +29,6 @@ _BATCH = 1000
 """Lines of an export that are read at once."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What spreadsheets take for the beginning of a formula."""
-_LARGEST = 2**31 - 1
-"""Of a line's id."""
 
 
 class Line(Model):
@@ -81,7 +80,7 @@ def list_lines(
     table = tables.audit
     query = _query(actor, which).order_by(table.c.id.desc()).limit(limit + 1)
     if cursor is not None:
-        query = query.where(table.c.id < _id(cursor))
+        query = query.where(table.c.id < positions.read(cursor, (positions.number,))[0])
     with tables.reading(desk.engine) as connection:
         found = [_line(row) for row in connection.execute(query)]
     following = cursor_of(found[limit - 1].id) if len(found) > limit else None
@@ -154,13 +153,6 @@ def _moment(name: str, value: datetime) -> datetime:
         raise errors.SettingsError(
             f"`{name}` is {value.isoformat()}, which is no time in UTC.", remedy="Write one of this age."
         ) from error
-
-
-def _id(cursor: str) -> int:
-    (found,) = position_of(cursor, 1)
-    if not isinstance(found, int) or not 0 < found <= _LARGEST:
-        raise errors.SettingsError("`cursor` is of another list.", remedy="Take it from `next`.")
-    return found
 
 
 def _batches(engine: Engine, query: Select[Any]) -> Iterator[Sequence[Line]]:

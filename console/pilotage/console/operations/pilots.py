@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import pilots
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import audits, catalogues, tables
@@ -40,7 +41,7 @@ def list_pilots(
     if search:
         query = query.where(table.c.name.contains(search, autoescape=True))
     if cursor is not None:
-        query = query.where(table.c.name > str(position_of(cursor, 1)[0]))
+        query = query.where(table.c.name > positions.read(cursor, (positions.text,))[0])
     with tables.reading(desk.engine) as connection:
         found = [_pilot(row) for row in connection.execute(query)]
     following = cursor_of(found[limit - 1].name) if len(found) > limit else None

@@ -25,6 +25,7 @@ def text(value: Any) -> str:
     """Text that a column can hold."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError(value)
+    value.encode()
     return value
 
 

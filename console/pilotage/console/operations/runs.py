@@ -9,15 +9,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors, pilots
 from pilotage.pipelines import catalogues, requests, tables
 from pilotage.pipelines.parameters import Parameters
 from pilotage.pipelines.states import State
+
+_LONGEST_ID = 64
+"""Letters of a run's id; databases refuse patterns that are far longer."""
 
 
 class StepSummary(Model):
@@ -235,12 +239,13 @@ def _entry(connection: Connection, pilot: str) -> catalogues.Entry:
 
 def _find(connection: Connection, actor: Actor, run: str) -> Row[Any]:
     table = tables.runs
-    query = select(table).where(table.c.id.startswith(run, autoescape=True), *_visible(actor)).limit(2)
-    rows = connection.execute(query).all()
+    query = select(table).where(table.c.id.startswith(run, autoescape=True), *_visible(actor))
+    rows = connection.execute(query.limit(2)).all() if len(run) <= _LONGEST_ID else []
     exact = [row for row in rows if row.id == run] or rows
     if len(exact) != 1 or not run:
         what = "is no run" if not exact else "is more than one run"
-        raise errors.NotFound(f"There {what} `{run}`.", remedy="`pilotage runs` lists them.", run=run)
+        shown = run[:_LONGEST_ID]
+        raise errors.NotFound(f"There {what} `{shown}`.", remedy="`pilotage runs` lists them.", run=shown)
     return exact[0]
 
 
@@ -257,17 +262,8 @@ def _wanted(column: ColumnElement[Any], value: str | None) -> list[ColumnElement
 def _after(query: Select[Any], cursor: str | None) -> Select[Any]:
     if cursor is None:
         return query
-    table = tables.runs
-    moment, run = position_of(cursor, 2)
-    try:
-        at = datetime.fromisoformat(str(moment))
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`cursor` is `{cursor[:40]}`, which no list gave.",
-            remedy="Take it from `next`, or leave it out.",
-        ) from error
-    before = and_(table.c.asked_at == at, table.c.id < str(run))
-    return query.where(or_(table.c.asked_at < at, before))
+    order = ((tables.runs.c.asked_at, True), (tables.runs.c.id, True))
+    return query.where(positions.after(order, positions.read(cursor, (positions.moment, positions.text))))
 
 
 def _steps(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[StepSummary, ...]]:

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
-from pilotage.console.operations import runs
+from pilotage.console.operations import positions, runs
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.console.operations.runs import Run
 from pilotage.core import errors
 from pilotage.pipelines import schedules, tables
@@ -64,7 +64,7 @@ def list_schedules(
     if actor.readable is not None:
         query = query.where(table.c.pilot.in_(actor.readable))
     if cursor is not None:
-        after, last = (str(value) for value in position_of(cursor, 2))
+        after, last = positions.read(cursor, (positions.text, positions.text))
         query = query.where((table.c.pilot > after) | ((table.c.pilot == after) & (table.c.id > last)))
     with tables.reading(desk.engine) as connection:
         found = [_schedule(row) for row in connection.execute(query)]

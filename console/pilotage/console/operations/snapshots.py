@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import run_files
+from pilotage.console.operations import positions, run_files
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
 from pilotage.pipelines import tables
 
@@ -52,7 +52,7 @@ def list_snapshots(
     if actor.readable is not None:
         query = query.where(runs.c.pilot.in_(actor.readable))
     if cursor is not None:
-        query = query.having(func.max(runs.c.id) < str(position_of(cursor, 1)[0]))
+        query = query.having(func.max(runs.c.id) < positions.read(cursor, (positions.text,))[0])
     with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
     found = [

@@ -12,8 +12,9 @@ from pilotage.console.access import accounts
 from pilotage.console.access.actors import Actor, Grant, Permission
 from pilotage.console.access.digests import digest_of, new_id
 from pilotage.console.access.tokens import limited, new_token
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
 from pilotage.pipelines import audits, tables
 
@@ -53,10 +54,9 @@ def list_tokens(
     table = tables.tokens
     query = select(table).where(table.c.user == owner)
     if cursor is not None:
-        at, last = position_of(cursor, 2)
-        moment = _moment(at)
+        order = ((table.c.created_at, True), (table.c.id, True))
         query = query.where(
-            (table.c.created_at < moment) | ((table.c.created_at == moment) & (table.c.id < str(last)))
+            positions.after(order, positions.read(cursor, (positions.moment, positions.text)))
         )
     query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
     with tables.reading(desk.engine) as connection:
@@ -147,18 +147,6 @@ def _too_much(who: str, wanted: Iterable[Grant], held: Iterable[Grant]) -> error
         f"A token with {asked} would let do more than `{who}` may, who has {have}.",
         remedy="Ask for less, or let an admin give the role first.",
     )
-
-
-def _moment(text: Any) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise errors.SettingsError(
-            "`cursor` is none that this list gave.", remedy="Take it from `next`, or leave it out."
-        )
-    return found
 
 
 def _values(row: Row[Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from pilotage.console.access import accounts, passwords, sessions
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Actor, Grant, Permission, Role
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.console.operations.tags import require_same
 from pilotage.core import errors
 from pilotage.pipelines import audits, tables
@@ -55,7 +56,7 @@ def list_users(
     if search:
         query = query.where(table.c.name.contains(search, autoescape=True))
     if cursor is not None:
-        query = query.where(table.c.name > str(position_of(cursor, 1)[0]))
+        query = query.where(table.c.name > positions.read(cursor, (positions.text,))[0])
     with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()
         given = _given(connection, [row.name for row in rows])

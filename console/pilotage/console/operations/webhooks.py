@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from pilotage.console.access.actors import Actor, Permission
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.listings import Listing, Model, cursor_of, position_of
-from pilotage.core import errors
+from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.pipelines import audits
 from pilotage.pipelines.webhooks import Delivery as Sent
 from pilotage.pipelines.webhooks import DeliveryState, couriers, deliveries, endpoints
@@ -81,7 +81,7 @@ def list_deliveries(
 ) -> Listing[Delivery]:
     """What was sent, or is to be, newest first."""
     actor.require(Permission.ADMINISTER)
-    before = None if cursor is None else _number(cursor)
+    before = None if cursor is None else positions.read(cursor, (positions.number,))[0]
     found = deliveries.find(desk.engine, endpoint=webhook, state=state, before=before, limit=limit + 1)
     following = cursor_of(found[limit - 1].id) if len(found) > limit else None
     return Listing(items=tuple(_delivery(item) for item in found[:limit]), next=following)
@@ -114,15 +114,6 @@ def send_test(desk: Desk, actor: Actor, webhook: str, why: str = "") -> Delivery
     with desk.engine.begin() as connection:
         audits.write(connection, "test_webhook", None, actor.name, why, webhook=webhook)
     return _delivery(couriers.test(desk.settings, webhook))
-
-
-def _number(cursor: str) -> int:
-    found = position_of(cursor, 1)[0]
-    if not isinstance(found, int) or abs(found) > 2**31:
-        raise errors.SettingsError(
-            "`cursor` is none that this list gave.", remedy="Take it from `next`, or leave it out."
-        )
-    return found
 
 
 def _delivery(sent: Sent) -> Delivery:

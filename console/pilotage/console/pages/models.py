@@ -9,7 +9,13 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pilotage.console.access.actors import Permission
-from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, VersionParameter
+from pilotage.console.api.parameters import (
+    ActorParameter,
+    CursorParameter,
+    DeskParameter,
+    SearchParameter,
+    VersionParameter,
+)
 from pilotage.console.api.versions import CARD_POLICY
 from pilotage.console.operations import approvals, decisions, releases, versions
 from pilotage.console.operations.desks import Desk
@@ -32,7 +38,7 @@ def show_models(
     request: Request,
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
 ) -> HTMLResponse:
     """What serves each pilot, and what waits for a person."""

@@ -15,6 +15,7 @@ from pilotage.console.api.parameters import (
     DeskParameter,
     Moment,
     OptionalVersionParameter,
+    SearchParameter,
 )
 from pilotage.console.operations import alarms, drifts, monitors, runs, triggers, values
 from pilotage.console.operations.desks import Desk
@@ -40,7 +41,7 @@ def show_monitors(
     request: Request,
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
 ) -> HTMLResponse:
     """Alarms of all pilots, and where each stands."""

@@ -9,7 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
+from pilotage.console.api.parameters import (
+    ActorParameter,
+    CursorParameter,
+    DeskParameter,
+    SearchParameter,
+)
 from pilotage.console.operations import marks, overviews, pilots
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.overviews import Overview
@@ -63,7 +68,7 @@ def show_pilots(
     request: Request,
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
 ) -> HTMLResponse:
     """Every pilot."""
@@ -83,7 +88,7 @@ def follow_pilots(
     request: Request,
     desk: DeskParameter,
     actor: ActorParameter,
-    search: str = "",
+    search: SearchParameter = "",
     cursor: CursorParameter = None,
     after: After = "",
 ) -> StreamingResponse:

@@ -152,7 +152,7 @@ def _notice(request: Request) -> Notice | None:
     """What the page before left to tell; anything that is not ours is as if it were not there."""
     try:
         kind, text = json.loads(base64.urlsafe_b64decode(request.cookies.get(_NOTICE, "")))
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         return None
     if kind not in ("done", "warning", "failed") or not isinstance(text, str):
         return None

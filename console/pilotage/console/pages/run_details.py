@@ -11,7 +11,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import marks, runs
+from pilotage.console.api.runs import REPORT_POLICY
+from pilotage.console.operations import marks, run_files, runs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.runs import Run, Step
 from pilotage.console.pages import rendering, streams, words
@@ -94,6 +95,13 @@ def follow_run(
     found = runs.get_run(desk, actor, run)
     source = RunSource(desk, actor, found.id, actor.may(Permission.OPERATE, found.pilot))
     return streams.respond(request, source, after)
+
+
+@router.get("/runs/{run}/validation")
+def show_report(desk: DeskParameter, actor: ActorParameter, run: str) -> HTMLResponse:
+    """The validation report, which may neither run nor load anything."""
+    text = run_files.get_report_page(desk, actor, run)
+    return HTMLResponse(text, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.post("/runs/{run}/cancel")

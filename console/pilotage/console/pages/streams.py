@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
 
+from pilotage.console.access import doors
 from pilotage.console.pages import events, pulses
 from pilotage.console.pages.pulses import Pulse
 from pilotage.console.pages.tails import Tail
@@ -28,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 15.0
+"""At least as often it is asked whether a viewer still may look."""
 LIFETIME_SECONDS = 300.0
-"""A stream ends then and the browser asks for the next, so that who was signed out does not look on."""
+"""A stream ends then and the browser asks for the next."""
 _ANYWAY_SECONDS = 15.0
 """Topics are compared this often also when nothing was written: some facts change as time passes."""
 
@@ -63,6 +67,10 @@ class Source(Protocol):
 
     def read(self) -> Reading:
         """What is to be seen now."""
+
+
+Allowed = Callable[[], Awaitable[bool]]
+"""Whether a viewer still may look."""
 
 
 class Topic:
@@ -145,26 +153,34 @@ class Hub:
         for topic in self._topics.values():
             topic.wake()
 
-    async def follow(self, source: Source, position: str) -> AsyncIterator[bytes]:
-        """What a viewer at `position` is sent, until they leave."""
+    async def follow(
+        self, source: Source, position: str, allowed: Allowed | None = None
+    ) -> AsyncIterator[bytes]:
+        """What a viewer at `position` is sent, until they leave, or are no longer `allowed` to look."""
         topic = self._topics.setdefault(source.key, Topic(source))
         topic.viewers += 1
         self._wanted.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         try:
-            async for event in self._tell(topic, events.marks_of(position)):
+            async for event in self._tell(topic, events.marks_of(position), allowed):
                 yield event
         finally:
             topic.viewers -= 1
             if not topic.viewers and self._topics.get(source.key) is topic:
                 del self._topics[source.key]
 
-    async def _tell(self, topic: Topic, known: dict[str, str]) -> AsyncIterator[bytes]:
+    async def _tell(
+        self, topic: Topic, known: dict[str, str], allowed: Allowed | None
+    ) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
-        end = clock() + LIFETIME_SECONDS
+        asked, end = clock(), clock() + LIFETIME_SECONDS
         yield events.RETRY
         while not self.closing and clock() < end:
+            if allowed is not None and clock() - asked >= BEAT_SECONDS:
+                if not await allowed():
+                    return
+                asked = clock()
             moved = topic.moved
             news = topic.news(known)
             for event in news:
@@ -235,9 +251,12 @@ class Hub:
 def respond(request: Request, source: Source, after: str = "") -> StreamingResponse:
     """The stream of `source`, from where the viewer has come to."""
     hub: Hub = request.app.state.streams
+    allowed = partial(run_in_threadpool, doors.is_still, request, request.state.actor)
     position = request.headers.get("last-event-id", "") or after
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub.follow(source, position), media_type=events.MEDIA_TYPE, headers=headers)
+    return StreamingResponse(
+        hub.follow(source, position, allowed), media_type=events.MEDIA_TYPE, headers=headers
+    )
 
 
 def of(engine: Engine) -> Hub:

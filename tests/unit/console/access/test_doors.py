@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from sqlalchemy import select, update
 from tests.unit.console.browsers import add_user, bearer, browser, csrf, signed_in
 from tests.unit.console.desks import actor
 
-from pilotage.console.access import eyes
+from pilotage.console.access import doors, eyes
 from pilotage.console.access.accounts import UserState, parse_grant, text_of
 from pilotage.console.access.actors import ALL, Actor, Grant, Permission, Role, meet
 from pilotage.console.access.digests import digest_of
@@ -93,7 +94,19 @@ def test_our_own_pages_may(desk: Desk):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8400", "", "[::1", "10.0.0.1:8400"],
+    [
+        "a@localhost",
+        "localhost/x",
+        "localhost?x",
+        "localhost:x",
+        "localhost:99999",
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8400",
+        "",
+        "[::1",
+        "10.0.0.1:8400",
+    ],
 )
 def test_a_name_that_was_pointed_here_is_not_answered(desk: Desk, host: str):
     answer = browser(desk).get("/sign-in", headers={"Host": host})
@@ -280,6 +293,21 @@ def test_a_token_that_only_reads_ends_nothing_of_its_owners_but_itself(desk: Des
     assert changed(desk) == before
     assert owner.get("/settings").status_code == 200
     assert client.delete(f"/api/v1/tokens/{mine}").status_code == 200
+
+
+def test_a_request_that_goes_on_is_of_the_same_roles_or_over(desk: Desk):
+    client = signed_in(desk, "ada", Grant("a", Role.VIEWER))
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items()).encode()
+    scope = {"type": "http", "app": client.app, "scheme": "http", "path": "/", "query_string": b""}
+    request = Request({**scope, "headers": [(b"host", b"127.0.0.1:8400"), (b"cookie", cookie)]})
+    who = doors.authenticate(request)
+    assert doors.is_still(request, who)
+    users.give_role(desk, actor(), "ada", Grant("b", Role.VIEWER))
+    assert not doors.is_still(request, who)
+    users.take_role(desk, actor(), "ada", Grant("b", Role.VIEWER))
+    assert doors.is_still(request, who)
+    client.post("/sign-out", data={"csrf": csrf(client)})
+    assert not doors.is_still(request, who)
 
 
 @pytest.mark.parametrize("days", [0, -1, 366, 10**9])

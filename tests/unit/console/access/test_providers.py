@@ -20,7 +20,7 @@ from tests.unit.console.access.openid import CLIENT, SECRET, Provider, providing
 from tests.unit.console.browsers import add_user, browser
 from tests.unit.console.desks import actor
 
-from pilotage.console.access import identities, providers
+from pilotage.console.access import identities, links, providers
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.operations import users
@@ -131,6 +131,17 @@ def test_whatever_a_person_is_called_there_the_name_here_is_one(desk: Desk, prov
     client = browser(desk)
     assert client.get(go(client)).status_code == 303
     assert client.get("/settings").status_code == 200
+
+
+def test_nobody_at_the_provider_is_whoever_is_at_this_machine(desk: Desk, provider: Provider):
+    provider.person = {"sub": "77", "preferred_username": links.LOCAL}
+    client = browser(desk)
+    client.get(go(client))
+    links.create_link(desk)
+    found = {user.name: user for user in users.list_users(desk, actor()).items}
+    assert found[links.LOCAL].issuer is None
+    assert [given.role for given in found[links.LOCAL].grants] == [Role.ADMIN]
+    assert len(found) == 2
 
 
 def test_somebody_stays_the_same_user_whatever_they_are_called(desk: Desk, provider: Provider):

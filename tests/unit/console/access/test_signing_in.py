@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 from datetime import timedelta
@@ -387,3 +388,26 @@ def test_signing_in_and_what_follows_is_in_the_audit(desk: Desk):
     client.post("/settings/sign-out-everywhere", data={"csrf": csrf(client)})
     lines = [(line.who, line.action) for line in audits.read(desk.engine)]
     assert lines == [("ada", "sign_out"), ("ada", "sign_in"), ("admin", "add_user")]
+
+
+def test_signing_out_is_in_the_audit_once(desk: Desk):
+    client = signed_in(desk)
+    form = {"csrf": csrf(client)}
+    cookies = dict(client.cookies)
+    client.post("/sign-out", data=form)
+    client.cookies.update(cookies)
+    client.post("/sign-out", data=form)
+    lines = [(line.who, line.action) for line in audits.read(desk.engine)]
+    assert lines == [("ada", "sign_out"), ("ada", "sign_in"), ("admin", "add_user")]
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://[::1", "//", "http://a]b"])
+def test_a_part_of_a_page_that_says_nonsense_of_its_page_is_told_to_sign_in(desk: Desk, address: str):
+    answer = browser(desk).get("/runs", headers={"HX-Request": "true", "HX-Current-URL": address})
+    assert answer.status_code == 401
+    assert answer.headers["hx-redirect"].startswith("/sign-in?next=")
+
+
+def test_a_notice_that_is_none_of_ours_is_passed_over(desk: Desk):
+    cookie = base64.urlsafe_b64encode(b"[" * 30_000).decode()
+    assert browser(desk).get("/sign-in", headers={"Cookie": f"pilotage_notice={cookie}"}).status_code == 200

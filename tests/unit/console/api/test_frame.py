@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -256,6 +257,54 @@ def test_hostile_bodies_are_refused(desk: Desk, body: bytes):
         assert answer.status_code in (400, 422), answer.text
         assert answer.json()["status"] == answer.status_code
         assert audits.read(desk.engine) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/users", "/api/v1/pilots/none", "/api/v1/audit/export", "/settings", "/none", "/sign-in"]
+)
+def test_nothing_that_is_somebodys_is_kept_by_what_is_between(desk: Desk, path: str):
+    kept = signed_in(desk).get(path).headers["cache-control"]
+    assert "no-store" in kept or kept == "private, no-cache"
+
+
+ZONED = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("path", "position"),
+    [
+        ("pilots", ["\ud800"]),
+        ("monitors", ["\ud800"]),
+        ("users", ["\ud800"]),
+        ("snapshots", ["\ud800"]),
+        ("schedules", ["\ud800", "x"]),
+        ("schedules", ["x", "\ud800"]),
+        ("tokens", [ZONED, "\ud800"]),
+        ("tokens", ["0001-01-01T00:00:00+14:00", "x"]),
+        ("runs", [ZONED, "\ud800"]),
+        ("runs", ["0001-01-01T00:00:00+14:00", "x"]),
+        ("runs", ["9999-12-31T23:59:59-14:00", "x"]),
+        ("runs", ["0001-01-01T00:00:00", "x"]),
+        ("alarms", [ZONED, "\ud800", "x"]),
+        ("approvals", [ZONED, "\ud800", 1]),
+        ("triggers", [ZONED, "\ud800"]),
+        ("audit", [True]),
+        ("webhooks/deliveries", [True]),
+        ("pilots", [None]),
+        ("pilots", [1]),
+        ("pilots", ["\0"]),
+    ],
+)
+def test_a_cursor_that_somebody_made_up_is_refused(desk: Desk, path: str, position: list[Any]):
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    answer = client(desk).get(f"/api/v1/{path}", params={"cursor": cursor})
+    assert answer.status_code == 422, answer.text
+    assert "cursor" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_zone_can_tell_is_refused(desk: Desk, since: str):
+    assert client(desk).get("/api/v1/runs", params={"since": since}).status_code == 422
 
 
 def test_what_is_too_long_is_refused_whether_it_says_so_or_not(desk: Desk):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import event, insert, update
+from tests.unit.console.browsers import add_user
 from tests.unit.console.desks import actor, client
 
-from pilotage.console.access.actors import Role
+from pilotage.console import applications
+from pilotage.console.access import doors
+from pilotage.console.access.actors import ALL, Grant, Role
+from pilotage.console.api import streams
+from pilotage.console.operations import tokens
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.run_files import read_log
 from pilotage.pipelines import audits, records, requests, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.runs import STEPS
@@ -109,6 +118,19 @@ def test_a_run_is_of_pilot_yaml_as_it_is_now(desk: Desk, admin: TestClient):
 )
 def test_wrong_parameters_are_refused_and_leave_nothing(desk: Desk, admin: TestClient, content: Any):
     assert admin.post("/api/v1/pilots/small/runs", json=content).status_code == 422
+    assert admin.get("/api/v1/runs").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", r'"\ud800"', r'{"\udfff": 1}', r'"\u0000"', "[" * 900 + "]" * 900]
+)
+def test_a_value_that_cannot_be_kept_is_refused_and_leaves_nothing(desk: Desk, admin: TestClient, value: str):
+    body = f'{{"parameters": {{"overrides": {{"train.params.x": {value}}}}}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = admin.post("/api/v1/pilots/small/runs", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:pilotage:problem:spec-error")
+    page = admin.post("/pilots/small/runs", data={"overrides": f"train.params.x = {value}"})
+    assert page.status_code == 422
     assert admin.get("/api/v1/runs").json()["items"] == []
 
 
@@ -266,6 +288,34 @@ def test_a_stream_ends_with_the_step_and_resumes_where_it_was_left(desk: Desk, a
     assert json.loads(later.text.splitlines()[2].removeprefix("data: "))["text"] == '"two"\n'
 
 
+def test_the_stream_of_a_log_ends_with_the_token_that_opened_it(
+    desk: Desk, admin: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    run = start(admin)["id"]
+    logged(desk, run, b"one\n", State.RUNNING)
+    add_user(desk, "ada", Grant(ALL, Role.VIEWER), password=None)
+    made = tokens.make_token(desk, actor(Role.VIEWER, name="ada"), "x", [Grant(ALL, Role.VIEWER)], 1)
+    app = applications.create(desk, doors.authenticate)
+    headers = [(b"authorization", f"Bearer {made.secret}".encode())]
+    request = Request({"type": "http", "app": app, "headers": headers}, receive=_listening)
+    who = doors.authenticate(request)
+    monkeypatch.setattr(streams, "_WHO_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.01)
+
+    async def listen() -> list[bytes]:
+        told = []
+        async for told_now in streams.follow_log(request, desk, who, read_log(desk, who, run, "ingest")):
+            told.append(told_now)
+            tokens.revoke_token(desk, who, made.id)
+        return told
+
+    assert len(asyncio.run(asyncio.wait_for(listen(), 5))) == 1
+
+
+async def _listening() -> Any:
+    await asyncio.sleep(60)
+
+
 def test_a_run_without_report_or_snapshot_says_so(desk: Desk, admin: TestClient):
     run = start(admin)["id"]
     for path in ("report", "snapshot"):
@@ -286,6 +336,27 @@ def test_a_reports_page_can_do_nothing(desk: Desk, admin: TestClient, tmp_path: 
     assert "script" not in policy
     (tmp_path / "report.html").unlink()
     assert admin.get(f"/api/v1/runs/{run}/report", headers={"Accept": "text/html"}).status_code == 404
+
+
+def test_the_page_of_a_run_leads_to_its_report_which_can_do_nothing(
+    desk: Desk, admin: TestClient, tmp_path: Path
+):
+    run = start(admin)["id"]
+    (tmp_path / "report.html").write_text("<script>alert(1)</script>")
+    outputs = {"report": {"uri": str(tmp_path / "report.json"), "success": True, "checks": 3, "failed": 0}}
+    Records(desk.engine).update_step(run, "validate", state=State.SUCCEEDED, outputs=outputs)
+    shown = admin.get(f"/runs/{run}").text
+    (address,) = re.findall(r'<a href="([^"]+)">Every check', shown)
+    page = admin.get(address, headers={"Accept": "text/html"})
+    assert (page.status_code, page.text) == (200, "<script>alert(1)</script>")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none';")
+    assert "script" not in policy
+    other = client(desk, actor(Role.ADMIN, "other"))
+    assert other.get(address).status_code == 404
+    (tmp_path / "report.html").unlink()
+    assert admin.get(address).status_code == 404
 
 
 def test_snapshots_are_known_from_runs(desk: Desk, admin: TestClient):

@@ -88,7 +88,14 @@ def test_what_people_and_steps_wrote_is_escaped_everywhere(full: Desk):
         "/runs?pilot=none",
         f"/runs/{RUN}?x=%ff",
         "/?search=%25_%27%22",
+        *(
+            f"{path}{'a' * 51_000}"
+            for path in ("/?search=", "/models?search=", "/monitoring?search=", "/runs/")
+        ),
+        *(f"/api/v1/{path}{'a' * 51_000}" for path in ("pilots?search=", "live?search=", "monitors?search=")),
+        f"/api/v1/runs/{'a' * 51_000}",
     ],
+    ids=lambda path: path[:40],
 )
 def test_odd_addresses_are_no_failure_of_ours(full: Desk, path: str):
     assert client(full).get(path, headers={"Accept": "text/html"}).status_code < 500

@@ -251,6 +251,22 @@ def test_a_stream_ends_after_a_while_so_that_who_looks_is_asked_again(
 
 
 @pytest.mark.databases
+def test_who_may_no_longer_look_is_told_nothing_more(hub: Hub, scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(streams, "BEAT_SECONDS", 0.05)
+    answers = [True, False]
+
+    async def allowed() -> bool:
+        return answers.pop(0)
+
+    async def look() -> list[bytes]:
+        return [event async for event in hub.follow(scene, "", allowed)]
+
+    told = asyncio.run(asyncio.wait_for(look(), 5))
+    assert told[-1] == events.BEAT
+    assert not answers
+    assert hub.viewers == 0
+
+
 def test_the_pulse_of_a_database_moves_with_writes_of_others_only(desk: Desk):
     pulse = pulses.of(desk.engine)
     row = {"pilot": "small", "until": tables.now(), "who": "o", "why": "", "at": tables.now()}
