@@ -10,6 +10,7 @@ change was made.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +37,7 @@ _TAKEN = timedelta(minutes=5)
 """How long a key is taken by a request that does not end; none takes as long."""
 _KEPT_HEADERS = ("content-type", "location", "etag")
 _LONGEST = 128
+_SALT_BYTES, _DIGEST_BYTES = 8, 24
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,15 @@ async def _take(request: Request, text: str) -> tuple[Key, Kept | None]:
     actor = await run_in_threadpool(request.app.state.authenticate, request)
     body = await request.body()
     said = "\n".join((request.method, request.url.path, request.url.query))
-    digest = hashlib.sha256(said.encode() + b"\n" + body).hexdigest()
+    content = said.encode() + b"\n" + body
     key = Key(actor.name if actor.token is None else f"token {actor.token}", text)
-    return key, await run_in_threadpool(_insert, request.app.state.desk.engine, key, digest)
+    return key, await run_in_threadpool(_insert, request.app.state.desk.engine, key, content)
 
 
-def _insert(engine: Engine, key: Key, digest: str) -> Kept | None:
+def _insert(engine: Engine, key: Key, content: bytes) -> Kept | None:
     """Take the key; the kept answer where there is one."""
     table, now = tables.idempotency_keys, tables.now()
+    digest = _digest(content, secrets.token_hex(_SALT_BYTES))
     mine = (table.c.who == key.who, table.c.key == key.key)
     row = {"who": key.who, "key": key.key, "request": digest, "created_at": now}
     try:
@@ -114,7 +117,7 @@ def _insert(engine: Engine, key: Key, digest: str) -> Kept | None:
         held = connection.execute(select(table).where(*mine)).first()
         if held is None:
             raise _goes_on()
-        if held.request != digest:
+        if held.request != _digest(content, held.request[: 2 * _SALT_BYTES]):
             raise errors.RequestError(
                 f"`{HEADER}: {key.key}` was sent with another request.",
                 remedy="Send each request with its own.",
@@ -132,6 +135,12 @@ def _insert(engine: Engine, key: Key, digest: str) -> Kept | None:
         if connection.execute(again, {"created_at": now}).rowcount != 1:
             raise _goes_on()
     return None
+
+
+def _digest(content: bytes, salt: str) -> str:
+    """A salt and a slow digest: a request may hold a password, which what is kept must not give away."""
+    slow = hashlib.scrypt(content, salt=bytes.fromhex(salt), n=2**13, r=8, p=1, dklen=_DIGEST_BYTES)
+    return salt + slow.hex()
 
 
 def _kept(held: Any) -> Kept:

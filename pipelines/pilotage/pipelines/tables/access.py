@@ -93,7 +93,7 @@ idempotency_keys = Table(
     metadata,
     Column("who", String(128), primary_key=True),
     Column("key", String(128), primary_key=True),
-    Column("request", String(64), nullable=False),  # SHA-256 of method, path and body
+    Column("request", String(64), nullable=False),  # salt and scrypt of method, path and body
     Column("status", Integer),  # null while the first request is carried out
     Column("headers", JSON),
     Column("body", JSON),

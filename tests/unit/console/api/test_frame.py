@@ -17,12 +17,13 @@ from tests.unit.console.browsers import add_user, browser, csrf, signed_in
 from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import ALL, Grant, Role
-from pilotage.console.api import bodies
+from pilotage.console.api import bodies, replays
 from pilotage.console.operations import users
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.tags import require_same, tag_of
 from pilotage.core import errors
 from pilotage.pipelines import audits, repeats, tables
+from pilotage.pipelines.repeats import Key
 
 KEY = {"Idempotency-Key": "5f1c2f6e"}
 NEW = {"name": "ada"}
@@ -355,3 +356,16 @@ def test_sessions_and_keys_outlive_the_console(desk: Desk):
     again = second.post("/api/v1/users", json={"name": "eve"}, headers=headers)
     assert (again.status_code, again.content) == (201, made.content)
     assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_what_is_kept_of_equal_requests_differs(desk: Desk):
+    content = b'POST\n/api/v1/users\n\n{"password": "correct horse battery"}'
+    for text in ("1", "2"):
+        assert replays._insert(desk.engine, Key("ada", text), content) is None
+    with pytest.raises(errors.RequestError, match="another request"):
+        replays._insert(desk.engine, Key("ada", "1"), content + b" ")
+    with pytest.raises(errors.Conflict, match="being carried out"):
+        replays._insert(desk.engine, Key("ada", "1"), content)
+    with tables.reading(desk.engine) as connection:
+        kept = set(connection.scalars(select(tables.idempotency_keys.c.request)))
+    assert len(kept) == 2
