@@ -216,7 +216,7 @@ def test_who_does_not_lead_any_more_starts_nothing(
     ask(engine, spec)
     old = leases.acquire(engine, leases.LEADER, "one", ttl_seconds=0.0)
     assert leases.acquire(engine, leases.LEADER, "two") is not None
-    with pytest.raises(errors.Conflict, match="does not hold"):
+    with pytest.raises(errors.LeaseLost, match="does not hold"):
         dispatches.dispatch(engine, installation, old, launcher)
     assert launcher.runs == []
 
