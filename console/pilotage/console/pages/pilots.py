@@ -25,7 +25,7 @@ from pilotage.console.pages.streams import Reading
 
 router = APIRouter()
 
-_SHOWN = 50
+_SHOWN = 25
 
 
 @dataclass(frozen=True)
