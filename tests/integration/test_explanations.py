@@ -254,6 +254,5 @@ def test_explaining_does_not_stall_predictions(start: Start) -> None:
         beside = latencies(done.is_set)
         explaining.result()
     assert len(beside) > 50
-    # a stall would last as long as an explanation; a busy machine takes some times as long as an idle one
-    assert statistics.median(beside) < 10 * statistics.median(alone) + 0.05
-    assert float(np.quantile(beside, 0.99)) < float(np.quantile(alone, 0.99)) + 1
+    assert statistics.median(beside) < 3 * statistics.median(alone) + 0.005
+    assert float(np.quantile(beside, 0.99)) < float(np.quantile(alone, 0.99)) + 0.1
