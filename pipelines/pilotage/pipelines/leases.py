@@ -19,7 +19,6 @@ from pilotage.pipelines import tables
 
 LEADER = "scheduler"
 TTL_SECONDS = 15.0
-RENEW_SECONDS = 5.0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 
 from pilotage.console.demo import tallies
 from pilotage.console.demo.children import Child
-from pilotage.console.demo.landing import FIRST_MONTH, LAST_MONTH, Landing, Slice
+from pilotage.console.demo.landing import Landing, Slice
 from pilotage.console.demo.observers import Observer, Retraining
 from pilotage.console.demo.replays import Exchange, Pace, Replay
 from pilotage.console.demo.screens import Screen
@@ -35,7 +35,6 @@ from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, runs
 
-MOST_MONTHS = LAST_MONTH - FIRST_MONTH + 1
 _SLOW_REQUESTS_PER_SECOND = 16.0
 _LOOK_SECONDS = 0.3
 _START_SECONDS = 90.0

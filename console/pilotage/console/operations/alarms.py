@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import positions
+from pilotage.console.operations import positions, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
@@ -60,11 +60,7 @@ def list_alarms(
     table = tables.alarms
     order = ((table.c.end, True), (table.c.pilot, False), (table.c.id, False))
     query = select(table).order_by(table.c.end.desc(), table.c.pilot, table.c.id)
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
-        query = query.where(table.c.pilot == pilot)
-    elif actor.readable is not None:
-        query = query.where(table.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, table.c.pilot, pilot))
     for column, wanted in ((table.c.state, state), (table.c.cause, cause), (table.c.version, version)):
         query = query if wanted is None else query.where(column == wanted)
     if cursor is not None:

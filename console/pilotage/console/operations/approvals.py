@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import positions, versions
+from pilotage.console.access.actors import Actor
+from pilotage.console.operations import positions, sights, versions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, cursor_of
 from pilotage.console.operations.versions import Approval
@@ -30,11 +30,7 @@ def list_approvals(
     table = tables.approvals
     order = ((table.c.asked_at, True), (table.c.pilot, False), (table.c.version, True))
     query = select(table).order_by(table.c.asked_at.desc(), table.c.pilot, table.c.version.desc())
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
-        query = query.where(table.c.pilot == pilot)
-    elif actor.readable is not None:
-        query = query.where(table.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, table.c.pilot, pilot))
     if state is not None:
         query = query.where(table.c.state == state)
     if cursor is not None:

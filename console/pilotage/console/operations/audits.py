@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, select
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import positions
+from pilotage.console.operations import positions, sights
 from pilotage.console.operations.chains import Chain
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
@@ -123,12 +123,8 @@ def chain(desk: Desk, actor: Actor) -> Chain | None:
 
 def _query(actor: Actor, which: Filter) -> Select[Any]:
     columns = tables.audit.c
-    query = select(tables.audit)
-    if which.pilot:
-        actor.require(Permission.READ, which.pilot)
-        query = query.where(columns.pilot == _text("pilot", which.pilot))
-    elif actor.readable is not None:
-        query = query.where(columns.pilot.in_(actor.readable))
+    wanted = _text("pilot", which.pilot) if which.pilot else None
+    query = select(tables.audit).where(sights.visible(actor, columns.pilot, wanted))
     if which.who:
         query = query.where(columns.who.contains(_text("who", which.who), autoescape=True))
     if which.action:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, union_all
 
 from pilotage.console.access.actors import Actor
-from pilotage.console.operations import pilots, services, values
+from pilotage.console.operations import pilots, services, sights, values
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.pilots import Pilot
@@ -143,8 +143,7 @@ def get_overview(desk: Desk, actor: Actor, name: str) -> Overview:
 def list_names(desk: Desk, actor: Actor) -> list[str]:
     """Names of all pilots that the actor may look at."""
     query = select(tables.pilots.c.name).order_by(tables.pilots.c.name)
-    if actor.readable is not None:
-        query = query.where(tables.pilots.c.name.in_(actor.readable))
+    query = query.where(sights.visible(actor, tables.pilots.c.name))
     with tables.reading(desk.engine) as connection:
         return list(connection.scalars(query))
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
-from pilotage.console.operations import positions
+from pilotage.console.operations import positions, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import pilots
@@ -36,8 +36,7 @@ def list_pilots(
     """Pilots that the actor may look at, by name; `search` is a part of the name."""
     table = tables.pilots
     query = select(table).order_by(table.c.name).limit(limit + 1)
-    if actor.readable is not None:
-        query = query.where(table.c.name.in_(actor.readable))
+    query = query.where(sights.visible(actor, table.c.name))
     if search:
         query = query.where(table.c.name.contains(search, autoescape=True))
     if cursor is not None:

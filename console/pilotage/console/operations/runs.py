@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
-from pilotage.console.operations import positions
+from pilotage.console.operations import positions, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors, pilots
@@ -142,14 +142,12 @@ def list_runs(
         NotFound: the pilot is not there, or not for this actor.
     """
     table = tables.runs
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
     query = select(table).order_by(table.c.asked_at.desc(), table.c.id.desc()).limit(limit + 1)
     query = query.where(
-        *_visible(actor), *_wanted(table.c.trigger, trigger), *_wanted(table.c.schedule, schedule)
+        sights.visible(actor, table.c.pilot, pilot),
+        *_wanted(table.c.trigger, trigger),
+        *_wanted(table.c.schedule, schedule),
     )
-    if pilot is not None:
-        query = query.where(table.c.pilot == pilot)
     if state is not None:
         query = query.where(table.c.state == state)
     if since is not None:
@@ -239,7 +237,8 @@ def _entry(connection: Connection, pilot: str) -> catalogues.Entry:
 
 def _find(connection: Connection, actor: Actor, run: str) -> Row[Any]:
     table = tables.runs
-    query = select(table).where(table.c.id.startswith(run, autoescape=True), *_visible(actor))
+    known = sights.visible(actor, table.c.pilot)
+    query = select(table).where(table.c.id.startswith(run, autoescape=True), known)
     rows = connection.execute(query.limit(2)).all() if len(run) <= _LONGEST_ID else []
     exact = [row for row in rows if row.id == run] or rows
     if len(exact) != 1 or not run:
@@ -247,10 +246,6 @@ def _find(connection: Connection, actor: Actor, run: str) -> Row[Any]:
         shown = run[:_LONGEST_ID]
         raise errors.NotFound(f"There {what} `{shown}`.", remedy="`pilotage runs` lists them.", run=shown)
     return exact[0]
-
-
-def _visible(actor: Actor) -> list[ColumnElement[bool]]:
-    return [] if actor.readable is None else [tables.runs.c.pilot.in_(actor.readable)]
 
 
 def _wanted(column: ColumnElement[Any], value: str | None) -> list[ColumnElement[bool]]:

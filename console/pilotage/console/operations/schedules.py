@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row, select
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
-from pilotage.console.operations import positions, runs
+from pilotage.console.operations import positions, runs, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.console.operations.runs import Run
@@ -58,11 +58,7 @@ def list_schedules(
     """
     table = tables.schedules
     query = _select().order_by(table.c.pilot, table.c.id).limit(limit + 1)
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
-        query = query.where(table.c.pilot == pilot)
-    if actor.readable is not None:
-        query = query.where(table.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, table.c.pilot, pilot))
     if cursor is not None:
         after, last = positions.read(cursor, (positions.text, positions.text))
         query = query.where((table.c.pilot > after) | ((table.c.pilot == after) & (table.c.id > last)))

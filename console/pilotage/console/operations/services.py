@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select
 
 from pilotage.console.access.actors import Actor
+from pilotage.console.operations import sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.supervision.states import ServiceKind, ServiceState
@@ -38,8 +39,7 @@ def list_services(desk: Desk, actor: Actor) -> Listing[Service]:
     """Every service that the actor may know of, by name; one whose supervisor fell silent is `lost`."""
     table = tables.services
     query = select(table).order_by(table.c.name, table.c.host)
-    if actor.readable is not None:
-        query = query.where(or_(table.c.pilot.is_(None), table.c.pilot.in_(actor.readable)))
+    query = query.where(or_(table.c.pilot.is_(None), sights.visible(actor, table.c.pilot)))
     silent = tables.now() - timedelta(seconds=_SILENT_SECONDS)
     with tables.reading(desk.engine) as connection:
         rows = connection.execute(query).all()

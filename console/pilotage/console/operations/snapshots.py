@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import positions, run_files
+from pilotage.console.access.actors import Actor
+from pilotage.console.operations import positions, run_files, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
@@ -46,11 +46,7 @@ def list_snapshots(
         .order_by(last.desc())
         .limit(limit + 1)
     )
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
-        query = query.where(runs.c.pilot == pilot)
-    if actor.readable is not None:
-        query = query.where(runs.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, runs.c.pilot, pilot))
     if cursor is not None:
         query = query.having(func.max(runs.c.id) < positions.read(cursor, (positions.text,))[0])
     with tables.reading(desk.engine) as connection:
@@ -74,8 +70,7 @@ def get_snapshot(desk: Desk, actor: Actor, digest: str) -> dict[str, Any]:
     runs, steps = tables.runs, tables.steps
     used = steps.c.outputs["snapshot"]["digest"].as_string() == digest
     query = select(runs.c.id).join(steps, steps.c.run == runs.c.id).where(steps.c.name == _STEP, used)
-    if actor.readable is not None:
-        query = query.where(runs.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, runs.c.pilot))
     with tables.reading(desk.engine) as connection:
         run = connection.scalar(query.order_by(runs.c.id.desc()).limit(1))
     if run is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.operations import positions, specs
+from pilotage.console.operations import positions, sights, specs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors
@@ -68,11 +68,7 @@ def list_triggers(
     order = ((table.c.at, True), (table.c.id, True))
     query = select(*(table.c[name] for name in Trigger.model_fields))
     query = query.order_by(table.c.at.desc(), table.c.id.desc())
-    if pilot is not None:
-        actor.require(Permission.READ, pilot)
-        query = query.where(table.c.pilot == pilot)
-    elif actor.readable is not None:
-        query = query.where(table.c.pilot.in_(actor.readable))
+    query = query.where(sights.visible(actor, table.c.pilot, pilot))
     if state is not None:
         query = query.where(table.c.state == state)
     if cursor is not None:

@@ -14,7 +14,6 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.pipelines import catalogues, tables
 
-CONSOLE_PORT = 8400
 _MLFLOW_PORT = 8500
 _SERVER_PORT = 8600
 _OURS = ("-m", "pilotage.console.supervision")
