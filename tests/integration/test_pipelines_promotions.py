@@ -12,8 +12,10 @@ from pilotage.core.artifacts import Decision, Estimate, Latency, Rival, Scorecar
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import audits, promotions, tables
 from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.records import Records
 
 DIGEST = "0" * 64
 
@@ -120,6 +122,25 @@ def test_a_question_is_asked_once_and_a_yes_promotes(installation: Settings, pil
     assert promotions.approvals(installation, pilot) == []
     assert not promotions.approve(installation, pilot, 1).changed
     assert [action[0] for action in _actions(installation, pilot)] == ["pending", "approve"]
+
+
+def test_who_asked_for_a_run_does_not_decide_where_two_people_are_asked_for(
+    installation: Settings, pilot: str, tmp_path: Path
+):
+    strict = installation.model_copy(update={"four_eyes": True})
+    spec = PilotSpec.model_validate(
+        {"version": 1, "pilot": pilot, "data": {"source": "a.csv", "target": "y"}, "goal": {"metric": "r2"}}
+    )
+    Records(tables.connect(strict)).begin_run(pilot, spec, tmp_path, ("train",), asked_by="ann")
+    for version in (1, 2):
+        Registry(strict).tag(pilot, version, {RUN_TAG: pilot})
+        _ask(strict, pilot, version)
+    for decide in (promotions.promote, promotions.approve):
+        with pytest.raises(errors.Forbidden, match="`ann` asked for the run"):
+            decide(strict, pilot, 1, who="ann")
+    assert Registry(strict).aliases(pilot) == {}
+    assert promotions.approve(strict, pilot, 1, who="eve").changed
+    assert promotions.approve(installation, pilot, 2, who="ann").changed
 
 
 def test_a_no_keeps_the_version_out_until_it_is_overruled(installation: Settings, pilot: str):

@@ -64,7 +64,10 @@ def execute(
     if asked:
         requests.claim(engine, name)
     else:
-        store.begin_run(name, spec, folder, STEPS, trigger, along=_beginning(trigger, name))
+        asked_by = "" if trigger is None else promotions.PLATFORM
+        store.begin_run(
+            name, spec, folder, STEPS, trigger, asked_by=asked_by, along=_beginning(trigger, name)
+        )
     journal = Journal(store, name, on_event)
     journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
     error: errors.PilotageError | None = None

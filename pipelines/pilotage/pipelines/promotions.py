@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision
-from pilotage.core.registry import Alias, Registry
+from pilotage.core.registry import Alias, Registered, Registry
+from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.pipelines import audits, people, tables
 
@@ -74,6 +75,7 @@ def promote(
 
     Raises:
         NotFound: there is no such version.
+        Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
         PromotionRefused: its gates or a person said no, and it is not forced.
     """
     registry, engine = Registry(settings), tables.connect(settings)
@@ -81,10 +83,11 @@ def promote(
     champion = registry.aliases(pilot).get(Alias.CHAMPION)
     if champion == version:
         return Promotion(pilot, version, None, changed=False)
+    person = who or people.user()
+    _require_other(settings, engine, registered, person)
     if not force:
         _check_allowed(engine, registry, pilot, version)
     registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
-    person = who or people.user()
     with engine.begin() as connection:
         audits.write(connection, action, pilot, person, why, version=version, replaced=champion, forced=force)
         _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
@@ -124,6 +127,7 @@ def approve(
 
     Raises:
         NotFound: nothing waits, or not this version.
+        Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
         PromotionRefused: it was rejected before.
     """
     registry, engine = Registry(settings), tables.connect(settings)
@@ -136,9 +140,9 @@ def approve(
         )
     if asked.state is ApprovalState.APPROVED and champion == asked.version:
         return Promotion(pilot, asked.version, None, changed=False)
-    registry.version(pilot, asked.version)
-    registry.client  # noqa: B018 - see promote
     person = who or people.user()
+    _require_other(settings, engine, registry.version(pilot, asked.version), person)
+    registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
         audits.write(connection, "approve", pilot, person, why, version=asked.version, replaced=champion)
         _decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
@@ -279,6 +283,25 @@ def _asked(engine: Engine, pilot: str, version: int | None) -> Approval:
             pilot=pilot,
         )
     return _approval(row._mapping)
+
+
+def _require_other(settings: Settings, engine: Engine, registered: Registered, person: str) -> None:
+    """Four eyes, where the installation wants them: who asked for a run does not decide about its version.
+
+    Raises:
+        Forbidden: they are the same.
+    """
+    run = registered.tags.get(RUN_TAG)
+    if not settings.four_eyes or run is None:
+        return
+    with tables.reading(engine) as connection:
+        asked_by = connection.scalar(select(tables.runs.c.asked_by).where(tables.runs.c.id == run))
+    if asked_by == person:
+        raise errors.Forbidden(
+            f"`{person}` asked for the run that made this version, and may not decide about it.",
+            remedy="Somebody else who may approve decides; PILOTAGE_FOUR_EYES asks for two people.",
+            asked_by=asked_by,
+        )
 
 
 def _decide(

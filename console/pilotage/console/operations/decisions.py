@@ -1,23 +1,18 @@
 """What people decide about versions: yes, no, at once, and back.
 
 Each decision is carried out and recorded by `pipelines.promotions` and
-`pipelines.rollouts`; here it is asked whether the actor may, and where settings want
-two people, whether it is another one than who asked for the run.
+`pipelines.rollouts`; here it is asked whether the actor may.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from pilotage.console.access.actors import Actor, Permission
-from pilotage.console.access.eyes import require_other
 from pilotage.console.operations import specs, versions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Model
 from pilotage.console.operations.versions import Version
 from pilotage.core import errors
-from pilotage.core.registry.clients import RUN_TAG
-from pilotage.pipelines import promotions, rollouts, tables
+from pilotage.pipelines import promotions, rollouts
 from pilotage.pipelines.promotions import Promotion
 
 
@@ -43,7 +38,6 @@ def approve(desk: Desk, actor: Actor, pilot: str, version: int, *, why: str = ""
         PromotionRefused: it was rejected before.
     """
     _require(desk, actor, pilot)
-    _require_other(desk, actor, pilot, version)
     return _moved(promotions.approve(desk.settings, pilot, version, who=actor.name, why=why.strip()))
 
 
@@ -80,7 +74,6 @@ def promote(
     _require(desk, actor, pilot)
     if force:
         actor.require(Permission.ADMINISTER, pilot)
-    _require_other(desk, actor, pilot, version)
     done = promotions.promote(desk.settings, pilot, version, who=actor.name, why=why.strip(), force=force)
     rollouts.settle(pilot, desk.settings)
     return _moved(done)
@@ -109,17 +102,6 @@ def rollback(desk: Desk, actor: Actor, pilot: str, *, why: str = "") -> Moved:
 def _require(desk: Desk, actor: Actor, pilot: str) -> None:
     specs.require_known(desk, actor, pilot)
     actor.require(Permission.APPROVE, pilot)
-
-
-def _require_other(desk: Desk, actor: Actor, pilot: str, version: int) -> None:
-    """Four eyes: who asked for the run that made a version may be kept from deciding about it."""
-    run = desk.registry.version(pilot, version).tags.get(RUN_TAG)
-    if run is None:
-        return
-    with tables.reading(desk.engine) as connection:
-        asked_by = connection.scalar(select(tables.runs.c.asked_by).where(tables.runs.c.id == run))
-    if asked_by is not None:
-        require_other(desk.settings, actor, asked_by)
 
 
 def _moved(done: Promotion) -> Moved:

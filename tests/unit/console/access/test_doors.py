@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from tests.unit.console.browsers import add_user, bearer, browser, csrf, signed_in
 from tests.unit.console.desks import actor
 
-from pilotage.console.access import doors, eyes
+from pilotage.console.access import doors
 from pilotage.console.access.accounts import UserState, parse_grant, text_of
 from pilotage.console.access.actors import ALL, Actor, Grant, Permission, Role, meet
 from pilotage.console.access.digests import digest_of
@@ -384,21 +384,6 @@ def test_a_change_that_was_thought_for_another_state_is_refused(desk: Desk):
     assert (first.status_code, second.status_code) == (200, 412)
     assert second.json()["type"] == "urn:pilotage:problem:outdated"
     assert client.get("/api/v1/users/eve").json()["full_name"] == "Eve"
-
-
-@pytest.mark.parametrize(
-    ("four_eyes", "who", "refused"), [(True, "ada", True), (True, "eve", False), (False, "ada", False)]
-)
-def test_who_asked_for_a_run_does_not_decide_where_two_people_are_asked_for(
-    home: Path, four_eyes: bool, who: str, refused: bool
-):
-    found = settings.load(home=home, four_eyes=four_eyes)
-    approver = actor(Role.APPROVER, name=who)
-    if refused:
-        with pytest.raises(errors.Forbidden, match="asked for the run"):
-            eyes.require_other(found, approver, "ada")
-    else:
-        eyes.require_other(found, approver, "ada")
 
 
 @pytest.mark.databases
