@@ -1,7 +1,7 @@
-"""The bill of materials of an image, as CycloneDX: Python's distributions and Debian's packages, from what is there.
+"""The bill of materials of an image, as CycloneDX: Python's distributions and Debian's packages.
 
-What is installed is read and not what was asked for. The document has no time and no random number in it, so that the same
-image has the same bill.
+What is installed is read and not what was asked for. The document has no time and no random number in
+it, so that the same image has the same bill.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def debian_packages() -> list[dict[str, Any]]:
     """Components for what dpkg's status says is installed; none on another base."""
     if not STATUS.is_file():
         return []
-    stanzas = (dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE)) for text in STATUS.read_text().split("\n\n"))
+    stanzas = (
+        dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE)) for text in STATUS.read_text().split("\n\n")
+    )
     return [_debian(fields) for fields in stanzas if fields.get("Status", "").endswith(" installed")]
 
 
