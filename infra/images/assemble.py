@@ -152,6 +152,8 @@ def install(pip: Path, lock: str, own: Path) -> Path:
         PYTHONPATH=str(SETUPTOOLS),
     )
     run(*common, own)
+    for file in site_packages(ENVIRONMENT).glob("*/direct_url.json"):  # where this build took it from
+        file.unlink()
     run(sys.executable, "-B", pip, "--python", python, "check")
     return python
 
@@ -206,4 +208,5 @@ def clamp(seconds: int) -> None:
             os.utime(Path(folder) / name, (seconds, seconds), follow_symlinks=False)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -30,4 +30,5 @@ def main() -> None:
     Path(__file__).unlink()
 
 
-main()
+if __name__ == "__main__":
+    main()
