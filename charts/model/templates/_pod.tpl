@@ -199,7 +199,9 @@ envFrom:
     - {{ $.Values.server.workers | int | quote }}
   env:
     {{- include "model.serverEnv" $ | nindent 4 }}
-  {{- include "model.storeVariables" $ | nindent 2 }}
+  {{- with include "model.storeVariables" $ | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   ports:
     - name: http
       containerPort: 8080

@@ -56,16 +56,17 @@ and ({{ include "model.query.requests" . }} >= {{ .Values.rollout.minRequests | 
 {{- end -}}
 {{- end -}}
 
-{{/* Population stability index between the scores of both, less what chance gives it and three of its deviations; nothing until enough came. */}}
+{{/*
+Population stability index between the scores of both, less what chance gives it and three of its deviations; nothing
+until enough came. Shares add up to 1 on both sides, so the logarithm may be that of counts.
+*/}}
 {{- define "model.query.score" -}}
 {{- $new := include "model.scores" (dict "root" . "side" "new") -}}
 {{- $old := include "model.scores" (dict "root" . "side" "old") -}}
-{{- $p := printf "%s / scalar(sum(%s))" $new $new -}}
-{{- $q := printf "%s / scalar(sum(%s))" $old $old -}}
 {{- $chance := printf "(1 / sum(%s) + 1 / sum(%s))" $new $old -}}
 {{- $freedom := printf "(count(%s) - 1)" $new -}}
 (
-  sum(({{ $p }} - {{ $q }}) * ln(({{ $p }}) / ({{ $q }})))
+  sum(({{ $new }} / scalar(sum({{ $new }})) - {{ $old }} / scalar(sum({{ $old }}))) * ln({{ $new }} / {{ $old }}))
   - {{ $chance }} * ({{ $freedom }} + 3 * sqrt(2 * {{ $freedom }}))
 )
 and ({{ include "model.query.requests" . }} >= {{ .Values.rollout.minRequests | int }})
