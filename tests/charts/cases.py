@@ -1,7 +1,7 @@
 """The charts of this repository, and the values that they are rendered with in every check.
 
-A chart in `charts/` is checked as soon as it is there: its `ci/*-values.yaml` are rendered, linted, looked at by
-schemas and policies, and compared with `golden/`.
+A chart in `charts/` is checked as soon as it is there: its `ci/*-values.yaml` are rendered, linted, looked
+at by schemas and policies, and compared with `golden/`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-
 from tests.charts import rendering
 from tests.charts.manifests import External
 

@@ -34,8 +34,8 @@ LABELS = (
     "app.kubernetes.io/managed-by",
 )
 _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_DAYS = "sun mon tue wed thu fri sat".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _MACROS = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
 
 
@@ -134,7 +134,7 @@ def _amounts(where: str, requests: Mapping[str, Any], limits: Mapping[str, Any])
     for resource in requests.keys() & limits.keys():
         least, most = quantity(requests[resource]), quantity(limits[resource])
         if least and most and least > most:
-            yield f"{where}: requests more {resource} ({requests[resource]}) than its limit ({limits[resource]})"
+            yield f"{where}: requests more {resource} ({requests[resource]}) than {limits[resource]}"
 
 
 def schedules(manifests: Manifests) -> Iterator[str]:
@@ -152,7 +152,7 @@ def schedules(manifests: Manifests) -> Iterator[str]:
             if key not in spec:
                 yield f"{title(document)}: {key} is missing"
         if "activeDeadlineSeconds" not in spec["jobTemplate"]["spec"]:
-            yield f"{title(document)}: activeDeadlineSeconds is missing: a job that hangs blocks all later ones"
+            yield f"{title(document)}: activeDeadlineSeconds is missing: one that hangs blocks all others"
 
 
 def cron_problems(schedule: str) -> Iterator[str]:
@@ -227,8 +227,13 @@ def updates(manifests: Manifests) -> Iterator[str]:
         if strategy.get("type") == "Recreate":
             continue
         rolling = strategy.get("canary", strategy.get("rollingUpdate", {}))
-        if rolling.get("maxUnavailable") not in (0, "0", "0%") or rolling.get("maxSurge") in (None, 0, "0", "0%"):
-            yield f"{title(document)}: an update takes pods away before others are ready (maxUnavailable, maxSurge)"
+        if rolling.get("maxUnavailable") not in (0, "0", "0%") or rolling.get("maxSurge") in (
+            None,
+            0,
+            "0",
+            "0%",
+        ):
+            yield f"{title(document)}: an update (maxUnavailable, maxSurge) ends pods before others are ready"
 
 
 POLICIES = {

@@ -14,10 +14,21 @@ _IMAGE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][-.A-Za-z0-9_]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _VOLUMES = frozenset(
-    {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
 )
 """Kinds of volumes that PodSecurity `restricted` allows."""
-_SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|token|access_key_id|api_?key|private_key|credentials)$")
+_SECRET_NAME = re.compile(
+    r"(?i)(password|passwd|secret|token|access_key_id|api_?key|private_key|credentials)$"
+)
 _SERVER_DRAIN_SECONDS = 30
 """What a model server's own drain may take at most."""
 
@@ -69,12 +80,15 @@ def _container_problems(container: Mapping[str, Any], above: Mapping[str, Any]) 
 def tokens(manifests: Manifests) -> Iterator[str]:
     """Nobody has a token of Kubernetes who is not listed, nor variables of Services, whose names are ours."""
     for pod in manifests.pods:
-        if pod.spec.get("automountServiceAccountToken") is not False and pod.name not in manifests.external.tokens:
+        if (
+            pod.spec.get("automountServiceAccountToken") is not False
+            and pod.name not in manifests.external.tokens
+        ):
             yield f"{pod.name}: automountServiceAccountToken is not false"
         if not pod.spec.get("serviceAccountName"):
             yield f"{pod.name}: has no service account of its own"
         if pod.spec.get("enableServiceLinks") is not False:
-            yield f"{pod.name}: enableServiceLinks is not false: variables of Services pass for PILOTAGE_ settings"
+            yield f"{pod.name}: enableServiceLinks is on: variables of Services look like settings"
     for account in manifests.of("ServiceAccount"):
         if account.get("automountServiceAccountToken") is not False:
             yield f"ServiceAccount/{account['metadata']['name']}: automountServiceAccountToken is not false"
@@ -100,7 +114,8 @@ def resources(manifests: Manifests) -> Iterator[str]:
             for kind in ("requests", "limits"):
                 missing = {"cpu", "memory"} - container.get("resources", {}).get(kind, {}).keys()
                 if missing:
-                    yield f"{pod.name}: container {container['name']} has no {kind} of {', '.join(sorted(missing))}"
+                    names = ", ".join(sorted(missing))
+                    yield f"{pod.name}: container {container['name']} has no {kind} of {names}"
         for volume in pod.spec.get("volumes", []):
             if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
                 yield f"{pod.name}: volume {volume['name']} has no sizeLimit"
@@ -160,7 +175,7 @@ def ends(manifests: Manifests) -> Iterator[str]:
 
 
 def secrets(manifests: Manifests) -> Iterator[str]:
-    """No secret stands in a manifest: neither as a variable's value nor as a Secret or a password in a URL."""
+    """No secret stands in a manifest: neither a variable's value, nor a Secret, nor a password in a URL."""
     for pod in manifests.pods:
         for container in pod.containers:
             for variable in container.get("env", []):

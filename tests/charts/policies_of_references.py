@@ -66,7 +66,8 @@ def network_policies(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods if policies else []:
         for direction in ("Ingress", "Egress"):
             if not any(
-                direction in one["spec"].get("policyTypes", []) and fits(one["spec"]["podSelector"], pod.labels)
+                direction in one["spec"].get("policyTypes", [])
+                and fits(one["spec"]["podSelector"], pod.labels)
                 for one in policies
             ):
                 yield f"{pod.name}: no NetworkPolicy denies its {direction.lower()}"
@@ -135,7 +136,11 @@ def _volume(volume: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
     ):
         source = volume.get(key)
         if source:
-            yield kind, source.get(name, source.get("name", "")), [one["key"] for one in source.get("items", [])]
+            yield (
+                kind,
+                source.get(name, source.get("name", "")),
+                [one["key"] for one in source.get("items", [])],
+            )
 
 
 def mounts(manifests: Manifests) -> Iterator[str]:
@@ -161,7 +166,11 @@ def routes(manifests: Manifests) -> Iterator[str]:
     """Routes and ingresses lead to ports that Services have."""
     for document in manifests.of("HTTPRoute"):
         for rule in document["spec"]["rules"]:
-            mirrors = [part["requestMirror"]["backendRef"] for part in rule.get("filters", []) if "requestMirror" in part]
+            mirrors = [
+                part["requestMirror"]["backendRef"]
+                for part in rule.get("filters", [])
+                if "requestMirror" in part
+            ]
             for backend in [*rule["backendRefs"], *mirrors]:
                 yield from _backend(manifests, document, backend["name"], backend["port"])
     for document in manifests.of("Ingress"):
@@ -192,11 +201,16 @@ def rollouts(manifests: Manifests) -> Iterator[str]:
             yield f"{title(document)}: HTTPRoute/{plugin['httpRoute']} is not there"
         for name, given in _analyses(canary):
             template = manifests.named("AnalysisTemplate", name)
-            wanted = {one["name"] for one in template["spec"].get("args", []) if "value" not in one} if template else set()
+            wanted = (
+                {one["name"] for one in template["spec"].get("args", []) if "value" not in one}
+                if template
+                else set()
+            )
             if template is None:
                 yield f"{title(document)}: AnalysisTemplate/{name} is not there"
             elif wanted != given:
-                yield f"{title(document)}: AnalysisTemplate/{name} takes {sorted(wanted)} and is given {sorted(given)}"
+                takes = f"takes {sorted(wanted)} and is given {sorted(given)}"
+                yield f"{title(document)}: AnalysisTemplate/{name} {takes}"
 
 
 def _analyses(canary: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
@@ -241,7 +255,8 @@ def rights(manifests: Manifests) -> Iterator[str]:
             yield f"{title(document)}: there is no {role['kind']}/{role['name']}"
         for subject in document.get("subjects", []):
             if subject["kind"] != "ServiceAccount" or not manifests.exists("ServiceAccount", subject["name"]):
-                yield f"{title(document)}: grants to {subject['kind']}/{subject['name']}, which is no account of the chart"
+                whom = f"{subject['kind']}/{subject['name']}"
+                yield f"{title(document)}: grants to {whom}, which is no account of the chart"
 
 
 POLICIES = {

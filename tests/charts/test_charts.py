@@ -1,4 +1,4 @@
-"""Every chart of the repository, with each of its `ci/*-values.yaml`; `REGENERATE=1` writes what is generated anew."""
+"""Every chart of the repository with each of its `ci/*-values.yaml`; `make charts` writes golden files anew."""
 
 from __future__ import annotations
 
