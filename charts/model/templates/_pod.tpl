@@ -50,6 +50,7 @@ limits:
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_USERNAME" "from" .Values.tracking.username) }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_PASSWORD" "from" .Values.tracking.password) }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_TOKEN" "from" .Values.tracking.token) }}
+{{- include "model.fromSecret" (dict "variable" "PILOTAGE_INSTALLATION_KEY" "from" .Values.installationKey) }}
 {{- if .Values.storage.url }}
 - name: PILOTAGE_STORAGE_URL
   value: {{ .Values.storage.url | quote }}
@@ -211,7 +212,7 @@ envFrom:
       containerPort: 9000
       protocol: TCP
     {{- end }}
-  # It listens once the model is loaded and warm, or cannot be loaded: then it is alive, not ready, and tries again.
+  # It listens soon, whether or not the model could be loaded; it is ready when it is, and tries until then.
   startupProbe:
     httpGet:
       path: /health/live
