@@ -15,6 +15,7 @@ from tests.charts.manifests import External
 from tests.charts.rendering import Document
 
 from pilotage.core import pilots
+from pilotage.serving.versions import shadows
 
 DIGEST = "sha256:" + "a" * 64
 MINIMAL = next(one for one in cases.of("model") if one.name == "minimal").values
@@ -260,3 +261,46 @@ def test_notes_warn_of_what_is_probably_not_meant(values: dict[str, Any], said: 
     everything = next(one for one in cases.of("model") if one.name == "everything").values
     assert said in rendering.notes("model", merged(MINIMAL, values))
     assert said not in rendering.notes("model", everything)
+
+
+def test_what_a_shadow_counts_goes_where_the_monitor_does_not_look():
+    values = values_of({"runs": "shadow", "store": "object", "watch": "on"})
+    found = rendering.render("model", values)
+    rollout = next(one for one in found if one["kind"] == "Rollout")
+    (server,) = rollout["spec"]["template"]["spec"]["containers"]
+    names = [one["name"] for one in server["env"]]
+    variables = {one["name"]: one for one in server["env"]}
+    assert variables["PILOTAGE_STORAGE_URL"]["value"] == "s3://pilotage/$(STORAGE_PART)"
+    assert names.index("STORAGE_PART") < names.index("PILOTAGE_STORAGE_URL")  # else it would not be expanded
+    label = variables["STORAGE_PART"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert label == "metadata.labels['pilotage.dev/storage-part']"
+    assert rollout["spec"]["template"]["metadata"]["labels"]["pilotage.dev/storage-part"] == ""
+    experiment = rollout["spec"]["strategy"]["canary"]["steps"][0]["experiment"]
+    (template,) = experiment["templates"]
+    assert template["metadata"]["labels"]["pilotage.dev/storage-part"] == shadows.FOLDER
+    job = next(one for one in found if one["kind"] == "CronJob")
+    (monitor,) = next(schemas.pod_templates(job))["spec"]["containers"]
+    assert {"name": "PILOTAGE_STORAGE_URL", "value": "s3://pilotage"} in monitor["env"]
+
+
+OPENINGS = rendering.schema("model")["properties"]["networkPolicy"]["properties"].keys() - {"enabled"}
+
+
+def test_every_opening_and_every_secret_is_explained():
+    readme = (rendering.CHARTS / "model" / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## What is open, and for what")[1].split("## Values")[0]
+    for opening in OPENINGS:
+        assert f"`networkPolicy.{opening}`" in table
+    for secret in (
+        "prometheus.serviceMonitor.token",
+        "monitor.token",
+        "installationKey",
+        "server",
+        "tracking",
+    ):
+        assert f"`{secret}`" in table
+    assert "no role and no token" in table
+    everything = [one for case in cases.of("model") for one in rendering.render("model", case.values)]
+    assert {one["kind"] for one in everything}.isdisjoint(
+        {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+    )
