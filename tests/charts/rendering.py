@@ -85,7 +85,7 @@ def notes(
 def parse(text: str) -> Iterator[Document]:
     """The documents of a file of manifests."""
     try:
-        for document in yaml.load_all(text, Loader=_Loader):  # noqa: S506  # safe, and strict about keys
+        for document in yaml.load_all(text, Loader=_Loader):  # safe, and strict about keys
             if document is not None:
                 yield document
     except yaml.YAMLError as error:
@@ -105,9 +105,7 @@ def lint(chart: str | Path, values: Mapping[str, Any], *, namespace: str = NAMES
     """What `helm lint --strict` finds, warnings too; an icon is not asked for."""
     report = helm_python.lint(folder(chart), dict(values), strict=True, namespace=namespace)
     return [
-        f"{message['path']}: {message['error']}"
-        for message in report["messages"]
-        if message["severity"] >= 2
+        f"{message['path']}: {message['error']}" for message in report["messages"] if message["severity"] >= 2
     ]
 
 

@@ -7,6 +7,7 @@ never the sum. Names and labels of all metrics of the console are here; those of
 
 from __future__ import annotations
 
+import os
 import socket
 from datetime import datetime
 from importlib.metadata import version
@@ -69,7 +70,8 @@ def _leadership(connection: Connection) -> dict[str, list[Sample]]:
     alive = [at for at in connection.scalars(told) if _age(at) < _CONSOLE_SECONDS]
     if lease is None:
         return {"pilotage_leader": [((), 0.0)], "pilotage_consoles": [((), float(len(alive)))]}
-    mine = lease.holder.startswith(f"{socket.gethostname()}/") and lease.expires_at > tables.now()
+    own = f"{socket.gethostname()}/{os.getpid()}/"
+    mine = lease.holder.startswith(own) and lease.expires_at > tables.now()
     return {
         "pilotage_leader": [((), float(mine))],
         "pilotage_lease_term": [((), float(lease.term))],

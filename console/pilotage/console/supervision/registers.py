@@ -61,10 +61,10 @@ def forget(engine: Engine) -> None:
         connection.execute(delete(table).where(*silent))
 
 
-def remove(engine: Engine) -> None:
-    """Remove what is known of the console on this machine, which ends in order."""
+def remove(engine: Engine, name: str) -> None:
+    """Remove what is known of a service of this machine, which ends in order."""
     table = tables.services
-    mine = table.c.kind == ServiceKind.CONSOLE, table.c.host == socket.gethostname()
+    mine = table.c.name == name, table.c.host == socket.gethostname()
     with engine.begin() as connection:
         connection.execute(delete(table).where(*mine))
 

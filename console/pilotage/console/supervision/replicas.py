@@ -51,6 +51,8 @@ class Duty(threading.Thread):
         self._settings = settings
         self._desk = desk
         self._url = url
+        self.service = f"console:{url.rpartition(':')[2]}"
+        """Its name among the services of this machine."""
         self._failed = failed
         self._ending = threading.Event()
         self._passed = time.monotonic()
@@ -86,7 +88,7 @@ class Duty(threading.Thread):
     def _tell(self) -> None:
         pid = processes.current().pid
         entry = Entry(
-            "console", ServiceKind.CONSOLE, None, ServiceState.RUNNING, self._url, pid, 0, self._since, ""
+            self.service, ServiceKind.CONSOLE, None, ServiceState.RUNNING, self._url, pid, 0, self._since, ""
         )
         try:
             registers.write(self._desk.engine, [entry])
@@ -220,7 +222,7 @@ def _finish(settings: Settings, desk: Desk, duty: Duty) -> None:
     try:
         for run in dispatches.interrupt(desk.engine, settings, _RUN_GRACE_SECONDS):
             logger.info("run %s waits to be carried on", run)
-        registers.remove(desk.engine)
+        registers.remove(desk.engine, duty.service)
     except (errors.PilotageError, SQLAlchemyError) as error:
         logger.warning("this console could not clear up behind it: %s", error)
     desk.engine.dispose()
