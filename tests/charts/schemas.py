@@ -1,6 +1,7 @@
-"""Whether a manifest has the shape that its kind asks for: Kubernetes' own kinds strictly, the others by `kinds.yaml`.
+"""Whether a manifest has the shape that its kind asks for.
 
-A kind that neither knows is an error, never a pass. What schemas cannot say is in `policies`.
+Kubernetes' own kinds are checked strictly, the others by `kinds.yaml`. A kind that neither knows is an error,
+never a pass. What schemas cannot say is in `policies`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
-
 from tests.charts.rendering import Document
 
 OLDEST = "1.30"
@@ -26,7 +26,15 @@ kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.
 _KINDS = Path(__file__).with_name("kinds.yaml")
 _POD_TEMPLATE = "PodTemplate"
 _OUR_PREDICTOR_KEYS = frozenset(
-    {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "labels", "annotations", "deploymentStrategy"}
+    {
+        "minReplicas",
+        "maxReplicas",
+        "scaleMetric",
+        "scaleTarget",
+        "labels",
+        "annotations",
+        "deploymentStrategy",
+    }
 )
 
 
@@ -54,9 +62,7 @@ def others() -> dict[str, dict[str, Any]]:
     """Schemas of the specs of kinds that kubernetes-validate does not know, by kind."""
     content = yaml.safe_load(_KINDS.read_text(encoding="utf-8"))
     definitions = _closed(content["definitions"])
-    return {
-        kind: {"definitions": definitions, **_closed(spec)} for kind, spec in content["kinds"].items()
-    }
+    return {kind: {"definitions": definitions, **_closed(spec)} for kind, spec in content["kinds"].items()}
 
 
 def _closed(part: Any) -> Any:
@@ -80,7 +86,7 @@ def _by_kubernetes(document: Document, versions: tuple[str, ...]) -> Iterator[st
         except kubernetes_validate.ValidationError as error:
             yield f"{_place(error)}: {error.message} (Kubernetes {version})"
         except kubernetes_validate.SchemaNotFoundError:
-            yield f"no schema is known for this kind (Kubernetes {version}): add it to tests/charts/kinds.yaml"
+            yield f"no schema of this kind is known for Kubernetes {version}: add one to kinds.yaml"
 
 
 def _by_ours(document: Document) -> Iterator[str]:
