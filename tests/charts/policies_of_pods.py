@@ -182,7 +182,11 @@ def secrets(manifests: Manifests) -> Iterator[str]:
         for container in pod.containers:
             for variable in container.get("env", []):
                 value = str(variable.get("value", ""))
-                if _SECRET_NAME.search(variable["name"]) and value and variable["name"] not in _NAME_OF_SECRET:
+                if (
+                    _SECRET_NAME.search(variable["name"])
+                    and value
+                    and variable["name"] not in _NAME_OF_SECRET
+                ):
                     yield f"{pod.name}: {variable['name']} has its value in the manifest"
                 if re.search(r"://[^/@\s]*:[^/@\s]+@", value):
                     yield f"{pod.name}: {variable['name']} has a password in its URL"

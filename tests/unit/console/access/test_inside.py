@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from tests.unit.console.browsers import PASSWORD, add_user, bearer, browser
 
@@ -87,7 +88,7 @@ def told_address(desk: Desk, peer: str, forwarded: str) -> str:
     seen: list[str] = []
 
     @app.get("/where")
-    def where(request: doors.Request) -> str:
+    def where(request: Request) -> str:
         seen.append(f"{doors.address_of(request)} {request.url.scheme}")
         return ""
 
