@@ -139,6 +139,10 @@ class Settings(BaseSettings):
     inside_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that programs with tokens reach the console at over plain http, inside a cluster whose network
     nobody else reads; the console answers at them, commands send tokens to them, comma-separated."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port on which the console tells Prometheus of the installation, at /metrics; 0 for none."""
+    metrics_host: str = "127.0.0.1"
+    """Address of that port; anybody who reaches it may ask."""
     session_idle_hours: float = Field(default=12.0, gt=0)
     """After how long without a request a browser has to sign in again."""
     session_hours: float = Field(default=168.0, gt=0)
