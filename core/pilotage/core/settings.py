@@ -37,6 +37,15 @@ class AccessLogPolicy(StrEnum):
     ALL = "all"
 
 
+class Place(StrEnum):
+    """Where runs are carried out."""
+
+    LOCAL = "local"
+    """In processes of the machine that runs Pilotage."""
+    KUBEFLOW = "kubeflow"
+    """In pods, by Kubeflow Pipelines."""
+
+
 class Settings(BaseSettings):
     """One installation; every default works on a laptop without a cluster."""
 
@@ -148,6 +157,41 @@ class Settings(BaseSettings):
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
 
+    run_on: Place = Place.LOCAL
+    """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
+    kubeflow_url: str = ""
+    """Address of Kubeflow Pipelines' API: https://…, or http://… within the cluster."""
+    kubeflow_namespace: str = ""
+    """Kubernetes namespace of runs where Kubeflow has several users; empty where it has one."""
+    kubeflow_token_file: Path | None = None
+    """File with the bearer token for its API, read again for each request; none is sent when unset."""
+    kubeflow_ca_file: Path | None = None
+    """Authorities (PEM) of its API's certificate, where they are not the usual ones."""
+    kubeflow_root: str = ""
+    """Where Kubeflow keeps steps' outputs: s3://…, gs://…; its own default when empty."""
+    kubeflow_service_account: str = ""
+    """Kubernetes service account of the steps' pods; Kubeflow's default when empty."""
+    kubeflow_timeout_seconds: int = Field(default=30, ge=1, le=600)
+    """How long one answer of its API may take."""
+    kubeflow_patience_seconds: float = Field(default=120.0, ge=0)
+    """How long a run waits for an API that does not answer before it is submitted; one that was, waits on."""
+    kubeflow_poll_seconds: float = Field(default=3.0, gt=0)
+    """How often a run is looked at there."""
+    kubeflow_schedules: bool = False
+    """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    components_image: str = "pilotage/components-python:0.1.0"
+    """Image of the steps' pods."""
+    components_secret: str = ""
+    """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
+    components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    )
+    """Its keys that become environment variables of the same name, comma-separated; any may be missing."""
+
     @field_validator("home")
     @classmethod
     def _folder(cls, home: Path) -> Path:
@@ -165,6 +209,8 @@ class Settings(BaseSettings):
         "access_log_file",
         "webhooks_file",
         "oidc_client_secret_file",
+        "kubeflow_token_file",
+        "kubeflow_ca_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -175,6 +221,7 @@ class Settings(BaseSettings):
         "auth_jwt_audience",
         "auth_jwt_algorithms",
         "webhook_private_hosts",
+        "components_secret_keys",
         mode="before",
     )
     @classmethod
@@ -188,6 +235,16 @@ class Settings(BaseSettings):
     def _url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
+        return url.rstrip("/")
+
+    @field_validator("kubeflow_url")
+    @classmethod
+    def _kubeflow(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("has a user, a query or a fragment")
         return url.rstrip("/")
 
     @field_validator("console_url", "oidc_issuer")

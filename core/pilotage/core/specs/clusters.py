@@ -195,8 +195,10 @@ class Cluster(Model):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         taken: list[str] = []
-        paths = [item.mount_path for item in (*self.secrets, *self.volumes) if item.mount_path]
-        for path in (path.rstrip("/") for path in paths):
+        paths = [secret.mount_path for secret in self.secrets] + [
+            volume.mount_path for volume in self.volumes
+        ]
+        for path in (path.rstrip("/") for path in paths if path):
             clash = next((other for other in (*_RESERVED, *taken) if _overlap(path, other)), None)
             if clash is not None:
                 raise ValueError(f"`mount_path: {path}` overlaps `{clash}`, which is taken")

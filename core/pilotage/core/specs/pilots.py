@@ -56,7 +56,8 @@ class PilotSpec(Model):
         training = self.cluster.steps.get("train", Step())
         if training.resources is not None:
             raise Misplaced(
-                "resources of training are said in `train.resources`", ("cluster", "steps", "train", "resources")
+                "resources of training are said in `train.resources`",
+                ("cluster", "steps", "train", "resources"),
             )
         return self
 
