@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
+    installation_key: SecretStr = SecretStr("")
+    """Secret that tells this installation's models from others', where it has several homes, such as pods;
+    made in `home` when empty."""
     signing_key_file: Path | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: Path | None = None
@@ -184,6 +187,7 @@ class Settings(BaseSettings):
     components_secret: str = ""
     """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
     components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+        "PILOTAGE_INSTALLATION_KEY",
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_PASSWORD",
         "MLFLOW_TRACKING_TOKEN",

@@ -53,6 +53,7 @@ MountPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$")]
 
 _RESERVED = ("/tmp", "/var/lib/pilotage", "/gcs", "/minio", "/s3", "/kfp-launcher")  # noqa: S108 - not used here
 """Where the image and Kubeflow keep things of their own."""
+NVIDIA = "nvidia.com/gpu"
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -69,7 +70,7 @@ class Resources(Model):
     """The most memory it may take before it is killed."""
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
     """Accelerators."""
-    gpu_type: LabelKey = "nvidia.com/gpu"
+    gpu_type: LabelKey = NVIDIA
     """Kubernetes' name of the accelerator as a resource."""
 
     @model_validator(mode="after")
@@ -78,7 +79,7 @@ class Resources(Model):
             raise ValueError("`cpu` is above `cpu_limit`")
         if self.memory and self.memory_limit and size(self.memory) > size(self.memory_limit):
             raise ValueError("`memory` is above `memory_limit`")
-        if "gpu_type" in self.model_fields_set and not self.gpu:
+        if self.gpu_type != NVIDIA and not self.gpu:
             raise ValueError("`gpu_type` goes with `gpu`, how many of them")
         return self
 
