@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
+from pilotage.core.places import Place
 
 
 class PicklePolicy(StrEnum):
@@ -35,15 +36,6 @@ class AccessLogPolicy(StrEnum):
     ERRORS = "errors"
     """Those that were not answered well: status 400 and above."""
     ALL = "all"
-
-
-class Place(StrEnum):
-    """Where runs are carried out."""
-
-    LOCAL = "local"
-    """In processes of the machine that runs Pilotage."""
-    KUBEFLOW = "kubeflow"
-    """In pods, by Kubeflow Pipelines."""
 
 
 class Settings(BaseSettings):

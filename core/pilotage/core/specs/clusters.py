@@ -195,15 +195,15 @@ class Cluster(Model):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        taken: list[str] = []
+        taken = set(_RESERVED)
         paths = [secret.mount_path for secret in self.secrets] + [
             volume.mount_path for volume in self.volumes
         ]
         for path in (path.rstrip("/") for path in paths if path):
-            clash = next((other for other in (*_RESERVED, *taken) if _overlap(path, other)), None)
-            if clash is not None:
-                raise ValueError(f"`mount_path: {path}` overlaps `{clash}`, which is taken")
-            taken.append(path)
+            hidden = next((other for other in sorted(taken) if f"{other}/".startswith(f"{path}/")), None)
+            if hidden is not None:
+                raise ValueError(f"`mount_path: {path}` would hide `{hidden}`")
+            taken.add(path)
         return self
 
 
@@ -216,7 +216,3 @@ def size(quantity: str) -> float:
     """Bytes that a quantity of memory stands for."""
     number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()  # type: ignore[union-attr]
     return float(number) * _UNITS[unit]
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
