@@ -18,6 +18,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
+from pilotage.core.places import Place
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -63,6 +64,9 @@ class Settings(BaseSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
+    installation_key: SecretStr = SecretStr("")
+    """Secret that tells this installation's models from others', where it has several homes, such as pods;
+    made in `home` when empty."""
     signing_key_file: Path | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: Path | None = None
@@ -164,6 +168,42 @@ class Settings(BaseSettings):
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
 
+    run_on: Place = Place.LOCAL
+    """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
+    kubeflow_url: str = ""
+    """Address of Kubeflow Pipelines' API: https://…, or http://… within the cluster."""
+    kubeflow_namespace: str = ""
+    """Kubernetes namespace of runs where Kubeflow has several users; empty where it has one."""
+    kubeflow_token_file: Path | None = None
+    """File with the bearer token for its API, read again for each request; none is sent when unset."""
+    kubeflow_ca_file: Path | None = None
+    """Authorities (PEM) of its API's certificate, where they are not the usual ones."""
+    kubeflow_root: str = ""
+    """Where Kubeflow keeps steps' outputs: s3://…, gs://…; its own default when empty."""
+    kubeflow_service_account: str = ""
+    """Kubernetes service account of the steps' pods; Kubeflow's default when empty."""
+    kubeflow_timeout_seconds: int = Field(default=30, ge=1, le=600)
+    """How long one answer of its API may take."""
+    kubeflow_patience_seconds: float = Field(default=120.0, ge=0)
+    """How long a run waits for an API that does not answer before it is submitted; one that was, waits on."""
+    kubeflow_poll_seconds: float = Field(default=3.0, gt=0)
+    """How often a run is looked at there."""
+    kubeflow_schedules: bool = False
+    """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    components_image: str = "pilotage/components-python:0.1.0"
+    """Image of the steps' pods."""
+    components_secret: str = ""
+    """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
+    components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+        "PILOTAGE_INSTALLATION_KEY",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    )
+    """Its keys that become environment variables of the same name, comma-separated; any may be missing."""
+
     @field_validator("home")
     @classmethod
     def _folder(cls, home: Path) -> Path:
@@ -181,6 +221,8 @@ class Settings(BaseSettings):
         "access_log_file",
         "webhooks_file",
         "oidc_client_secret_file",
+        "kubeflow_token_file",
+        "kubeflow_ca_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -193,6 +235,7 @@ class Settings(BaseSettings):
         "webhook_private_hosts",
         "trusted_proxies",
         "inside_hosts",
+        "components_secret_keys",
         mode="before",
     )
     @classmethod
@@ -229,6 +272,15 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host.lower()):
                 raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
         return tuple(host.lower() for host in hosts)
+    @field_validator("kubeflow_url")
+    @classmethod
+    def _kubeflow(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("has a user, a query or a fragment")
+        return url.rstrip("/")
 
     @field_validator("console_url", "oidc_issuer")
     @classmethod
