@@ -182,6 +182,11 @@ class Settings(BaseSettings):
     """Keys of git servers that ssh connects to; the user's own list when unset."""
     release_ca_file: Path | None = None
     """Authorities (PEM) of the git server's and the forge's certificates; the system's when unset."""
+    release_server: str = ""
+    """URL of the model server that runs what is released, for `pilotage diff`; `{pilot}` and `{environment}`
+    in it are replaced."""
+    release_server_token_file: Path | None = None
+    """Token for that server, where it asks for one."""
     forge: Forge = Forge.NONE
     """What opens requests for branches and what commits are linked at; none when empty."""
     forge_url: str = ""
@@ -214,6 +219,7 @@ class Settings(BaseSettings):
         "release_ssh_key_file",
         "release_known_hosts_file",
         "release_ca_file",
+        "release_server_token_file",
         "forge_token_file",
     )
     @classmethod

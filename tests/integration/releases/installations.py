@@ -39,7 +39,9 @@ def add_pilot(settings: Settings, name: str, folder: Path, versions: int = 3) ->
         add_version(settings, name, folder / str(number), passed=number < versions)
 
 
-def add_version(settings: Settings, name: str, folder: Path, *, passed: bool = True, run: str = "run-1") -> int:
+def add_version(
+    settings: Settings, name: str, folder: Path, *, passed: bool = True, run: str = "run-1"
+) -> int:
     """Register one more version."""
     registry = Registry(settings)
     made = registry.start_run(name, "run", {RUN_TAG: run})
