@@ -1,17 +1,12 @@
 """What git says runs in each environment, releasing to one, and taking a release back.
 
 Each is carried out and recorded by `pipelines.releases`; here it is asked whether the actor may. Where to
-is the installation's setting, never the actor's choice. What git says is kept for seconds, for many
-may look at once.
+is the installation's setting, never the actor's choice.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.operations import specs
@@ -20,10 +15,6 @@ from pilotage.console.operations.listings import Listing, Model
 from pilotage.core import errors
 from pilotage.pipelines import releases
 from pilotage.pipelines.releases import Release, Released
-
-KEPT_SECONDS = 10.0
-_MOST_KEPT = 500
-KeptT = TypeVar("KeptT")
 
 
 class EnvironmentRelease(Model):
@@ -83,36 +74,12 @@ class ReleaseDifference(Model):
     running: Running
 
 
-class Glances:
-    """Answers that are kept for a few seconds; one process asks for each once at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[tuple[str, ...], tuple[float, object]] = {}
-
-    def get(self, key: tuple[str, ...], ask: Callable[[], KeptT]) -> KeptT:
-        """What `ask` says now or said a moment ago."""
-        now = time.monotonic()
-        held = self._kept.get(key)
-        if held is not None and now - held[0] < KEPT_SECONDS:
-            return held[1]  # type: ignore[return-value]
-        found = ask()
-        with self._lock:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = (now, found)
-        return found
-
-    def forget(self) -> None:
-        """Ask anew: something was changed from here."""
-        with self._lock:
-            self._kept.clear()
+_WAIT_SECONDS = 30.0
 
 
-_GLANCES = Glances()
-
-
-def list_environments(desk: Desk, actor: Actor, pilot: str) -> Listing[EnvironmentRelease]:
+def list_environments(
+    desk: Desk, actor: Actor, pilot: str, *, wait_seconds: float = _WAIT_SECONDS
+) -> Listing[EnvironmentRelease]:
     """What git says of a pilot, by environment; nothing where releases are local swaps.
 
     Raises:
@@ -122,8 +89,8 @@ def list_environments(desk: Desk, actor: Actor, pilot: str) -> Listing[Environme
     specs.require_known(desk, actor, pilot)
     if not desk.settings.release_to:
         return Listing(items=(), next=None)
-    key = (str(desk.settings.home), desk.settings.release_to, pilot)
-    found = _GLANCES.get(key, lambda: releases.read_all(desk.settings, pilot))
+    key = ("environments", pilot)
+    found = desk.glances.get(key, lambda: releases.read_all(desk.settings, pilot), wait_seconds)
     return Listing(items=tuple(_told(item) for item in found), next=None)
 
 
@@ -136,8 +103,8 @@ def compare(desk: Desk, actor: Actor, pilot: str, environment: str) -> ReleaseDi
         Unavailable: repository or model server does not answer.
     """
     specs.require_known(desk, actor, pilot)
-    key = ("diff", str(desk.settings.home), desk.settings.release_to, pilot, environment)
-    found = _GLANCES.get(key, lambda: releases.diff(desk.settings, pilot, environment))
+    key = ("diff", pilot, environment)
+    found = desk.glances.get(key, lambda: releases.diff(desk.settings, pilot, environment), _WAIT_SECONDS)
     return ReleaseDifference(
         pilot=pilot,
         environment=found.environment,
@@ -185,7 +152,7 @@ def release(
             )
         )
     finally:
-        _GLANCES.forget()
+        desk.glances.forget()
 
 
 def take_back(
@@ -203,7 +170,7 @@ def take_back(
     try:
         return _done(releases.revert(desk.settings, pilot, environment=environment, version=version, **said))
     finally:
-        _GLANCES.forget()
+        desk.glances.forget()
 
 
 def _require(desk: Desk, actor: Actor, pilot: str) -> None:

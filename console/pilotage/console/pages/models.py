@@ -21,6 +21,7 @@ from pilotage.console.operations import approvals, decisions, environments, rele
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.versions import Version
 from pilotage.console.pages import rendering, words
+from pilotage.core import errors
 from pilotage.core.artifacts import Estimate, Scorecard
 from pilotage.core.registry import Alias
 from pilotage.pipelines.promotions import ApprovalState
@@ -30,6 +31,8 @@ router = APIRouter()
 Why = Annotated[str, Form(max_length=1000)]
 MOST_COMPARED = 4
 """Versions beside each other."""
+_GIT_SECONDS = 1.5
+"""How long a page waits for what git says."""
 _VERSIONS, _RELEASES, _WAITING = 30, 15, 20
 
 
@@ -206,7 +209,8 @@ def _rank(version: Version) -> int:
 def _environments(desk: Desk, actor: Any, pilot: str) -> dict[str, Any]:
     """What git says runs where; that it cannot be asked now takes nothing from the rest of the page."""
     try:
-        return {"environments": environments.list_environments(desk, actor, pilot).items, "git_problem": ""}
+        found = environments.list_environments(desk, actor, pilot, wait_seconds=_GIT_SECONDS)
+        return {"environments": found.items, "git_problem": ""}
     except errors.PilotageError as error:
         return {"environments": (), "git_problem": str(error)}
 
