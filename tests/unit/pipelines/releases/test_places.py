@@ -15,11 +15,11 @@ from pilotage.pipelines.releases.places import Kind
 @pytest.mark.parametrize(
     ("text", "kind", "location", "user", "path"),
     [
-        ("https://git.example.org/ops/live.git", Kind.HTTP, "https://git.example.org/ops/live.git", "", "/ops/live.git"),
-        ("https://bot@git.example.org:8443/live/", Kind.HTTP, "https://git.example.org:8443/live", "bot", "/live"),
+        ("https://git.example/ops/a.git", Kind.HTTP, "https://git.example/ops/a.git", "", "/ops/a.git"),
+        ("https://bot@git.example:8443/live/", Kind.HTTP, "https://git.example:8443/live", "bot", "/live"),
         ("http://127.0.0.1:3000/live.git", Kind.HTTP, "http://127.0.0.1:3000/live.git", "", "/live.git"),
-        ("ssh://git@git.example.org:2222/live.git", Kind.SSH, "ssh://git@git.example.org:2222/live.git", "git", "/live.git"),
-        ("git@git.example.org:ops/live.git", Kind.SSH, "git@git.example.org:ops/live.git", "git", "ops/live.git"),
+        ("ssh://me@git.example:22/live.git", Kind.SSH, "ssh://me@git.example:22/live.git", "me", "/live.git"),
+        ("git@git.example:ops/live.git", Kind.SSH, "git@git.example:ops/live.git", "git", "ops/live.git"),
     ],
     ids=["https", "user and port", "loopback", "ssh", "scp"],
 )  # fmt: skip

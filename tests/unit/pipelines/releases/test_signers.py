@@ -26,7 +26,10 @@ def make_key(folder: Path, *words: str) -> Path:
 @needs_ssh
 @pytest.mark.parametrize(
     "words",
-    [("-t", "ed25519"), ("-t", "ecdsa", "-b", "256"), ("-t", "ecdsa", "-b", "521"), ("-t", "rsa", "-b", "2048", "-m", "PEM")],
+    [
+        *(("-t", "ed25519"), ("-t", "ecdsa", "-b", "256"), ("-t", "ecdsa", "-b", "521")),
+        ("-t", "rsa", "-b", "2048", "-m", "PEM"),
+    ],
     ids=["ed25519", "p-256", "p-521", "rsa as PEM"],
 )  # fmt: skip
 def test_openssh_takes_an_ssh_signature_and_no_other_data(tmp_path: Path, words: tuple[str, ...]):

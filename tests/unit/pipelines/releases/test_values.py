@@ -1,4 +1,4 @@
-"""The file that a release writes: what the chart takes, the same bytes each time, read alike by every YAML."""
+"""The file that a release writes: what the chart takes, always the same bytes, read alike by all."""
 
 from __future__ import annotations
 
