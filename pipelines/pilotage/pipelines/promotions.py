@@ -208,6 +208,42 @@ def approvals(settings: Settings, pilot: str | None = None, *, pending_only: boo
         return [_approval(row._mapping) for row in connection.execute(query)]
 
 
+def require_releasable(settings: Settings, registered: Registered, *, who: str, force: bool = False) -> None:
+    """Raise unless `who` may make this version live in an environment; the rules are those of `promote`.
+
+    Raises:
+        Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
+        PromotionRefused: its gates or a person said no, or nobody has said yes yet, and it is not forced.
+    """
+    registry, engine = Registry(settings), tables.connect(settings)
+    pilot, version = registered.name, registered.version
+    _require_other(settings, engine, registered, who)
+    if force:
+        return
+    _check_allowed(engine, registry, pilot, version)
+    held = approval_of(settings, pilot, version)
+    if held is not None and held.state is ApprovalState.PENDING:
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` waits for an approval.",
+            remedy=f"`pilotage approve {pilot} {version}` gives it; `--force` with a reason does without.",
+        )
+    if registered.tags.get("pilotage.decision") == Decision.REFUSED:
+        reason = registered.tags.get("pilotage.reason", "")
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` was refused when it was registered: {reason}.",
+            remedy="Train a better one, or overrule that with `--force` and a reason.",
+        )
+
+
+def approval_of(settings: Settings, pilot: str, version: int) -> Approval | None:
+    """What was asked about a version, and what became of it; None where nobody was asked."""
+    table = tables.approvals
+    query = select(table).where(table.c.pilot == pilot, table.c.version == version)
+    with tables.reading(tables.connect(settings)) as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _approval(row._mapping)
+
+
 def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: str, why: str) -> None:
     """Note a person's decision on the version itself, where a repeated registration finds it."""
     verb = "approved" if decision is Decision.PROMOTED else "rejected"

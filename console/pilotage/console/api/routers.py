@@ -9,6 +9,7 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    environments,
     me,
     monitors,
     pilots,
@@ -28,7 +29,7 @@ PREFIX = "/api/v1"
 
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
-    *(versions, approvals, releases, monitors, alarms, triggers),
+    *(versions, approvals, releases, environments, monitors, alarms, triggers),
     *(me, users, tokens, webhooks),
     *(audits,),
 )
