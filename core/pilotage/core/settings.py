@@ -37,6 +37,16 @@ class AccessLogPolicy(StrEnum):
     ALL = "all"
 
 
+class ClusterAccess(StrEnum):
+    """How the cluster that releases go to is reached."""
+
+    NONE = "none"
+    """It is not: a person confirms what became of a release."""
+    INSIDE = "inside"
+    """This process is in one of its pods."""
+    KUBECONFIG = "kubeconfig"
+
+
 class Settings(BaseSettings):
     """One installation; every default works on a laptop without a cluster."""
 
@@ -147,6 +157,19 @@ class Settings(BaseSettings):
     """Console that commands go to; they work on this machine's installation when empty."""
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
+    url_plain_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts that `url` may name with http:// although they are not this machine, comma-separated: services
+    inside a cluster whose network nobody else listens to."""
+    cluster: ClusterAccess = ClusterAccess.NONE
+    """How to see what became of a release: from `inside` its cluster, by a `kubeconfig`, or not at all."""
+    cluster_kubeconfig_file: Path | None = None
+    """The kubeconfig; that of KUBECONFIG or the home directory when unset."""
+    cluster_context: str = ""
+    """Context of the kubeconfig; the current one when empty."""
+    cluster_namespace: str = ""
+    """Where released models run; the pod's own, or the context's, when empty."""
+    release_patience_seconds: float = Field(default=1800.0, ge=30)
+    """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
 
     @field_validator("home")
     @classmethod
@@ -165,6 +188,7 @@ class Settings(BaseSettings):
         "access_log_file",
         "webhooks_file",
         "oidc_client_secret_file",
+        "cluster_kubeconfig_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -175,6 +199,7 @@ class Settings(BaseSettings):
         "auth_jwt_audience",
         "auth_jwt_algorithms",
         "webhook_private_hosts",
+        "url_plain_hosts",
         mode="before",
     )
     @classmethod
