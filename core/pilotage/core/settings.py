@@ -157,9 +157,6 @@ class Settings(BaseSettings):
     """Console that commands go to; they work on this machine's installation when empty."""
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
-    url_plain_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Hosts that `url` may name with http:// although they are not this machine, comma-separated: services
-    inside a cluster whose network nobody else listens to."""
     cluster: ClusterAccess = ClusterAccess.NONE
     """How to see what became of a release: from `inside` its cluster, by a `kubeconfig`, or not at all."""
     cluster_kubeconfig_file: Path | None = None
@@ -199,7 +196,6 @@ class Settings(BaseSettings):
         "auth_jwt_audience",
         "auth_jwt_algorithms",
         "webhook_private_hosts",
-        "url_plain_hosts",
         mode="before",
     )
     @classmethod

@@ -152,7 +152,7 @@ def inference_service(item: Mapping[str, Any], deployments: Sequence[Workload]) 
     names = _names(item)
     labels = _part(_part(_part(item, "spec"), "predictor"), "labels")
     names["version"] = _version(labels) or names["version"]
-    replicas = {
+    replicas: dict[str, Any] = {
         "desired": sum(part.desired for part in deployments),
         "updated": sum(part.updated for part in deployments),
         "ready": sum(part.ready for part in deployments),
