@@ -165,6 +165,10 @@ class Settings(BaseSettings):
     """Context of the kubeconfig; the current one when empty."""
     cluster_namespace: str = ""
     """Where released models run; the pod's own, or the context's, when empty."""
+    release_to: str = ""
+    """Where releases are committed: a repository or a folder; a local swap when empty."""
+    release_environment: str = "production"
+    """The environment that versions are released to."""
     release_patience_seconds: float = Field(default=1800.0, ge=30)
     """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
 

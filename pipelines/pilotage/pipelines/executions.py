@@ -62,7 +62,7 @@ def execute(
     store = Records(engine)
     bury_dead_runs(store, settings)
     if asked:
-        requests.claim(engine, name)
+        trigger = requests.claim(engine, name)
     else:
         asked_by = "" if trigger is None else promotions.PLATFORM
         store.begin_run(

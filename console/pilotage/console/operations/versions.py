@@ -19,7 +19,7 @@ from pilotage.core.artifacts import Estimate, Scorecard, Verdict, Worth
 from pilotage.core.registry import Alias, Registered
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.pipelines import tables
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 _DECISION, _REASON = "pilotage.decision", "pilotage.reason"
 

@@ -23,7 +23,7 @@ from pilotage.console.operations.versions import Version
 from pilotage.console.pages import rendering, words
 from pilotage.core.artifacts import Estimate, Scorecard
 from pilotage.core.registry import Alias
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 router = APIRouter()
 
