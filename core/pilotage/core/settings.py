@@ -8,6 +8,7 @@ pilot is in pilot.yaml, not here.
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,22 @@ class ClusterAccess(StrEnum):
     INSIDE = "inside"
     """This process is in one of its pods."""
     KUBECONFIG = "kubeconfig"
+
+
+class ReleaseMode(StrEnum):
+    """How a release gets into its branch."""
+
+    COMMIT = "commit"
+    BRANCH = "branch"
+    """On a branch of its own, for a pull or merge request."""
+
+
+class Forge(StrEnum):
+    """Whose API opens requests."""
+
+    NONE = ""
+    GITHUB = "github"
+    GITLAB = "gitlab"
 
 
 class Settings(BaseSettings):
@@ -153,6 +170,34 @@ class Settings(BaseSettings):
     """File with that secret, in place of it."""
     oidc_roles_claim: str = ""
     """Claim of the id token whose values `pilotage:ROLE` and `pilotage:ROLE@PILOT` give roles."""
+    release_to: str = ""
+    """Git repository that says what runs: its https:// or ssh:// URL or path, or a plain folder; releases
+    are local swaps when empty."""
+    release_environment: str = "production"
+    """Environment that is released to where none is named."""
+    release_branch: str = ""
+    """Branch of that repository; its default branch when empty."""
+    release_mode: ReleaseMode = ReleaseMode.COMMIT
+    """Whether a release is a commit on that branch, or a branch of its own for a request."""
+    release_image: str = ""
+    """Image of the model server that releases pin, REPOSITORY:TAG or REPOSITORY@sha256:…; Pilotage's own of
+    this version when empty."""
+    release_committer: str = "Pilotage <pilotage@localhost>"
+    """Committer of releases, NAME <EMAIL>; their author is who released."""
+    release_key_file: Path | None = None
+    """Private key that signs commits: an SSH key, or an armoured OpenPGP key where `gpg` is installed."""
+    release_ssh_key_file: Path | None = None
+    """Private key that ssh shows the git server."""
+    release_known_hosts_file: Path | None = None
+    """Keys of git servers that ssh connects to; the user's own list when unset."""
+    release_ca_file: Path | None = None
+    """Authorities (PEM) of the git server's and the forge's certificates; the system's when unset."""
+    forge: Forge = Forge.NONE
+    """What opens requests for branches and what commits are linked at; none when empty."""
+    forge_url: str = ""
+    """Root of the forge's API, when it is not where the repository's host has it."""
+    forge_token_file: Path | None = None
+    """Token for git over https and for the forge."""
     url: str = ""
     """Console that commands go to; they work on this machine's installation when empty."""
     token: SecretStr = SecretStr("")
@@ -165,10 +210,6 @@ class Settings(BaseSettings):
     """Context of the kubeconfig; the current one when empty."""
     cluster_namespace: str = ""
     """Where released models run; the pod's own, or the context's, when empty."""
-    release_to: str = ""
-    """Where releases are committed: a repository or a folder; a local swap when empty."""
-    release_environment: str = "production"
-    """The environment that versions are released to."""
     release_patience_seconds: float = Field(default=1800.0, ge=30)
     """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
 
@@ -190,6 +231,11 @@ class Settings(BaseSettings):
         "webhooks_file",
         "oidc_client_secret_file",
         "cluster_kubeconfig_file",
+        "release_key_file",
+        "release_ssh_key_file",
+        "release_known_hosts_file",
+        "release_ca_file",
+        "forge_token_file",
     )
     @classmethod
     def _absolute(cls, file: Path | None) -> Path | None:
@@ -215,7 +261,7 @@ class Settings(BaseSettings):
             raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
         return url.rstrip("/")
 
-    @field_validator("console_url", "oidc_issuer")
+    @field_validator("console_url", "oidc_issuer", "forge_url")
     @classmethod
     def _private(cls, url: str) -> str:
         if not url:
@@ -228,6 +274,13 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("has a user, a query or a fragment")
         return url.rstrip("/")
+
+    @field_validator("release_committer")
+    @classmethod
+    def _person(cls, text: str) -> str:
+        if not re.fullmatch(r"[^<>\x00-\x1f]+ <[^<>\s\x00-\x1f]+>", text):
+            raise ValueError("is no NAME <EMAIL>")
+        return text
 
     @property
     def database(self) -> str:

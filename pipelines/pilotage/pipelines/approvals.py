@@ -78,6 +78,15 @@ def asked(engine: Engine, pilot: str, version: int | None) -> Approval:
     return _approval(row._mapping)
 
 
+def of(settings: Settings, pilot: str, version: int) -> Approval | None:
+    """What was asked about a version, and what became of it; None where nobody was asked."""
+    table = tables.approvals
+    query = select(table).where(table.c.pilot == pilot, table.c.version == version)
+    with tables.reading(tables.connect(settings)) as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _approval(row._mapping)
+
+
 def keep_out(connection: Connection, pilot: str, version: int, *, who: str, why: str) -> bool:
     """Let nobody promote `version` but by force, in the caller's transaction; whether that is new."""
     table = tables.approvals

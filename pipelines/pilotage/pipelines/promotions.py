@@ -72,7 +72,7 @@ def promote(
     if not force:
         _check_allowed(engine, registry, pilot, version)
     if settings.release_to:
-        return _release(settings, engine, registered, champion, person, why, action, confirm=force)
+        return _release(settings, engine, registered, champion, person, why, action, force=force)
     registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
     with engine.begin() as connection:
         audits.write(connection, action, pilot, person, why, version=version, replaced=champion, forced=force)
@@ -189,6 +189,33 @@ def turn_down(settings: Settings, pilot: str, version: int, *, who: str, why: st
             audits.write(connection, "reject", pilot, who, why, version=version)
 
 
+def require_releasable(settings: Settings, registered: Registered, *, who: str, force: bool = False) -> None:
+    """Raise unless `who` may make this version live in an environment; the rules are those of `promote`.
+
+    Raises:
+        Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
+        PromotionRefused: its gates or a person said no, or nobody has said yes yet, and it is not forced.
+    """
+    registry, engine = Registry(settings), tables.connect(settings)
+    pilot, version = registered.name, registered.version
+    _require_other(settings, engine, registered, who)
+    if force:
+        return
+    _check_allowed(engine, registry, pilot, version)
+    held = approvals.of(settings, pilot, version)
+    if held is not None and held.state is ApprovalState.PENDING:
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` waits for an approval.",
+            remedy=f"`pilotage approve {pilot} {version}` gives it; `--force` with a reason does without.",
+        )
+    if registered.tags.get("pilotage.decision") == Decision.REFUSED:
+        reason = registered.tags.get("pilotage.reason", "")
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` was refused when it was registered: {reason}.",
+            remedy="Train a better one, or overrule that with `--force` and a reason.",
+        )
+
+
 def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: str, why: str) -> None:
     """Note a person's decision on the version itself, where a repeated registration finds it."""
     verb = "approved" if decision is Decision.PROMOTED else "rejected"
@@ -238,11 +265,11 @@ def _release(
     why: str,
     action: str,
     *,
-    confirm: bool = False,
+    force: bool = False,
 ) -> Promotion:
     """Let a version be released on a person's word; of one that is committed, take it that it is live."""
     pilot, version, environment = registered.name, registered.version, settings.release_environment
-    if (confirm or settings.cluster is ClusterAccess.NONE) and requests.confirm(
+    if (force or settings.cluster is ClusterAccess.NONE) and requests.confirm(
         engine, pilot, environment, version, who=person, why=why, replaced=champion
     ):
         return Promotion(pilot, version, champion, changed=True, releasing=True)
@@ -254,6 +281,7 @@ def _release(
         who=person,
         why=why,
         run=registered.tags.get(RUN_TAG),
+        forced=force,
     )
     with engine.begin() as connection:
         changed = requests.ask(connection, wish)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table
 
 from pilotage.pipelines.tables.bases import Instant, metadata
 
@@ -16,6 +16,7 @@ transitions = Table(
     Column("action", String(16), nullable=False),  # promoted, promote, approve, rollback
     Column("who", String, nullable=False),
     Column("why", String, nullable=False),
+    Column("forced", Boolean, nullable=False, default=False),
     Column("run", String(64)),
     Column("stage", String(16), nullable=False),
     Column("asked_at", Instant, nullable=False),

@@ -65,7 +65,8 @@ def advance(means: Means, item: Transition) -> None:
 def _commit(means: Means, item: Transition) -> None:
     """Say on the version that it is on its way, and let git say that it is to run."""
     _tag(means, item, Decision.RELEASING, item.why or f"asked for by {item.who}")
-    made = means.git.release(item.pilot, item.version, by=item.who, reason=item.why)
+    forced = item.forced or item.action == ROLLBACK  # it was champion once
+    made = means.git.release(item.pilot, item.version, by=item.who, reason=item.why, force=forced)
     logger.info("%s version %d: commit %s", item.pilot, item.version, made.commit)
     with means.engine.begin() as connection:
         leases.require(connection, means.lease)
@@ -139,10 +140,10 @@ def _restore_git(means: Means, item: Transition) -> None:
     if said in (None, champion) or said not in _given_up(means.engine, item):
         return
     by, reason = item.ended_by or promotions.PLATFORM, f"version {item.version}: {item.reason}"
-    means.git.revert(item.pilot, by=by, reason=reason)
-    if champion is not None and means.git.read(item.pilot) not in (None, champion):
+    means.git.revert(item.pilot, said or 0, by=by, reason=reason)
+    if champion is not None and means.git.read(item.pilot) != champion:
         # what it said before was on its way itself, and gave way: only the champion is known to work
-        means.git.release(item.pilot, champion, by=by, reason=reason)
+        means.git.release(item.pilot, champion, by=by, reason=reason, force=True)
 
 
 def _yield(means: Means, item: Transition) -> None:

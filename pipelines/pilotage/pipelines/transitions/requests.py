@@ -15,8 +15,8 @@ from pilotage.core import errors
 from pilotage.pipelines import audits, states, tables
 from pilotage.pipelines.transitions.stages import HALTABLE, UNDER_WAY, Stage, Transition, transition
 
-RELEASE = "release"
-"""What the audit calls the beginning."""
+RELEASING = "releasing"
+"""What the audit calls the beginning; `release` is the commit."""
 PROMOTED = "promoted"
 """The action that no person asked for."""
 
@@ -32,6 +32,7 @@ class Wish:
     who: str
     why: str
     run: str | None = None
+    forced: bool = False
 
 
 def ask(connection: Connection, wish: Wish) -> bool:
@@ -59,7 +60,7 @@ def ask(connection: Connection, wish: Wish) -> bool:
     }
     connection.execute(insert(tables.transitions), row)
     details = {"environment": wish.environment, "asked": wish.action, "run": wish.run}
-    audits.write(connection, RELEASE, wish.pilot, wish.who, wish.why, version=wish.version, **details)
+    audits.write(connection, RELEASING, wish.pilot, wish.who, wish.why, version=wish.version, **details)
     return True
 
 

@@ -49,6 +49,8 @@ class Transition:
     """Whose word it was: `promoted` by Pilotage; `promote`, `approve` or `rollback` by a person."""
     who: str
     why: str
+    forced: bool
+    """Gates and a rejection are overruled."""
     run: str | None
     stage: Stage
     asked_at: datetime

@@ -258,6 +258,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=16), nullable=False),
         sa.Column("who", sa.String(), nullable=False),
         sa.Column("why", sa.String(), nullable=False),
+        sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("run", sa.String(length=64), nullable=True),
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
