@@ -16,6 +16,7 @@ from typing import Any
 
 import kubernetes
 import urllib3
+import yaml
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
@@ -96,7 +97,7 @@ class Cluster:
                 _return_http_data_only=True,
                 _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             )
-            items = json.loads(answer.data)["items"]
+            return [item for item in json.loads(answer.data)["items"] if isinstance(item, dict)]
         except ApiException as error:
             if error.status == _NOT_FOUND:
                 return []
@@ -111,7 +112,6 @@ class Cluster:
                 f"What answers in place of the cluster's API server sent no list of {resource}.",
                 remedy="Check the address in the kubeconfig.",
             ) from error
-        return [item for item in items if isinstance(item, dict)]
 
     def _told(self, error: ApiException, resource: Resource) -> errors.PilotageError:
         said = _message(error)
@@ -188,7 +188,7 @@ def _by_kubeconfig(settings: Settings) -> Cluster:
     try:
         build()
         contexts, current = kubernetes.config.list_kube_config_contexts(config_file=file)
-    except (ConfigException, OSError, TypeError, ValueError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise errors.SettingsError(
             f"The kubeconfig {file or 'of KUBECONFIG'} cannot be used: {error}.",
             remedy="Correct PILOTAGE_CLUSTER_KUBECONFIG_FILE and PILOTAGE_CLUSTER_CONTEXT,"
