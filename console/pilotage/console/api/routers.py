@@ -11,6 +11,7 @@ from pilotage.console.api import (
     audits,
     me,
     monitors,
+    observations,
     pilots,
     releases,
     runs,
@@ -18,6 +19,7 @@ from pilotage.console.api import (
     services,
     snapshots,
     tokens,
+    transitions,
     triggers,
     users,
     versions,
@@ -28,7 +30,7 @@ PREFIX = "/api/v1"
 
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
-    *(versions, approvals, releases, monitors, alarms, triggers),
+    *(versions, approvals, releases, transitions, monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

@@ -57,7 +57,8 @@ class Version(Model):
     passed: bool | None = None
     worth: Worth | None = None
     decision: str | None = None
-    """`promoted`, `rolling_out`, `pending`, `refused`, `rejected`; null before anything was decided."""
+    """`promoted`, `rolling_out`, `releasing`, `pending`, `refused`, `rejected`, `superseded`; null before
+    anything was decided."""
     reason: str = ""
     approval: Approval | None = None
     tags: dict[str, str]

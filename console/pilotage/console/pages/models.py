@@ -30,6 +30,7 @@ router = APIRouter()
 Why = Annotated[str, Form(max_length=1000)]
 MOST_COMPARED = 4
 """Versions beside each other."""
+_ON_THE_WAY = ("rolling_out", "releasing")
 _VERSIONS, _RELEASES, _WAITING = 30, 15, 20
 
 
@@ -84,7 +85,7 @@ def show_versions(
         releases=releases.list_releases(desk, actor, pilot, limit=_RELEASES).items,
         champion=next((item.version for item in listing.items if Alias.CHAMPION in item.aliases), None),
         previous=any(Alias.PREVIOUS in item.aliases for item in listing.items),
-        rolling=any(item.decision == "rolling_out" and Alias.CHALLENGER in item.aliases for item in compared),
+        rolling=any(item.decision in _ON_THE_WAY and Alias.CHALLENGER in item.aliases for item in compared),
         may=may,
         may_force=may and actor.may(Permission.ADMINISTER, pilot),
         most=MOST_COMPARED,
