@@ -66,7 +66,9 @@ def check() -> None:
             f"BASE_IMAGE has Python {sys.version_info.major}.{sys.version_info.minor}, the locks are for"
             f" {VERSION[0]}.{VERSION[1]}."
         )
-    lacking = [room for room in ROOMS if not (BUILD / "source" / room / "pilotage" / room / "py.typed").is_file()]
+    lacking = [
+        room for room in ROOMS if not (BUILD / "source" / room / "pilotage" / room / "py.typed").is_file()
+    ]
     if lacking:
         raise SystemExit(f"The build context lacks {', '.join(lacking)}: build from the repository's root.")
 
@@ -86,7 +88,16 @@ def install_tools() -> Path:
     pip = wheel / "pip"
     run(
         *(sys.executable, "-B", pip, "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes"),
-        *("--only-binary", ":all:", "--find-links", wheels, "--target", TOOLS, "--requirement", LOCKS / "tools.lock"),
+        *(
+            "--only-binary",
+            ":all:",
+            "--find-links",
+            wheels,
+            "--target",
+            TOOLS,
+            "--requirement",
+            LOCKS / "tools.lock",
+        ),
     )
     SETUPTOOLS.mkdir()
     for path in [*TOOLS.glob("setuptools*"), *TOOLS.glob("pkg_resources"), *TOOLS.glob("_distutils_hack")]:
@@ -110,7 +121,17 @@ def install(pip: Path, lock: str, own: Path) -> Path:
     """The locked packages and Pilotage in a new virtual environment; returns its Python."""
     run(sys.executable, "-B", "-m", "venv", "--without-pip", ENVIRONMENT)
     python = ENVIRONMENT / "bin" / "python"
-    common = (sys.executable, "-B", pip, "--python", python, "install", "--quiet", "--no-compile", "--no-deps")
+    common = (
+        sys.executable,
+        "-B",
+        pip,
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--no-deps",
+    )
     run(
         *(*common, "--require-hashes", "--no-build-isolation", "--find-links", BUILD / "wheels" / lock),
         *("--requirement", LOCKS / f"{lock}.lock"),

@@ -129,7 +129,9 @@ def main() -> None:
     parser.add_argument("--engine", help="docker, podman or buildah; the first that is there when left out")
     parser.add_argument("--base", help="the base image, with Python 3.13")
     parser.add_argument("--tag", help="pyproject.toml's version when left out")
-    parser.add_argument("--prefix", default="", help="before the images' names, such as registry.example/team/")
+    parser.add_argument(
+        "--prefix", default="", help="before the images' names, such as registry.example/team/"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.images if name not in IMAGES]
     if unknown:
@@ -155,7 +157,9 @@ def _build(engine: Engine, name: str, image: Image, tag: str, arguments: dict[st
     engine.build(tag, file, ROOT, {**arguments, "EXTRA": image.extra})
     built = time.monotonic()
     with engine.unpack(tag) as tree:
-        size = sum(path.lstat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+        size = sum(
+            path.lstat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()
+        )
         bill = tree / "usr/share/sbom" / f"pilotage-{image.room}.cdx.json"
         shutil.copyfile(bill, PLACE / f"{name}.cdx.json")
     facts = {

@@ -61,7 +61,9 @@ def debian_packages() -> list[dict[str, Any]]:
     """Components for what dpkg's status says is installed; none on another base."""
     if not STATUS.is_file():
         return []
-    stanzas = (dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE)) for text in STATUS.read_text().split("\n\n"))
+    stanzas = (
+        dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE)) for text in STATUS.read_text().split("\n\n")
+    )
     return [_debian(fields) for fields in stanzas if fields.get("Status", "").endswith(" installed")]
 
 

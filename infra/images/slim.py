@@ -11,7 +11,13 @@ import shutil
 from pathlib import Path
 
 UNUSED: dict[str, tuple[str, ...]] = {
-    "numpy": ("numpy/**/tests", "numpy/_core/include", "numpy/_core/lib/*.a", "numpy/random/lib", "numpy/f2py"),
+    "numpy": (
+        "numpy/**/tests",
+        "numpy/_core/include",
+        "numpy/_core/lib/*.a",
+        "numpy/random/lib",
+        "numpy/f2py",
+    ),
     "scipy": ("scipy/**/tests",),
     "sklearn": ("sklearn/**/tests",),
     "pandas": ("pandas/tests",),

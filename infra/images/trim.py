@@ -28,7 +28,14 @@ UNUSED = (
 )  # fmt: skip
 INFO = Path("/var/lib/dpkg/info")
 STATUS = Path("/var/lib/dpkg/status")
-EMPTIED = ("/var/cache", "/var/log", "/var/lib/apt", "/var/lib/systemd", "/var/lib/pam", "/usr/share/pam-configs")
+EMPTIED = (
+    "/var/cache",
+    "/var/log",
+    "/var/lib/apt",
+    "/var/lib/systemd",
+    "/var/lib/pam",
+    "/usr/share/pam-configs",
+)
 
 
 def main() -> None:

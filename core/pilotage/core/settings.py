@@ -41,6 +41,16 @@ class AccessLogPolicy(StrEnum):
     ALL = "all"
 
 
+class ClusterAccess(StrEnum):
+    """How the cluster that releases go to is reached."""
+
+    NONE = "none"
+    """It is not: a person confirms what became of a release."""
+    INSIDE = "inside"
+    """This process is in one of its pods."""
+    KUBECONFIG = "kubeconfig"
+
+
 class ReleaseMode(StrEnum):
     """How a release gets into its branch."""
 
@@ -216,6 +226,16 @@ class Settings(BaseSettings):
     """Console that commands go to; they work on this machine's installation when empty."""
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
+    cluster: ClusterAccess = ClusterAccess.NONE
+    """How to see what became of a release: from `inside` its cluster, by a `kubeconfig`, or not at all."""
+    cluster_kubeconfig_file: Path | None = None
+    """The kubeconfig; that of KUBECONFIG or the home directory when unset."""
+    cluster_context: str = ""
+    """Context of the kubeconfig; the current one when empty."""
+    cluster_namespace: str = ""
+    """Where released models run; the pod's own, or the context's, when empty."""
+    release_patience_seconds: float = Field(default=1800.0, ge=30)
+    """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
 
     run_on: Place = Place.LOCAL
     """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
@@ -272,6 +292,7 @@ class Settings(BaseSettings):
         "oidc_client_secret_file",
         "kubeflow_token_file",
         "kubeflow_ca_file",
+        "cluster_kubeconfig_file",
         "release_key_file",
         "release_ssh_key_file",
         "release_known_hosts_file",
@@ -327,6 +348,7 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host.lower()):
                 raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
         return tuple(host.lower() for host in hosts)
+
     @field_validator("kubeflow_url")
     @classmethod
     def _kubeflow(cls, url: str) -> str:
@@ -337,7 +359,6 @@ class Settings(BaseSettings):
             raise ValueError("has a user, a query or a fragment")
         return url.rstrip("/")
 
-    @field_validator("console_url", "oidc_issuer")
     @field_validator("console_url", "oidc_issuer", "forge_url")
     @classmethod
     def _private(cls, url: str) -> str:

@@ -65,7 +65,7 @@ def execute(
     bury_dead_runs(store, settings)
     remote = None if on is Place.LOCAL else {"on": on.value, "id": None}
     if asked:
-        requests.claim(engine, name, remote)
+        trigger = requests.claim(engine, name, remote)
     else:
         _begin(store, name, spec, folder, trigger, remote)
     journal = Journal(store, name, on_event)

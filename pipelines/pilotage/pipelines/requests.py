@@ -46,6 +46,8 @@ class Request:
     retry_of: str | None = None
     schedule: str | None = None
     due_at: datetime | None = None
+    trigger: str | None = None
+    """The one that it answers."""
 
 
 def ask(connection: Connection, request: Request) -> str:
@@ -67,13 +69,14 @@ def ask(connection: Connection, request: Request) -> str:
         "retry_of": request.retry_of,
         "schedule": request.schedule,
         "due_at": request.due_at,
+        "trigger": request.trigger,
         "folder": str(request.folder),
         "spec": spec.model_dump(mode="json", exclude_unset=True),
     }
     connection.execute(insert(tables.runs), row)
     connection.execute(insert(tables.steps), records.pending_steps(run, STEPS))
     told: dict[str, Any] = {"run": run, "parameters": row["parameters"]}
-    for name in ("retry_of", "schedule", "due_at"):
+    for name in ("retry_of", "schedule", "due_at", "trigger"):
         if row[name] is not None:
             told[name] = row[name]
     action = "run" if request.retry_of is None else "retry"
@@ -81,8 +84,10 @@ def ask(connection: Connection, request: Request) -> str:
     return run
 
 
-def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> None:
+def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> str | None:
     """This process carries `run` out, and no other does; with `remote` it only looks at what does.
+
+    Returns the trigger that the run answers.
 
     Raises:
         NotFound: there is no such run.
@@ -117,6 +122,9 @@ def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> 
         if remote is not None:
             values |= {"remote": {**remote, **(row.remote or {})}, "seen_at": tables.now()}
         connection.execute(update(table).where(table.c.id == run), values)
+        if row.trigger is not None:
+            claims.begin(connection, row.trigger, run)
+    return None if row.trigger is None else str(row.trigger)
 
 
 def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
@@ -144,6 +152,8 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
             error = {"type": "Cancelled", "message": f"Cancelled by {who} before it began.", "remedy": why}
             connection.execute(update(table).where(table.c.id == run), {**asked, **ended, "error": error})
             records.close_steps(connection, run, State.CANCELLED)
+            if row.trigger is not None:
+                claims.end(connection, row.trigger, run, State.FAILED)
         elif row.state in records.ACTIVE and row.cancel_asked_at is None:
             connection.execute(update(table).where(table.c.id == run), asked)
         elif row.state == State.RUNNING and row.remote is None and _is_lost(row):
