@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -104,7 +105,9 @@ def _schedules(connection: Connection) -> Iterator[Metric]:
 
 
 def _period(row: Row[Any]) -> float | None:
-    return _longest_gap(row.cron, row.time_zone, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
+    return _longest_gap(
+        row.cron, row.time_zone, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    )
 
 
 @lru_cache(maxsize=2048)
@@ -114,7 +117,7 @@ def _longest_gap(cron: str, zone: str, after: datetime) -> float | None:
         moments = schedules.moments(cron, ZoneInfo(zone), after, _GAPS)
     except (ValueError, LookupError, ArithmeticError):
         return None
-    gaps = [(later - earlier).total_seconds() for earlier, later in zip(moments, moments[1:], strict=False)]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
     return max(gaps, default=None)
 
 
