@@ -29,16 +29,19 @@ from pilotage.pipelines import (
     processes,
     schedules,
     tables,
+    triggers,
     webhooks,
 )
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.records import Records
+from pilotage.pipelines.transitions import reconcilers
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 _SYNC_SECONDS = 10.0
 _BURY_SECONDS = 5.0
+_TRIGGERS_SECONDS = 5.0
 
 
 class Scheduler:
@@ -54,6 +57,11 @@ class Scheduler:
         self._due: dict[str, float] = {}
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
+
+    @property
+    def lease(self) -> Lease | None:
+        """The leader's lease, if it held it when it last looked."""
+        return self._lease
 
     @property
     def leads(self) -> bool:
@@ -124,7 +132,19 @@ class Scheduler:
             self._read_pilots()
             schedules.sync(self._engine, lease)
         schedules.fire(self._engine, lease)
+        if self._is_due("triggers", _TRIGGERS_SECONDS):
+            self._ask_for_retrainings(lease)
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
+
+    def _ask_for_retrainings(self, lease: Lease) -> None:
+        """Answer triggers that monitors elsewhere opened; those with this database dispatch their own."""
+        for pilot in triggers.told_elsewhere(self._engine):
+            try:
+                triggers.ask(self._settings, pilot, lease)
+            except errors.LeaseLost:
+                raise
+            except errors.PilotageError as error:
+                logger.warning("the retraining of %s waits: %s", pilot, error)
 
     def _read_pilots(self) -> None:
         """Read each pilot.yaml that changed since it was last read."""
@@ -166,7 +186,7 @@ def follow(settings: Settings, stopped: Callable[[float], bool]) -> None:
     """
     scheduler = Scheduler(settings)
     try:
-        with webhooks.delivering(settings):
+        with webhooks.delivering(settings), reconcilers.reconciling(settings, lambda: scheduler.lease):
             while True:
                 try:
                     scheduler.tick()
