@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from pilotage.console import addresses, applications
+from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.metrics import listeners
 from pilotage.console.operations.desks import Desk
@@ -21,6 +21,7 @@ from pilotage.console.supervision import ports
 from pilotage.console.supervision.children import dying_with_parent
 from pilotage.core import errors
 from pilotage.core.settings import Settings
+from pilotage.serving import addresses
 
 logger = logging.getLogger(__name__)
 
