@@ -22,7 +22,7 @@ STAMP := $(VENV)/.installed
 ROOMS := core components pipelines serving console
 IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots lock clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -61,6 +61,9 @@ bench-serving: bench ## Run the model server against its peers (ARGS=--quick for
 
 screenshots: $(STAMP) ## Write pictures of the console's pages to docs/images (ARGS="--only run,runs")
 	$(BIN)/python -m tests.screenshots $(ARGS)
+
+charts: $(STAMP) ## Write what comes from the charts anew: values.yaml and README from the schemas, golden renderings
+	REGENERATE=1 $(BIN)/python -m pytest -q -n0 tests/charts/test_charts.py $(ARGS)
 
 lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \

@@ -52,7 +52,9 @@ class Kubectl:
         except subprocess.TimeoutExpired as error:
             raise KubectlFailed(f"{' '.join(command)}: no end within {seconds:.0f} s") from error
         if done.returncode:
-            raise KubectlFailed(f"{' '.join(command)}: {done.returncode}: {done.stderr.strip() or done.stdout}")
+            raise KubectlFailed(
+                f"{' '.join(command)}: {done.returncode}: {done.stderr.strip() or done.stdout}"
+            )
         return done.stdout
 
     def try_run(self, *arguments: str, seconds: float = _CALL_SECONDS) -> str:
@@ -91,7 +93,13 @@ class Kubectl:
     def rights(self, account: str, namespace: str) -> set[tuple[str, str]]:
         """Resource and verb of all that a service account may do in a namespace, as `can-i --list` has it."""
         table = Kubectl("", self.program).run(
-            "auth", "can-i", "--list", "--no-headers", f"--as=system:serviceaccount:{account}", "-n", namespace
+            "auth",
+            "can-i",
+            "--list",
+            "--no-headers",
+            f"--as=system:serviceaccount:{account}",
+            "-n",
+            namespace,
         )
         return parse_rights(table)
 

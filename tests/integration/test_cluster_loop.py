@@ -102,7 +102,7 @@ class Controller:
                 self.seen.append(version)
                 item = rollout(NAME, version, phase="Progressing", stable=False, weight=10, step=0)
             elif version in self.ill:
-                aborted = {"abort": True, "message": "RolloutAborted: errors beyond 1 %"}
+                aborted: dict[str, Any] = {"abort": True, "message": "RolloutAborted: errors beyond 1 %"}
                 item = rollout(NAME, version, phase="Degraded", stable=False, **aborted)
             else:
                 item = rollout(NAME, version)

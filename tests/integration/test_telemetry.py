@@ -116,6 +116,7 @@ def test_a_server_tells_what_it_did(start: Start, tmp_path: Path) -> None:
     assert found["pilotage_requests_total", f'{{{route}: "400"}}'] == 1
     assert found["pilotage_rows_total", "{}"] == 4
     assert found["pilotage_version_rows_total", '{"pilot": "flights", "version": "1"}'] == 4
+    wait_for(lambda: total(url, "pilotage_version_scores_total") == 4)
     assert found["pilotage_model_version", '{"pilot": "flights"}'] == 1
     assert found["pilotage_ready", "{}"] == 1
     assert found["pilotage_workers", "{}"] == 1

@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
 
 class PicklePolicy(StrEnum):
     """Which pickled models may be loaded."""
@@ -75,6 +77,9 @@ class Settings(BaseSettings):
     """Folder for the database, snapshots, windows, artifacts and logs."""
     database_url: str = ""
     """SQLAlchemy URL of runs, triggers and audit; SQLite in `home` when empty."""
+    migrate: bool = True
+    """Whether whoever connects first brings an older database up to date; where not, only
+    `pilotage migrate` does."""
     storage_url: str = ""
     """fsspec URL of snapshots and windows; `home` when empty."""
     mlflow_tracking_uri: str = Field(
@@ -154,6 +159,12 @@ class Settings(BaseSettings):
     comma-separated; plain http is for these only."""
     console_url: str = ""
     """Address that people reach the console at, when it is not on loopback: https://…, without a path."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto the console believes,
+    comma-separated."""
+    inside_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that programs with tokens reach the console at over plain http, inside a cluster whose network
+    nobody else reads; the console answers at them, commands send tokens to them, comma-separated."""
     session_idle_hours: float = Field(default=12.0, gt=0)
     """After how long without a request a browser has to sign in again."""
     session_hours: float = Field(default=168.0, gt=0)
@@ -246,6 +257,8 @@ class Settings(BaseSettings):
         "auth_jwt_audience",
         "auth_jwt_algorithms",
         "webhook_private_hosts",
+        "trusted_proxies",
+        "inside_hosts",
         mode="before",
     )
     @classmethod
@@ -260,6 +273,28 @@ class Settings(BaseSettings):
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                network = ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"has `{proxy}`, which is no address or network such as 10.0.0.0/8"
+                ) from error
+            if not network.prefixlen:
+                raise ValueError(f"has `{proxy}`: then whoever connects could say to be anybody")
+        return proxies
+
+    @field_validator("inside_hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host.lower()):
+                raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("console_url", "oidc_issuer", "forge_url")
     @classmethod

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
@@ -92,17 +93,34 @@ class Scheduler:
 
     def resign(self) -> None:
         """Give the lease back."""
-        if self._lease is not None:
-            leases.release(self._engine, self._lease)
-            self._lease = None
+        self._step_back()
         self._reap()
         self._engine.dispose()
+
+    def _require_current(self) -> None:
+        """Lead nothing once another version has migrated the database: this one does not know its rows."""
+        try:
+            tables.require_current(self._engine)
+        except errors.PilotageError as error:
+            if isinstance(error.__cause__, SQLAlchemyError):
+                raise error.__cause__ from None  # it does not answer, and may be as it was when it does again
+            self._step_back()
+            raise errors.Unavailable(
+                f"This process leads nothing: {error.message}", remedy=error.remedy
+            ) from error
+
+    def _step_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(SQLAlchemyError):  # it ends by itself
+                leases.release(self._engine, lease)
 
     def _reap(self) -> None:
         """Let processes that ended go; they are this one's children while it lives."""
         self._launched = [process for process in self._launched if process.poll() is None]
 
     def _renew(self) -> None:
+        self._require_current()
         before = self._lease
         self._lease = leases.acquire(self._engine, leases.LEADER, self._holder, self._ttl_seconds)
         if self._lease is not None and before != self._lease:

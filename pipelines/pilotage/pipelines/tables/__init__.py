@@ -18,7 +18,7 @@ from pilotage.pipelines.tables.access import (
 )
 from pilotage.pipelines.tables.bases import Instant, metadata
 from pilotage.pipelines.tables.catalogue import pilots
-from pilotage.pipelines.tables.connections import connect, finite, now
+from pilotage.pipelines.tables.connections import connect, finite, migrate, now, open_engine, require_current
 from pilotage.pipelines.tables.decisions import approvals, audit
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
 from pilotage.pipelines.tables.releasing import transitions
@@ -46,11 +46,14 @@ __all__ = [
     "leases",
     "lock",
     "metadata",
+    "migrate",
     "now",
     "oidc_requests",
+    "open_engine",
     "outbox",
     "pilots",
     "reading",
+    "require_current",
     "runs",
     "schedules",
     "services",

@@ -117,13 +117,20 @@ def _versions(versions: list[VersionMeter]) -> Iterator[Metric]:
     took = HistogramMetricFamily(
         "pilotage_version_model_seconds", "Time of one call of a version's model", labels=labels
     )
+    scores = CounterMetricFamily(
+        "pilotage_version_scores",
+        "Rows by the bin of their score, alike for all versions",
+        labels=(*labels, "bin"),
+    )
     for version in versions:
         label = version.pilot, version.version
+        for bound, count in list(version.scores.items()):
+            scores.add_metric((*label, bound), count)
         requests.add_metric(label, version.requests)
         rows.add_metric(label, version.rows)
         failures.add_metric(label, version.failures)
         took.add_metric(label, _by_seconds(version.took), version.took_seconds)
-    yield from (requests, rows, failures, took)
+    yield from (requests, rows, failures, took, scores)
 
 
 def _loaded(reading: Reading, pilots: Iterable[str]) -> Iterator[Metric]:

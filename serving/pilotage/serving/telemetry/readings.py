@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -128,6 +128,8 @@ class VersionMeter(msgspec.Struct):
     sizes_seconds: list[float] = msgspec.field(default_factory=_totals)
     last: float = 0.0
     """When the last call ended, in seconds since the epoch; 0 when there was none."""
+    scores: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rows by the bin of their score; see `scores`."""
 
     def answered(self, requests: int, rows: int, seconds_model: float, seconds_waited: float = 0.0) -> None:
         """Note one call of the model that answered `requests` with `rows` together.
@@ -159,6 +161,10 @@ class VersionMeter(msgspec.Struct):
         self.failures += requests
         self.failed_seconds += seconds
 
+    def scored(self, counts: Mapping[str, int]) -> None:
+        """Note rows by the bin of their score."""
+        _add_to_keys(self.scores, counts)
+
     def add(self, other: VersionMeter) -> None:
         """Add what `other` counted."""
         self.requests += other.requests
@@ -171,6 +177,7 @@ class VersionMeter(msgspec.Struct):
         _add_to_list(self.sizes, other.sizes)
         _add_to_list(self.sizes_seconds, other.sizes_seconds)
         self.last = max(self.last, other.last)
+        _add_to_keys(self.scores, other.scores)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -252,6 +259,6 @@ def _add_to_list(mine: list[_Number], others: list[_Number]) -> None:
         mine[position] += count
 
 
-def _add_to_keys(mine: dict[_Key, int], others: dict[_Key, int]) -> None:
+def _add_to_keys(mine: dict[_Key, int], others: Mapping[_Key, int]) -> None:
     for key, count in list(others.items()):
         mine[key] = mine.get(key, 0) + count
