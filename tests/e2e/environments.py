@@ -42,7 +42,7 @@ class Image:
 
     @classmethod
     def parse(cls, text: str) -> Image:
-        """`[REGISTRY/]REPOSITORY[:TAG|@DIGEST]`; a first part with a dot, a colon or `localhost` is a registry."""
+        """`[REGISTRY/]REPOSITORY[:TAG|@DIGEST]`; a registry has a dot or a colon, or is `localhost`."""
         name, _, digest = text.partition("@")
         place, _, rest = name.rpartition("/")
         rest, _, tag = rest.partition(":")

@@ -193,6 +193,12 @@ def is_ready(item: Mapping[str, Any]) -> bool:
     return counts == [wanted] * 3
 
 
+def is_pod_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether each container of a pod is ready; one whose containers are not there yet is not."""
+    containers = pod.get("status", {}).get("containerStatuses", ())
+    return bool(containers) and all(one.get("ready") for one in containers)
+
+
 def has_ended(job: Mapping[str, Any]) -> bool:
     """Whether a Job is complete.
 
@@ -208,7 +214,7 @@ def has_ended(job: Mapping[str, Any]) -> bool:
 
 
 def parse_rights(table: str) -> set[tuple[str, str]]:
-    """Resource and verb of each line of `kubectl auth can-i --list`; lines about URLs and oneself are left out.
+    """Resource and verb of each line of `kubectl auth can-i --list`, but for those about URLs and oneself.
 
     A line has the resources, non-resource URLs and names in brackets, and the verbs in brackets.
     """

@@ -1,4 +1,4 @@
-"""Asks a model again and again, each time by a new connection or a kept one; prints what became of it as JSON.
+"""Asks a model again and again, by new connections and kept ones; prints what became of it as JSON.
 
     loads.py URL SECONDS WORKERS
 

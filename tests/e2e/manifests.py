@@ -1,4 +1,4 @@
-"""What the tests install: both charts rendered, with their namespaces and Secrets; a program that asks a model.
+"""What the tests install: both charts rendered, their namespaces and Secrets, a program that asks a model.
 
 Requests of everything together fit two cores and four gigabytes. Nothing is asked of
 a cluster here, so all of it is checked without one.
@@ -84,7 +84,7 @@ def pull_secret(environment: Environment, where: str) -> list[Document]:
 
 
 def platform_values(environment: Environment, places: Places, **changes: Any) -> dict[str, Any]:
-    """Values of charts/pilotage: small, with a PostgreSQL of its own; `changes` are what an upgrade changes."""
+    """Values of charts/pilotage: small, with its own PostgreSQL; `changes` are what an upgrade changes."""
     small = {"cpu": "100m", "memory": "384Mi", "limits": {"cpu": "2", "memory": "1536Mi"}}
     claim = {"storageClass": environment.storage_class, "size": "1Gi"}
     values: dict[str, Any] = {
@@ -162,7 +162,7 @@ def render(chart: str, values: Mapping[str, Any], where: str) -> list[Document]:
     name = PILOT if chart == "model" else "pilotage"
     found = []
     for document in rendering.render(chart, values, name=name, namespace=where):
-        if "test" in str(document["metadata"].get("annotations", {}).get("helm.sh/hook", "")):
+        if document["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "test":
             continue
         found.append(_placed(document, where))
     return found
