@@ -22,7 +22,7 @@ STAMP := $(VENV)/.installed
 ROOMS := core components pipelines serving console
 IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock cluster cluster-down clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -69,6 +69,12 @@ lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--up
 	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \
 		--universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
+
+cluster: ## Make a kind cluster in docker, with the images of `make images` and the platform in it
+	infra/cluster/up.sh
+
+cluster-down: ## Remove that cluster
+	infra/cluster/down.sh
 
 clean: ## Remove .venv and caches; .pilotage, where runs and models are, stays
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.e2e import kubectls, manifests
@@ -67,9 +68,9 @@ class Installation:
         for document in documents:
             kind, name = document["kind"], document["metadata"]["name"]
             if kind in ("Deployment", "StatefulSet"):
-                self.wait(f"{kind} {name}", lambda k=kind, n=name: is_ready(where.get(k.lower(), n)))
+                self.wait(f"{kind} {name}", partial(_is_ready, where, kind.lower(), name))
             elif kind == "Job":
-                self.wait(f"Job {name}", lambda n=name: has_ended(where.get("job", n)))
+                self.wait(f"Job {name}", partial(_has_ended, where, name))
 
     def wait(self, what: str, holds: Callable[[], object]) -> None:
         """Wait until something holds, with a diagnosis when it does not."""
@@ -164,6 +165,14 @@ class Installation:
         self.kubectl.run(
             "delete", "namespace", *names, "--ignore-not-found", "--wait", "--timeout=300s", seconds=320
         )
+
+
+def _is_ready(where: Kubectl, kind: str, name: str) -> bool:
+    return is_ready(where.get(kind, name))
+
+
+def _has_ended(where: Kubectl, name: str) -> bool:
+    return has_ended(where.get("job", name))
 
 
 def can_take_pods(node: Document) -> bool:

@@ -1,4 +1,4 @@
-"""Both charts in a real cluster: installed, used, disturbed, upgraded, removed; tests go on from each other."""
+"""Both charts in a real cluster: installed, used, disturbed, upgraded, removed, one test after the other."""
 
 from __future__ import annotations
 

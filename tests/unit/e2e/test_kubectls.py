@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,11 +168,11 @@ def test_waiting_ends_as_soon_as_it_holds() -> None:
 
 
 def test_what_fails_meanwhile_is_asked_again() -> None:
-    answers = iter([KubectlFailed("away"), True])
+    answers: Iterator[KubectlFailed | bool] = iter([KubectlFailed("away"), True])
 
     def holds() -> bool:
         found = next(answers)
-        if isinstance(found, Exception):
+        if isinstance(found, KubectlFailed):
             raise found
         return found
 
