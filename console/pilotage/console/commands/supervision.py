@@ -78,7 +78,7 @@ def console(
         int | None, typer.Option(min=1, max=65535, help="Port for Prometheus; no metrics without.")
     ] = None,
 ) -> None:
-    """Run one of several consoles on one database, as a cluster does, until SIGTERM.
+    """Run one of several consoles on one database, for a cluster.
 
     It has the pages, the API and the scheduler, which works in one console at a time; model servers, monitors
     and MLflow run elsewhere. `/health/live` and `/health/ready` say how it is. Beyond loopback it needs
@@ -116,7 +116,7 @@ def migrate(
         typer.Option(metavar="TIME", help="How long to try again, such as 5m, while it cannot be done."),
     ] = None,
 ) -> None:
-    """Bring the database up to date: its tables are made, or those of an older version changed.
+    """Make the database's tables, or bring them up to date.
 
     It is one transaction that one process at a time carries out; repeated, it does nothing. A database of a
     newer version is left alone. Where PILOTAGE_MIGRATE is false nothing else changes tables.
