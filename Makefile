@@ -43,7 +43,7 @@ $(BIN)/$(COMPILE) pyproject.toml --output-file infra/images/locks/$(1).lock \
 
 endef
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots lock images image-base clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock images image-base cluster cluster-down clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -83,6 +83,9 @@ bench-serving: bench ## Run the model server against its peers (ARGS=--quick for
 screenshots: $(STAMP) ## Write pictures of the console's pages to docs/images (ARGS="--only run,runs")
 	$(BIN)/python -m tests.screenshots $(ARGS)
 
+charts: $(STAMP) ## Write what comes from the charts anew: values.yaml and README from the schemas, golden renderings
+	REGENERATE=1 $(BIN)/python -m pytest -q -n0 tests/charts/test_charts.py $(ARGS)
+
 lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock and the images' locks again (ARGS=--upgrade for newer versions)
 	$(BIN)/$(COMPILE) pyproject.toml --output-file requirements.lock --python-version 3.11 --extra dev $(ARGS)
 	$(foreach lock,$(IMAGE_LOCKS),$(call lock-image,$(lock)))
@@ -95,6 +98,12 @@ images: $(STAMP) ## Build the images (ENGINE=, BASE_IMAGE=, TAG=, PREFIX=; IMAGE
 
 image-base: ## Make the images' base from Debian packages, for machines that cannot pull one
 	infra/images/base.sh
+
+cluster: ## Make a kind cluster in docker, with the images of `make images` and the platform in it
+	infra/cluster/up.sh
+
+cluster-down: ## Remove that cluster
+	infra/cluster/down.sh
 
 clean: ## Remove .venv and caches; .pilotage, where runs and models are, stays
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -183,8 +183,7 @@ def test_other_commands_go_there_too(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rollouts", "late"], "works on this machine's installation"),
-        (["monitor", "late"], "works on this machine's installation"),
+        (["drift", "late"], "works on this machine's installation"),
         (["sign-in"], "works on this machine's installation"),
         (["promote", "late", "1", "--who", "somebody"], "knows who"),
         (["runs", "show", "nothing"], "no run `nothing`"),

@@ -15,7 +15,8 @@ from pilotage.core import errors
 
 COMMANDS = (
     "demo", "init", "check", "schema", "run", "compile", "runs", "models", "promote", "rollback", "approve",
-    "reject", "rollouts", "serve", "monitor", "labels", "score", "validate", "tokens", "keys",
+    "reject", "release", "diff", "rollouts", "serve", "monitor", "labels", "score", "validate",
+    "tokens", "keys",
 )  # fmt: skip
 
 

@@ -9,8 +9,10 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    environments,
     me,
     monitors,
+    observations,
     pilots,
     releases,
     runs,
@@ -18,6 +20,7 @@ from pilotage.console.api import (
     services,
     snapshots,
     tokens,
+    transitions,
     triggers,
     users,
     versions,
@@ -28,7 +31,8 @@ PREFIX = "/api/v1"
 
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
-    *(versions, approvals, releases, monitors, alarms, triggers),
+    *(versions, approvals, releases, environments, transitions),
+    *(monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

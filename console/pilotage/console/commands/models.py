@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pilotage.console.commands import releases as releases_commands
 from pilotage.console.commands.arguments import (
     NameArgument,
     VersionArgument,
@@ -14,6 +15,7 @@ from pilotage.console.commands.arguments import (
     name_of,
     versions_of,
 )
+from pilotage.console.commands.releases import BranchOption, ReasonOption, ToOption
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ def promote(
 ) -> None:
     """Make a version champion at once.
 
-    Model servers follow. A rollout of this version ends without its remaining steps.
+    Model servers follow. A rollout of this version ends without its remaining steps. Where
+    PILOTAGE_RELEASE_TO names a repository it is released, and champion when the cluster runs it;
+    of one that is committed, --force (or that no cluster is watched) takes your word that it is live.
     """
     from pilotage.pipelines import promotions, rollouts
 
@@ -77,19 +81,50 @@ def promote(
     _answer(session, done)
 
 
-def rollback(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
+def rollback(
+    session: Session,
+    pilot: NameArgument,
+    environment: Annotated[
+        str | None, typer.Option("--env", help="Take the release to this environment back, in git.")
+    ] = None,
+    to: ToOption = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="With --env: nothing is done where git says another version.")
+    ] = None,
+    branch: BranchOption = None,
+    who: WhoOption = None,
+    why: ReasonOption = "",
+) -> None:
     """End a rollout, or bring back the champion before.
 
     While a version is being rolled out it is taken back; otherwise the previous champion is champion again.
+    With --env, git says of that environment what it said before its last release, and champions stay.
     """
-    from pilotage.pipelines import promotions, rollouts
+    from pilotage.pipelines import promotions, releases, rollouts
 
     name = name_of(pilot)
+    if environment is not None:
+        settings = releases_commands.changed(session.settings, to, branch)
+        done = releases.revert(settings, name, environment=environment, by=who, reason=why, version=version)
+        releases_commands.answer(session, releases_commands.document_of(done))
+        return
+    require_no_environment(to, version, branch)
     halted = rollouts.halt(session.settings, name, who=who, why=why)
     if halted is not None:
         _answer_halted(session, halted)
     else:
         _answer(session, promotions.rollback(session.settings, name, who=who, why=why))
+
+
+def require_no_environment(to: str | None, version: int | None, branch: bool | None) -> None:
+    """Raise SettingsError when an option was given that is for git, and no environment."""
+    from pilotage.core import errors
+
+    if to is not None or version is not None or branch is not None:
+        raise errors.SettingsError(
+            "`--to`, `--version` and `--branch` are for a release in git, and no environment is named.",
+            remedy="Name it with `--env`; without, a rollback is about champions.",
+        )
 
 
 def approve(
@@ -143,21 +178,24 @@ def _answer_halted(session: Session, halted: Rollout) -> None:
         "state": halted.state.value,
         "reason": halted.reason,
     }
-    text = (
-        f"The rollout of version {halted.challenger} of {halted.pilot} is halted;"
-        f" version {halted.champion} stays champion."
-    )
+    text = told_of_halt(halted.pilot, halted.challenger, halted.champion)
     session.output.answer(document, lambda console: console.print(text))
 
 
 def _answer(session: Session, done: Promotion) -> None:
-    document = {
+    document: dict[str, Any] = {
         "pilot": done.pilot,
         "version": done.version,
         "replaced": done.replaced,
         "changed": done.changed,
     }
     text = told(done.pilot, done.version, done.replaced, changed=done.changed)
+    if done.releasing:
+        document["releasing"] = True
+        text = told_of_release(done.pilot, done.version, changed=done.changed)
+    elif done.taken_back:
+        document["reason"] = done.taken_back
+        text = told_of_halt(done.pilot, done.replaced, done.version)
     session.output.answer(document, lambda console: console.print(text))
 
 
@@ -168,6 +206,21 @@ def told(pilot: str, version: int, replaced: int | None, *, changed: bool) -> st
     if replaced is None:
         return f"Version {version} of {pilot} is champion now."
     return f"Version {version} of {pilot} is champion now, in place of {replaced}."
+
+
+def told_of_release(pilot: str, version: int, *, changed: bool) -> str:
+    """That a version is on its way into a cluster, in words."""
+    begun = "is released" if changed else "is on its way already"
+    return (
+        f"Version {version} of {pilot} {begun}; it becomes champion when the cluster runs it."
+        f" `pilotage rollouts {pilot}` shows where it stands."
+    )
+
+
+def told_of_halt(pilot: str, version: int | None, champion: int) -> str:
+    """That a version is taken back on its way, in words."""
+    stays = f"version {champion} stays champion" if champion else "there is no champion"
+    return f"The rollout of version {version} of {pilot} is halted; {stays}."
 
 
 def _scorecard(registry: Registry, registered: Registered) -> Scorecard | None:

@@ -15,6 +15,7 @@ import uvicorn
 
 from pilotage.console import applications
 from pilotage.console.access import doors
+from pilotage.console.metrics import listeners
 from pilotage.console.operations.desks import Desk
 from pilotage.console.supervision import ports
 from pilotage.console.supervision.children import dying_with_parent
@@ -71,7 +72,8 @@ def run_console(settings: Settings, host: str, port: int, ready_file: Path | Non
     server = _Console(
         config, lambda: addresses.announce(ready_file, address), on_stop=app.state.streams.close
     )
-    server.run()
+    with listeners.serving(desk, app):
+        server.run()
     if not server.started:
         raise errors.Failure(f"{host}:{port} cannot be listened on.", remedy="Name another with `--port`.")
 
