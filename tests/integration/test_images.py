@@ -25,7 +25,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from packaging.utils import canonicalize_name
+from tests.charts import rendering
 from tests.conftest import REPOSITORY
 from tests.unit.serving import small_models
 
@@ -46,7 +48,7 @@ pytestmark = [
     pytest.mark.xdist_group("images"),
 ]
 
-NEEDED = ("buildah", "podman", "mmdebstrap")
+NEEDED = ("buildah", "podman", "catatonit", "mmdebstrap")
 TAG = "test"
 SERVING = f"localhost/pilotage/serving:{TAG}"
 MOST_MEGABYTES = 450
@@ -202,49 +204,69 @@ def answers(url: str) -> int:
 
 
 @dataclass
-class Container:
-    """A model server that runs closed in: another user, a root that is read only, no capability."""
+class Pod:
+    """A model server that podman runs by the chart's own manifests, on this machine's network."""
 
-    name: str
+    file: Path
     url: str
     grpc: int
-    home: Path
+
+    def inspect(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run("podman", "inspect", "flights-pod-0-server"))[0]
+        return found
 
     def log(self) -> str:
-        done = subprocess.run(["podman", "logs", self.name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["podman", "logs", "flights-pod-0-server"], capture_output=True, text=True, check=False
+        )
         return done.stdout + done.stderr
 
 
-Serve = Callable[[int], Container]
+Serve = Callable[[int], Pod]
 
 
 @pytest.fixture
 def serve(serving: dict[str, Any], tracking: Tracking, tmp_path: Path) -> Iterator[Serve]:
-    """Starts the image's server with a pinned version."""
-    started: list[str] = []
-    pilot = tmp_path / "pilot"
-    small_models.pilot(pilot)
-    home = tmp_path / "container"
-    home.mkdir()
-    os.chown(home, 10001, 10001)
+    """Starts the chart's server with a pinned version."""
+    started: list[Path] = []
 
-    def begin(version: int) -> Container:
+    def begin(version: int) -> Pod:
         port, grpc = free_port(), free_port()
-        name = f"pilotage-test-{port}"
-        run(
-            *("podman", "run", "--detach", "--name", name, "--network", "host", "--read-only"),
-            *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--cgroups", "disabled"),
-            *("--volume", f"{pilot}:/etc/pilotage/pilot:ro", "--volume", f"{home}:/var/lib/pilotage"),
-            *("--env", f"MLFLOW_TRACKING_URI={tracking.url}", "--env", "PILOTAGE_FLUSH_SECONDS=0.5"),
-            *(SERVING, "/etc/pilotage/pilot/pilot.yaml", "--pin", f"flights={version}"),
-            *("--host", "127.0.0.1", "--port", str(port), "--grpc-port", str(grpc)),
-        )
-        started.append(name)
-        return Container(name, f"http://127.0.0.1:{port}", grpc, home)
+        file = tmp_path / f"{version}.yaml"
+        file.write_text(yaml.safe_dump_all(manifests(version, tracking.url, port, grpc)))
+        started.append(file)
+        run("podman", "kube", "play", "--network", "host", str(file))
+        return Pod(file, f"http://127.0.0.1:{port}", grpc)
 
     yield begin
-    for name in started:
-        run("podman", "rm", "--force", "--time", "1", name)
+    for file in started:
+        run("podman", "kube", "down", str(file))
+
+
+def manifests(version: int, tracking: str, port: int, grpc: int) -> list[dict[str, Any]]:
+    """What the chart renders for a pilot, as far as podman knows its kinds.
+
+    On the host's network a pod has no ports of its own, so two that are free take the place of the chart's;
+    and podman's probes are programs in the image, where there are none: the test asks in their place.
+    """
+    values = {
+        "pilot": small_models.NAME,
+        "model": {"version": version},
+        "spec": yaml.safe_load(small_models.YAML),
+        "image": {"repository": SERVING.rpartition(":")[0], "tag": TAG},
+        "tracking": {"uri": tracking},
+        "installationKey": {"name": ""},
+        "drain": {"delaySeconds": 1},
+        "server": {"env": {"PILOTAGE_FLUSH_SECONDS": "0.5"}},
+    }
+    rendered = rendering.render("model", values, name=small_models.NAME, namespace="models")
+    (deployment,) = (item for item in rendered if item["kind"] == "Deployment")
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
+        del server[key]
+    for option, number in (("--port", port), ("--grpc-port", grpc)):
+        server["args"][server["args"].index(option) + 1] = str(number)
+    return [deployment, *(item for item in rendered if item["kind"] == "ConfigMap")]
 
 
 def test_it_is_as_small_as_it_has_to_be(serving: dict[str, Any], tree: Path) -> None:
@@ -341,15 +363,17 @@ def test_a_prediction_is_served_closed_in_and_its_counts_are_kept(serve: Serve) 
     except BaseException:
         sys.stdout.write(server.log())
         raise
-    inspected = json.loads(run("podman", "inspect", server.name))[0]
-    assert inspected["HostConfig"]["ReadonlyRootfs"]
-    assert inspected["EffectiveCaps"] in (None, [])
-    status = Path(f"/proc/{inspected['State']['Pid']}/status").read_text()
-    assert re.search(r"^Uid:\t10001\t10001", status, re.MULTILINE)
+    closed = server.inspect()
+    assert closed["HostConfig"]["ReadonlyRootfs"]
+    status = Path(f"/proc/{closed['State']['Pid']}/status").read_text()
+    assert re.search(r"^Uid:\t10001\t10001\t10001\t10001$", status, re.MULTILINE)
     assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-    run("podman", "stop", "--time", "30", server.name)
-    assert json.loads(run("podman", "inspect", server.name))[0]["State"]["ExitCode"] == 0
-    assert [name for name in Storage(str(server.home)).names("windows/flights") if "/1/" in name]
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    home = next(mount for mount in closed["Mounts"] if mount["Destination"] == "/var/lib/pilotage")
+    run("podman", "stop", "--time", "30", "flights-pod-0-server")
+    assert server.inspect()["State"]["ExitCode"] == 0
+    counted = Storage(home["Source"]).names("windows/flights")
+    assert [name for name in counted if "/1/" in name], counted
 
 
 def predicted_over_grpc(port: int) -> None:

@@ -1,4 +1,4 @@
-"""What puts images together: cuts that leave modules loadable, lists that are checked, contexts that are whole."""
+"""What puts images together: cuts that leave modules loadable, checked lists, whole contexts."""
 
 from __future__ import annotations
 
