@@ -80,8 +80,8 @@ def execute(
             else:
                 steps = _cache(engine, settings, spec, folder, name, cache)
                 _carry_out(spec, folder, settings, journal, steps, workers)
-    except errors.LeaseLost:
-        raise  # what becomes of it is another process's to say
+    except errors.LeaseLost:  # what becomes of the run is another process's to say
+        raise
     except Stopped as stop:
         state, stopped = State.CANCELLED, stop
         error = errors.Failure(f"The run was stopped by {stop}.", remedy="Run it again when you like.")
@@ -89,10 +89,7 @@ def execute(
         state, error = State.FAILED, failure
     except Exception as failure:
         logger.exception("run %s failed", name)
-        state = State.FAILED
-        error = errors.Failure(
-            f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more."
-        )
+        state, error = State.FAILED, _unexpected(failure)
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
     if (
         (asked or remote is not None)
@@ -126,6 +123,10 @@ def _begin(
     asked_by = "" if trigger is None else promotions.PLATFORM
     along = _beginning(trigger, name)
     store.begin_run(name, spec, folder, STEPS, trigger, asked_by=asked_by, remote=remote, along=along)
+
+
+def _unexpected(failure: Exception) -> errors.Failure:
+    return errors.Failure(f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more.")
 
 
 def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
