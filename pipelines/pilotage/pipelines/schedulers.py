@@ -8,9 +8,11 @@ Killing one touches no run: those are processes of their own.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +40,8 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 1.0
 _SYNC_SECONDS = 10.0
 _BURY_SECONDS = 5.0
+_RECURRENCES_SECONDS = 60.0
+_JOIN_SECONDS = 5.0
 
 
 class Scheduler:
@@ -53,6 +57,7 @@ class Scheduler:
         self._due: dict[str, float] = {}
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
+        self._clock: threading.Thread | None = None
 
     @property
     def leads(self) -> bool:
@@ -88,6 +93,8 @@ class Scheduler:
             leases.release(self._engine, self._lease)
             self._lease = None
         self._reap()
+        if self._clock is not None:
+            self._clock.join(_JOIN_SECONDS)
         self._engine.dispose()
 
     def _reap(self) -> None:
@@ -105,8 +112,27 @@ class Scheduler:
         if self._is_due("sync", _SYNC_SECONDS):
             self._read_pilots()
             schedules.sync(self._engine, lease)
-        schedules.fire(self._engine, lease)
+        schedules.fire(self._engine, lease, written=not self._settings.kubeflow_schedules)
+        every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
+        if self._settings.kubeflow_url and self._is_due("recurrences", every):
+            self._keep_clock(lease)
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
+
+    def _keep_clock(self, lease: Lease) -> None:
+        """See to Kubeflow's recurring runs, apart from what the leader does: its API may be slow."""
+        if self._clock is not None and self._clock.is_alive():
+            return
+
+        def sync() -> None:
+            from pilotage.pipelines.kubeflow import recurrences
+
+            try:
+                recurrences.sync(self._engine, self._settings, lease)
+            except (errors.PilotageError, SQLAlchemyError) as error:
+                logger.warning("Kubeflow's recurring runs are seen to later: %s", error)
+
+        self._clock = threading.Thread(target=sync, name="recurrences", daemon=True)
+        self._clock.start()
 
     def _read_pilots(self) -> None:
         """Read each pilot.yaml that changed since it was last read."""

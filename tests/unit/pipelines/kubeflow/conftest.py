@@ -54,7 +54,7 @@ class Cluster:
             "kubeflow_url": self.kubeflow.url,
             "kubeflow_poll_seconds": 0.02,
             "kubeflow_patience_seconds": 5.0,
-            "kubeflow_timeout_seconds": 5,
+            "kubeflow_timeout_seconds": 1,
             **overrides,
         }
 

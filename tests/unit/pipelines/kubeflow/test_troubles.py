@@ -117,7 +117,7 @@ def test_a_token_that_stays_wrong_is_told_with_its_setting(cluster_with, tmp_pat
     token.write_text("wrong")
     cluster = cluster_with(kubeflow_token_file=token, kubeflow_patience_seconds=0.3)
     cluster.kubeflow.tokens = {"right"}
-    with pytest.raises(errors.Unauthenticated, match="Token is invalid.*PILOTAGE_KUBEFLOW_TOKEN_FILE"):
+    with pytest.raises(errors.Unauthenticated, match=r"Token is invalid.*PILOTAGE_KUBEFLOW_TOKEN_FILE"):
         cluster.carry_out()
     assert cluster.kubeflow.runs == {}
 
