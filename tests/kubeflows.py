@@ -327,7 +327,7 @@ class Kubeflow:
 
     def recurring_run_service_list_recurring_runs(self, query: dict[str, str], **_: Any) -> tuple[int, Any]:
         known = [item for item in self.recurring.values() if item["experiment_id"] == query["experiment_id"]]
-        return 200, {"recurring_runs": known, "total_size": len(known)}
+        return 200, {"recurringRuns": known, "total_size": len(known)}
 
     def recurring_run_service_create_recurring_run(self, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
         status = "ENABLED" if body["mode"] == "ENABLE" else "DISABLED"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -36,6 +36,9 @@ from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
 from pilotage.pipelines.stops import Reason, Stopped
 from pilotage.pipelines.workers import Workers
+
+if TYPE_CHECKING:
+    from pilotage.pipelines.kubeflow.runners import KubeflowRunner
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +77,10 @@ def execute(
     state = State.SUCCEEDED
     stopped: Stopped | None = None
     try:
+        runner = None if remote is None else _kubeflow_runner(settings, engine, journal)
         with stops.stoppable(engine, name):
-            if remote is not None:
-                _carry_out_elsewhere(engine, spec, folder, settings, journal)
+            if runner is not None:
+                runner.run(spec, folder, store.run(name).remote or {})
             else:
                 steps = _cache(engine, settings, spec, folder, name, cache)
                 _carry_out(spec, folder, settings, journal, steps, workers)
@@ -209,14 +213,12 @@ def _carry_out(
     LocalRunner(settings, journal, cache, workers).run(pipeline, {"run": journal.run})
 
 
-def _carry_out_elsewhere(
-    engine: Engine, spec: PilotSpec, folder: Path, settings: Settings, journal: Journal
-) -> None:
+def _kubeflow_runner(settings: Settings, engine: Engine, journal: Journal) -> KubeflowRunner:
+    """Before the run can be told to stop: kfp's client takes seconds to import."""
     with _without_garbage_collection():
         from pilotage.pipelines.kubeflow.runners import KubeflowRunner
 
-    remote = Records(engine).run(journal.run).remote or {}
-    KubeflowRunner(settings, engine, journal).run(spec, folder, remote)
+    return KubeflowRunner(settings, engine, journal)
 
 
 @contextmanager

@@ -85,7 +85,8 @@ def cron_of(expression: str) -> str:
             remedy="Write five fields without `L`, `W` and `#`, or leave the clock with Pilotage.",
         )
     if parts[4] != "*":
-        numbers = {number % 7 for number in CronSim(expression, datetime.now(UTC)).weekdays}
+        days = CronSim(expression, datetime.now(UTC)).weekdays
+        numbers = {day % 7 for day in days if isinstance(day, int)}
         parts[4] = ",".join(map(str, sorted(numbers)))
     return " ".join(("0", *parts))
 
