@@ -51,7 +51,12 @@ def test_the_same_content_gives_the_same_bytes(folder: Path) -> None:
 
 def test_what_is_no_part_of_a_pilot_stays_out(folder: Path, tmp_path: Path) -> None:
     before = bundles.pack(folder)
-    for name in (".git/config", ".pilotage/pilotage.db", "code/__pycache__/load.pyc", "elsewhere/pilotage.db"):
+    for name in (
+        ".git/config",
+        ".pilotage/pilotage.db",
+        "code/__pycache__/load.pyc",
+        "elsewhere/pilotage.db",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("large")
     assert bundles.pack(folder, without=folder / "elsewhere") == before
