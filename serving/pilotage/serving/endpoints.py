@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.metrics import Task
@@ -18,6 +21,7 @@ from pilotage.serving.limits import Limits
 from pilotage.serving.protocols import batches
 from pilotage.serving.records import labels
 from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.telemetry import scores
 from pilotage.serving.telemetry.meters import Meters
 from pilotage.serving.versions import shadows
 from pilotage.serving.versions.champions import Follower
@@ -50,6 +54,7 @@ class Endpoint:
             limits.recorder_rows,
             on_drop=meters.dropped.inc,
             on_flush=self._flushed,
+            on_scores=self._scored,
         )
         self.follower = Follower(
             pilot.name,
@@ -132,6 +137,10 @@ class Endpoint:
 
     def _swap_failed(self, version: int) -> None:
         self.meters.swap_failures.inc()
+
+    def _scored(self, live: Live, values: npt.NDArray[np.float64]) -> None:
+        counts = scores.count(values, numbers=live.model.task is Task.REGRESSION)
+        self.meters.version(self.name, live.version).scored(counts)
 
     def _flushed(self, ok: bool) -> None:
         if not ok:

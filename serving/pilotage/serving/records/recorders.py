@@ -90,6 +90,7 @@ class Recorder:
         *,
         on_drop: Callable[[int], None] = lambda rows: None,
         on_flush: Callable[[bool], None] = lambda ok: None,
+        on_scores: Callable[[Live, npt.NDArray[np.float64]], None] = lambda live, scores: None,
     ) -> None:
         self.replica = replica_id()
         self._pilot = pilot
@@ -99,6 +100,7 @@ class Recorder:
         self._capacity = capacity
         self._on_drop = on_drop
         self._on_flush = on_flush
+        self._on_scores = on_scores
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         """Held by who counts or writes."""
@@ -240,6 +242,7 @@ class Recorder:
             if kept is not None:
                 self._log(live, part, joined, np.arange(len(starts))[counted.places][kept[counted.places]])
         self._count_requests(live, joined, starts)
+        self._on_scores(live, joined.scores)
         return True
 
     def _log(self, live: Live, part: _Open, joined: Joined, places: npt.NDArray[np.intp]) -> None:

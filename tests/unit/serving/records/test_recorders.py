@@ -508,3 +508,12 @@ def test_threads_that_serve_count_and_flush_at_once_lose_nothing(
 def test_replicas_never_share_a_name() -> None:
     assert len({recorders.replica_id() for _ in range(100)}) == 100
     assert "/" not in recorders.replica_id()
+
+
+def test_scores_of_what_was_counted_are_told_once(make_recorder: MakeRecorder, live: Live) -> None:
+    told: list[tuple[int, int]] = []
+    recorder = make_recorder(on_scores=lambda one, scores: told.append((one.version, len(scores))))
+    recorder.record(served(live, small_models.rows(5)))
+    recorder.record(served(live, small_models.rows(3)))
+    recorder.close()
+    assert told == [(live.version, 8)]
