@@ -104,7 +104,9 @@ def _schedules(connection: Connection) -> Iterator[Metric]:
 
 
 def _period(row: Row[Any]) -> float | None:
-    return _longest_gap(row.cron, row.time_zone, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
+    return _longest_gap(
+        row.cron, row.time_zone, datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    )
 
 
 @lru_cache(maxsize=2048)

@@ -33,7 +33,9 @@ def _leader(connection: Connection) -> Iterator[Metric]:
     held = row is not None and row.expires_at > tables.now()
     yield single("pilotage_leader", "1 while a scheduler leads; without one nothing is started", held)
     if row is not None:
-        yield counter("pilotage_leader_terms", "How often another scheduler began to lead", (), {(): row.term})
+        yield counter(
+            "pilotage_leader_terms", "How often another scheduler began to lead", (), {(): row.term}
+        )
         yield single(
             "pilotage_leader_lease_end_timestamp_seconds",
             "When the leader's lease ends unless it is renewed",

@@ -119,9 +119,7 @@ def _effects(features: Mapping[str, Any]) -> list[tuple[str, float]]:
     return sorted(found, key=lambda item: -item[1])
 
 
-def _drifted(
-    features: Mapping[str, Any], effects: Sequence[tuple[str, float]]
-) -> list[tuple[str, float]]:
+def _drifted(features: Mapping[str, Any], effects: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     return [(name, effect) for name, effect in effects if features[name].get("drifted")][:MOST_FEATURES]
 
 
