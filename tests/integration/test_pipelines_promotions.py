@@ -13,8 +13,8 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, promotions, tables
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines import approvals, audits, promotions, tables
+from pilotage.pipelines.approvals import ApprovalState
 from pilotage.pipelines.records import Records
 
 DIGEST = "0" * 64
@@ -114,12 +114,12 @@ def _ask(installation: Settings, pilot: str, version: int) -> None:
 def test_a_question_is_asked_once_and_a_yes_promotes(installation: Settings, pilot: str):
     _ask(installation, pilot, 1)
     _ask(installation, pilot, 1)
-    assert [(item.version, item.state) for item in promotions.approvals(installation, pilot)] == [
+    assert [(item.version, item.state) for item in approvals.find(installation, pilot)] == [
         (1, ApprovalState.PENDING)
     ]
     promotions.approve(installation, pilot, who="ann", why="fine")
     assert Registry(installation).aliases(pilot)[Alias.CHAMPION] == 1
-    assert promotions.approvals(installation, pilot) == []
+    assert approvals.find(installation, pilot) == []
     assert not promotions.approve(installation, pilot, 1).changed
     assert [action[0] for action in _actions(installation, pilot)] == ["pending", "approve"]
 

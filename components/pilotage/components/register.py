@@ -26,6 +26,12 @@ from pilotage.core.storage import Storage
 
 logger = logging.getLogger(__name__)
 
+_LASTING = (
+    *(Decision.PROMOTED, Decision.RELEASING),
+    *(Decision.REFUSED, Decision.REJECTED, Decision.SUPERSEDED),
+)
+"""What was decided since, where a version waits or is released: a repeat does not begin that anew."""
+
 
 def register(
     spec: PilotSpec,
@@ -40,7 +46,8 @@ def register(
 ) -> Version:
     """Register the model as challenger, promote it or begin its rollout if nothing speaks against it.
 
-    Writes `version.json`.
+    Where releases are committed, that it is to be released is noted on the version, and no more. Writes
+    `version.json`.
 
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.
@@ -58,11 +65,9 @@ def register(
     tags = {**_tags(folder, snapshot, report, trained, scorecard, run), **said}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
     storage = Storage(settings.storage)
-    if decision is Decision.PENDING:
-        decision, reason = _decided_before(registry, spec.pilot, version) or (decision, reason)
-    elif decision is Decision.PROMOTED:
-        decision, reason = rollouts.decide(spec, registry, storage, version) or (decision, reason)
-    replaced = _set_aliases(registry, storage, spec, version, decision)
+    decision, reason = _follow(spec, settings, registry, storage, version, decision, reason)
+    swap = not settings.release_to  # else the champion follows what the cluster runs
+    replaced = _set_aliases(registry, storage, spec, version, decision, swap=swap)
     registry.tag(
         spec.pilot, version, {**tags, "pilotage.decision": decision.value, "pilotage.reason": reason}
     )
@@ -120,6 +125,25 @@ def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
     return Decision.PROMOTED, "every gate passed"
 
 
+def _follow(
+    spec: PilotSpec,
+    settings: Settings,
+    registry: Registry,
+    storage: Storage,
+    version: int,
+    decision: Decision,
+    reason: str,
+) -> tuple[Decision, str]:
+    """What the decision means here: a release, a rollout or what became of the version before this repeat."""
+    if decision is Decision.PROMOTED and settings.release_to:
+        decision, reason = Decision.RELEASING, f"{reason}; is released to {settings.release_environment}"
+    if decision in (Decision.PENDING, Decision.RELEASING):
+        return _decided_before(registry, spec.pilot, version) or (decision, reason)
+    if decision is Decision.PROMOTED:
+        return rollouts.decide(spec, registry, storage, version) or (decision, reason)
+    return decision, reason
+
+
 def _refused(skew: str) -> tuple[Decision, str] | None:
     """What follows from the test of training against serving: nothing, or that nobody gets this version."""
     if skew == agreements.NONE:
@@ -128,10 +152,10 @@ def _refused(skew: str) -> tuple[Decision, str] | None:
 
 
 def _decided_before(registry: Registry, name: str, version: int) -> tuple[Decision, str] | None:
-    """What a person decided of a version whose registration is repeated."""
+    """What a person, or the way into a cluster, decided of a version whose registration is repeated."""
     tags = registry.version(name, version).tags
     decided = tags.get("pilotage.decision")
-    if decided in (Decision.PROMOTED, Decision.REJECTED):
+    if decided in _LASTING:
         return Decision(decided), tags.get("pilotage.reason", "")
     return None
 
@@ -193,13 +217,16 @@ def _tags(
 
 
 def _set_aliases(
-    registry: Registry, storage: Storage, spec: PilotSpec, version: int, decision: Decision
+    registry: Registry, storage: Storage, spec: PilotSpec, version: int, decision: Decision, *, swap: bool
 ) -> int | None:
-    """Challenger first, then champion or a rollout if so decided; returns the champion that it replaced."""
+    """Challenger first, then champion or a rollout if so decided; returns the champion that it replaced.
+
+    Without `swap` nobody becomes champion here.
+    """
     name = spec.pilot
     is_champion = registry.aliases(name).get(Alias.CHAMPION) == version
     if not is_champion and rollouts.may_challenge(storage, name, version, decision):
         registry.challenge(name, version)
     if decision is Decision.ROLLING_OUT:
         rollouts.begin(spec, registry, storage, version)
-    return registry.promote(name, version) if decision is Decision.PROMOTED else None
+    return registry.promote(name, version) if swap and decision is Decision.PROMOTED else None

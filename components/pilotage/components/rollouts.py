@@ -50,7 +50,7 @@ def begin(spec: PilotSpec, registry: Registry, storage: Storage, version: int) -
 
 def may_challenge(storage: Storage, pilot: str, version: int, decision: Decision) -> bool:
     """Whether the version takes the alias: not from one that is being rolled out unless it could be, too."""
-    if decision in (Decision.PROMOTED, Decision.ROLLING_OUT):
+    if decision in (Decision.PROMOTED, Decision.ROLLING_OUT, Decision.RELEASING):
         return True
     going = rollouts.running(storage, pilot)
     known = rollouts.read(storage, pilot, version)

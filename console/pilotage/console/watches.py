@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pilotage.core import errors
 from pilotage.core.artifacts import DriftReport, Rollout, Trigger
@@ -198,8 +198,16 @@ def reindex(spec: PilotSpec, settings: Settings) -> int:
     return observations.reindex(settings, spec, monitor.reports(spec, settings))
 
 
+class Looker(Protocol):
+    """What makes passes."""
+
+    def look(self) -> Findings:
+        """One pass."""
+        ...
+
+
 def follow(
-    watch: Watch, every_seconds: float, stopped: Callable[[float], bool], show: Callable[[Findings], None]
+    watch: Looker, every_seconds: float, stopped: Callable[[float], bool], show: Callable[[Findings], None]
 ) -> Findings:
     """Look again and again until `stopped(seconds)`, which waits, says so; returns everything found."""
     everything = Findings()

@@ -18,6 +18,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
+from pilotage.core.places import Place
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class PicklePolicy(StrEnum):
@@ -36,6 +39,16 @@ class AccessLogPolicy(StrEnum):
     ERRORS = "errors"
     """Those that were not answered well: status 400 and above."""
     ALL = "all"
+
+
+class ClusterAccess(StrEnum):
+    """How the cluster that releases go to is reached."""
+
+    NONE = "none"
+    """It is not: a person confirms what became of a release."""
+    INSIDE = "inside"
+    """This process is in one of its pods."""
+    KUBECONFIG = "kubeconfig"
 
 
 class ReleaseMode(StrEnum):
@@ -65,6 +78,9 @@ class Settings(BaseSettings):
     """Folder for the database, snapshots, windows, artifacts and logs."""
     database_url: str = ""
     """SQLAlchemy URL of runs, triggers and audit; SQLite in `home` when empty."""
+    migrate: bool = True
+    """Whether whoever connects first brings an older database up to date; where not, only
+    `pilotage migrate` does."""
     storage_url: str = ""
     """fsspec URL of snapshots and windows; `home` when empty."""
     mlflow_tracking_uri: str = Field(
@@ -74,6 +90,9 @@ class Settings(BaseSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
+    installation_key: SecretStr = SecretStr("")
+    """Secret that tells this installation's models from others', where it has several homes, such as pods;
+    made in `home` when empty."""
     signing_key_file: Path | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: Path | None = None
@@ -144,6 +163,16 @@ class Settings(BaseSettings):
     comma-separated; plain http is for these only."""
     console_url: str = ""
     """Address that people reach the console at, when it is not on loopback: https://…, without a path."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto the console believes,
+    comma-separated."""
+    inside_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that programs with tokens reach the console at over plain http, inside a cluster whose network
+    nobody else reads; the console answers at them, commands send tokens to them, comma-separated."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port on which the console tells Prometheus of the installation, at /metrics; 0 for none."""
+    metrics_host: str = "127.0.0.1"
+    """Address of that port; anybody who reaches it may ask."""
     session_idle_hours: float = Field(default=12.0, gt=0)
     """After how long without a request a browser has to sign in again."""
     session_hours: float = Field(default=168.0, gt=0)
@@ -197,6 +226,52 @@ class Settings(BaseSettings):
     """Console that commands go to; they work on this machine's installation when empty."""
     token: SecretStr = SecretStr("")
     """Token that commands show that console; `pilotage users token` makes one."""
+    cluster: ClusterAccess = ClusterAccess.NONE
+    """How to see what became of a release: from `inside` its cluster, by a `kubeconfig`, or not at all."""
+    cluster_kubeconfig_file: Path | None = None
+    """The kubeconfig; that of KUBECONFIG or the home directory when unset."""
+    cluster_context: str = ""
+    """Context of the kubeconfig; the current one when empty."""
+    cluster_namespace: str = ""
+    """Where released models run; the pod's own, or the context's, when empty."""
+    release_patience_seconds: float = Field(default=1800.0, ge=30)
+    """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
+
+    run_on: Place = Place.LOCAL
+    """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
+    kubeflow_url: str = ""
+    """Address of Kubeflow Pipelines' API: https://…, or http://… within the cluster."""
+    kubeflow_namespace: str = ""
+    """Kubernetes namespace of runs where Kubeflow has several users; empty where it has one."""
+    kubeflow_token_file: Path | None = None
+    """File with the bearer token for its API, read again for each request; none is sent when unset."""
+    kubeflow_ca_file: Path | None = None
+    """Authorities (PEM) of its API's certificate, where they are not the usual ones."""
+    kubeflow_root: str = ""
+    """Where Kubeflow keeps steps' outputs: s3://…, gs://…; its own default when empty."""
+    kubeflow_service_account: str = ""
+    """Kubernetes service account of the steps' pods; Kubeflow's default when empty."""
+    kubeflow_timeout_seconds: int = Field(default=30, ge=1, le=600)
+    """How long one answer of its API may take."""
+    kubeflow_patience_seconds: float = Field(default=120.0, ge=0)
+    """How long a run waits for an API that does not answer before it is submitted; one that was, waits on."""
+    kubeflow_poll_seconds: float = Field(default=3.0, gt=0)
+    """How often a run is looked at there."""
+    kubeflow_schedules: bool = False
+    """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    components_image: str = "pilotage/components-python:0.1.0"
+    """Image of the steps' pods."""
+    components_secret: str = ""
+    """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
+    components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+        "PILOTAGE_INSTALLATION_KEY",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    )
+    """Its keys that become environment variables of the same name, comma-separated; any may be missing."""
 
     @field_validator("home")
     @classmethod
@@ -215,6 +290,9 @@ class Settings(BaseSettings):
         "access_log_file",
         "webhooks_file",
         "oidc_client_secret_file",
+        "kubeflow_token_file",
+        "kubeflow_ca_file",
+        "cluster_kubeconfig_file",
         "release_key_file",
         "release_ssh_key_file",
         "release_known_hosts_file",
@@ -231,6 +309,9 @@ class Settings(BaseSettings):
         "auth_jwt_audience",
         "auth_jwt_algorithms",
         "webhook_private_hosts",
+        "trusted_proxies",
+        "inside_hosts",
+        "components_secret_keys",
         mode="before",
     )
     @classmethod
@@ -244,6 +325,38 @@ class Settings(BaseSettings):
     def _url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
+        return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                network = ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"has `{proxy}`, which is no address or network such as 10.0.0.0/8"
+                ) from error
+            if not network.prefixlen:
+                raise ValueError(f"has `{proxy}`: then whoever connects could say to be anybody")
+        return proxies
+
+    @field_validator("inside_hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host.lower()):
+                raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("kubeflow_url")
+    @classmethod
+    def _kubeflow(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("has a user, a query or a fragment")
         return url.rstrip("/")
 
     @field_validator("console_url", "oidc_issuer", "forge_url")

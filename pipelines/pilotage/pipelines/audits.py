@@ -35,6 +35,7 @@ _EVENTS = {
     "halt": Kind.VERSION_ROLLED_BACK,
     "reject": Kind.VERSION_REJECTED,
     "pending": Kind.VERSION_PENDING,
+    "releasing": Kind.VERSION_RELEASING,
 }
 """What the world is told, by the audit's action."""
 _BATCH = 1000

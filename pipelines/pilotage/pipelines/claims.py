@@ -37,8 +37,9 @@ def begin(connection: Connection, trigger: str, run: str) -> None:
     """
     row = _locked(connection, trigger)
     own = processes.current()
-    _require_free(connection, row, own)
-    counted = row.claim is not None and processes.same(processes.Identity(**row.claim), own)
+    _require_free(connection, row, own, run)
+    launched = row.claim is not None and processes.same(processes.Identity(**row.claim), own)
+    counted = launched or _is_asked(row, run)
     change(
         connection,
         trigger,
@@ -90,9 +91,12 @@ def reopen_dead(connection: Connection, pilot: str) -> None:
         select(table).where(table.c.pilot == pilot, table.c.state == TriggerState.STARTED)
     ).all()
     for row in rows:
-        if _is_alive(row):
+        if _is_alive(row) or _waits_in_line(connection, row):
             continue
-        ended = connection.scalar(select(runs.c.state).where(runs.c.id == row.run))
+        run = connection.execute(select(runs.c.state, runs.c.remote).where(runs.c.id == row.run)).first()
+        ended = run.state if run is not None else None
+        if run is not None and run.remote is not None and ended in (State.PENDING, State.RUNNING):
+            continue  # it goes on elsewhere, and another process will look at it
         if ended in (State.SUCCEEDED, State.FAILED):  # versions before this one did not end both at once
             _settle(connection, row, State(ended))
         elif row.attempts >= MOST_ATTEMPTS:
@@ -157,15 +161,15 @@ def artifact(row: Row[Any]) -> Trigger:
     )
 
 
-def _require_free(connection: Connection, row: Row[Any], own: processes.Identity) -> None:
+def _require_free(connection: Connection, row: Row[Any], own: processes.Identity, run: str) -> None:
     if row.state in _ENDED:
         raise errors.Refusal(f"Trigger `{row.id}` is {row.state} already.", remedy="Nothing is left to do.")
     table = tables.triggers
     started = select(table).where(table.c.pilot == row.pilot, table.c.state == TriggerState.STARTED)
     for other in connection.execute(started).all():
-        if other.id == row.id and (other.run is None or _is_held_by(other, own)):
+        if other.id == row.id and (other.run in (None, run) or _is_held_by(other, own)):
             continue  # it was launched, perhaps twice, and nobody has begun
-        if _is_alive(other):
+        if _is_alive(other) or _waits_in_line(connection, other):
             raise errors.RunActive(
                 f"Pilot `{row.pilot}` already has a retraining in progress: trigger `{other.id}`.",
                 remedy="Wait for it to end.",
@@ -175,6 +179,18 @@ def _require_free(connection: Connection, row: Row[Any], own: processes.Identity
 
 def _is_alive(row: Row[Any]) -> bool:
     return row.claim is not None and processes.alive(processes.Identity(**row.claim))
+
+
+def _is_asked(row: Row[Any], run: str) -> bool:
+    """Whether `run` was put in line for the trigger, which counted as an attempt."""
+    return row.claim is None and row.run == run
+
+
+def _waits_in_line(connection: Connection, row: Row[Any]) -> bool:
+    """Whether the trigger's run was put in line, and nobody took it yet, or its process was interrupted."""
+    runs = tables.runs
+    state = connection.scalar(select(runs.c.state).where(runs.c.id == row.run))
+    return state == State.PENDING
 
 
 def _is_held_by(row: Row[Any], process: processes.Identity | None) -> bool:

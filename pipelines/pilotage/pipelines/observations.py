@@ -45,7 +45,11 @@ LIVING = (AlarmState.OPEN, AlarmState.ACKNOWLEDGED)
 
 
 def observe(
-    settings: Settings, spec: PilotSpec, reports: Sequence[DriftReport], champion: int | None = None
+    settings: Settings,
+    spec: PilotSpec,
+    reports: Sequence[DriftReport],
+    champion: int | None = None,
+    told_by: str | None = None,
 ) -> list[Trigger]:
     """Keep what reports say, tell of their alarms and open triggers; returns the new ones.
 
@@ -56,6 +60,7 @@ def observe(
         spec: the pilot that they are about.
         reports: new, changed or known ones.
         champion: the version that serves, if one does; alarms about others are closed.
+        told_by: who found this elsewhere; the scheduler answers the triggers then.
     """
     with tables.connect(settings).begin() as connection:
         tables.lock(connection, spec.pilot)
@@ -65,7 +70,7 @@ def observe(
         _write_alarms(connection, spec.pilot, fresh, fresh)
         _close(connection, spec.pilot, champion)
         alarms = [alarm for report in reports for alarm in report.alarms]
-        return triggers.open_within(connection, spec, alarms)
+        return triggers.open_within(connection, spec, alarms, told_by)
 
 
 def reindex(settings: Settings, spec: PilotSpec, reports: Sequence[DriftReport]) -> int:

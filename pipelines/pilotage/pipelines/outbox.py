@@ -32,6 +32,8 @@ class Kind(StrEnum):
     """Its run was stopped, or its process died; it will be started again."""
     TRIGGER_ENDED = "pilotage.trigger.ended"
     """Done, failed, or superseded by a newer one."""
+    VERSION_RELEASING = "pilotage.version.releasing"
+    """It is on its way into a cluster."""
     VERSION_PROMOTED = "pilotage.version.promoted"
     VERSION_ROLLED_BACK = "pilotage.version.rolled-back"
     """The champion before is champion again, or a rollout was halted."""

@@ -1,4 +1,4 @@
-"""Who made which version champion, and why: promotions, rollbacks, approvals.
+"""Who made which version champion, and why: promotions, rollbacks, and what people say to approvals.
 
 The registry moves the alias; the audit record is written in the same breath.
 Everything here may be repeated: what is so already is left so. Gates are
@@ -9,43 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Engine, insert, select
 
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias, Registered, Registry
 from pilotage.core.registry.clients import RUN_TAG
-from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, people, tables
+from pilotage.core.settings import ClusterAccess, Settings
+from pilotage.pipelines import approvals, audits, people, tables
+from pilotage.pipelines.approvals import Approval, ApprovalState
+from pilotage.pipelines.transitions import requests
 
 PLATFORM = "pilotage"
 """Who promotes when gates pass and no approval is asked for."""
-
-
-class ApprovalState(StrEnum):
-    """What became of a question to a person."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class Approval:
-    """A version that waits for a person, or waited."""
-
-    pilot: str
-    version: int
-    state: ApprovalState
-    run: str | None
-    asked_at: datetime
-    decided_at: datetime | None
-    who: str | None
-    why: str | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +36,10 @@ class Promotion:
     """Champion before, if that was another."""
     changed: bool
     """False when everything was so already."""
+    releasing: bool = False
+    """It becomes champion later: when the cluster runs it, see `transitions`."""
+    taken_back: str = ""
+    """Why the release of `replaced` was ended, when that is what was done."""
 
 
 def promote(
@@ -72,6 +53,9 @@ def promote(
     action: str = "promote",
 ) -> Promotion:
     """Make `version` champion; the audit calls it `action`.
+
+    Where releases are committed it is released, and champion later. Of one that is committed already, and
+    that no cluster is watched for or whose champion is forced, it is taken that it is live.
 
     Raises:
         NotFound: there is no such version.
@@ -87,23 +71,30 @@ def promote(
     _require_other(settings, engine, registered, person)
     if not force:
         _check_allowed(engine, registry, pilot, version)
+    if settings.release_to:
+        return _release(settings, engine, registered, champion, person, why, action, force=force)
     registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
     with engine.begin() as connection:
         audits.write(connection, action, pilot, person, why, version=version, replaced=champion, forced=force)
-        _decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
+        approvals.decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, registered.version)
         _tag(registry, pilot, version, Decision.PROMOTED, person, why)
     return Promotion(pilot, version, champion, changed=True)
 
 
 def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str = "") -> Promotion:
-    """Make the previous champion champion again.
+    """Make the previous champion champion again; where releases are committed, end one that is under way.
 
     Raises:
         NotFound: there is none to go back to.
+        Conflict: what is under way becomes champion at this moment.
     """
     registry, engine = Registry(settings), tables.connect(settings)
     aliases = registry.aliases(pilot)
+    if settings.release_to:
+        ended = _withdraw(settings, engine, aliases, pilot, None, who, why, Decision.REFUSED)
+        if ended is not None:
+            return ended
     champion, previous = aliases.get(Alias.CHAMPION), aliases.get(Alias.PREVIOUS)
     if previous is None or previous == champion:
         raise errors.NotFound(
@@ -111,6 +102,9 @@ def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str
             remedy=f"`pilotage promote {pilot} VERSION` makes any version champion.",
             pilot=pilot,
         )
+    if settings.release_to:
+        registered, person = registry.version(pilot, previous), who or people.user()
+        return _release(settings, engine, registered, champion, person, why, "rollback")
     registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
         audits.write(
@@ -131,7 +125,7 @@ def approve(
         PromotionRefused: it was rejected before.
     """
     registry, engine = Registry(settings), tables.connect(settings)
-    asked = _asked(engine, pilot, version)
+    asked = approvals.asked(engine, pilot, version)
     champion = registry.aliases(pilot).get(Alias.CHAMPION)
     if asked.state is ApprovalState.REJECTED:
         raise errors.PromotionRefused(
@@ -141,11 +135,14 @@ def approve(
     if asked.state is ApprovalState.APPROVED and champion == asked.version:
         return Promotion(pilot, asked.version, None, changed=False)
     person = who or people.user()
-    _require_other(settings, engine, registry.version(pilot, asked.version), person)
+    registered = registry.version(pilot, asked.version)
+    _require_other(settings, engine, registered, person)
+    if settings.release_to:
+        return _release(settings, engine, registered, champion, person, why, "approve")
     registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
         audits.write(connection, "approve", pilot, person, why, version=asked.version, replaced=champion)
-        _decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
+        approvals.decide(connection, pilot, asked.version, ApprovalState.APPROVED, person, why)
         registry.promote(pilot, asked.version)
         _tag(registry, pilot, asked.version, Decision.PROMOTED, person, why)
     return Promotion(pilot, asked.version, champion if champion != asked.version else None, changed=True)
@@ -154,14 +151,22 @@ def approve(
 def reject(
     settings: Settings, pilot: str, version: int | None = None, *, who: str | None = None, why: str = ""
 ) -> Approval:
-    """Say no to the version that waits (the newest when none is named).
+    """Say no to the version that waits (the newest when none is named), or whose release is under way.
 
     Raises:
         NotFound: nothing waits, or not this version.
         PromotionRefused: it was approved before.
+        Conflict: it becomes champion at this moment.
     """
     registry, engine = Registry(settings), tables.connect(settings)
-    asked = _asked(engine, pilot, version)
+    if settings.release_to:
+        ended = _withdraw(settings, engine, {}, pilot, version, who, why, Decision.REJECTED)
+        if ended is not None and ended.replaced is not None:
+            with engine.begin() as connection:
+                person = who or people.user()
+                approvals.keep_out(connection, pilot, ended.replaced, who=person, why=why)
+            return approvals.asked(engine, pilot, ended.replaced)
+    asked = approvals.asked(engine, pilot, version)
     if asked.state is ApprovalState.APPROVED:
         raise errors.PromotionRefused(
             f"Version {asked.version} of `{pilot}` was approved by {asked.who} already.",
@@ -172,40 +177,16 @@ def reject(
         registry.client  # noqa: B018 - see promote
         with engine.begin() as connection:
             audits.write(connection, "reject", pilot, person, why, version=asked.version)
-            _decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
+            approvals.decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
             _tag(registry, pilot, asked.version, Decision.REJECTED, person, why)
-    return _asked(engine, pilot, asked.version)
+    return approvals.asked(engine, pilot, asked.version)
 
 
 def turn_down(settings: Settings, pilot: str, version: int, *, who: str, why: str = "") -> None:
     """Keep `version`, which nobody was asked about, from being promoted but by force; once."""
-    table = tables.approvals
-    known = select(table).where(table.c.pilot == pilot, table.c.version == version)
-    row = {
-        "pilot": pilot,
-        "version": version,
-        "state": ApprovalState.REJECTED,
-        "asked_at": tables.now(),
-        "decided_at": tables.now(),
-        "who": who,
-        "why": why,
-    }
     with tables.connect(settings).begin() as connection:
-        if connection.execute(known).first() is None:
+        if approvals.keep_out(connection, pilot, version, who=who, why=why):
             audits.write(connection, "reject", pilot, who, why, version=version)
-            connection.execute(insert(table), row)
-
-
-def approvals(settings: Settings, pilot: str | None = None, *, pending_only: bool = True) -> list[Approval]:
-    """Versions that wait for a person (or also those that no longer do), newest first."""
-    table = tables.approvals
-    query = select(table).order_by(table.c.asked_at.desc())
-    if pilot is not None:
-        query = query.where(table.c.pilot == pilot)
-    if pending_only:
-        query = query.where(table.c.state == ApprovalState.PENDING)
-    with tables.connect(settings).begin() as connection:
-        return [_approval(row._mapping) for row in connection.execute(query)]
 
 
 def require_releasable(settings: Settings, registered: Registered, *, who: str, force: bool = False) -> None:
@@ -221,7 +202,7 @@ def require_releasable(settings: Settings, registered: Registered, *, who: str, 
     if force:
         return
     _check_allowed(engine, registry, pilot, version)
-    held = approval_of(settings, pilot, version)
+    held = approvals.of(settings, pilot, version)
     if held is not None and held.state is ApprovalState.PENDING:
         raise errors.PromotionRefused(
             f"Version {version} of `{pilot}` waits for an approval.",
@@ -235,15 +216,6 @@ def require_releasable(settings: Settings, registered: Registered, *, who: str, 
         )
 
 
-def approval_of(settings: Settings, pilot: str, version: int) -> Approval | None:
-    """What was asked about a version, and what became of it; None where nobody was asked."""
-    table = tables.approvals
-    query = select(table).where(table.c.pilot == pilot, table.c.version == version)
-    with tables.reading(tables.connect(settings)) as connection:
-        row = connection.execute(query).first()
-    return None if row is None else _approval(row._mapping)
-
-
 def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: str, why: str) -> None:
     """Note a person's decision on the version itself, where a repeated registration finds it."""
     verb = "approved" if decision is Decision.PROMOTED else "rejected"
@@ -254,7 +226,12 @@ def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: 
 def record_decision(
     engine: Engine, pilot: str, version: int, decision: Decision, run: str, reason: str, replaced: int | None
 ) -> None:
-    """Keep, once, what `register` decided: in the audit, and as a question when a person is to decide."""
+    """Keep, once, what `register` decided: in the audit, and as a question when a person is to decide.
+
+    What is to be released is found by `transitions`, which keep that.
+    """
+    if decision is Decision.RELEASING:
+        return
     table, audit = tables.approvals, tables.audit
     told = select(audit.c.id).where(
         audit.c.pilot == pilot,
@@ -279,6 +256,60 @@ def record_decision(
             connection.execute(insert(table), row)
 
 
+def _release(
+    settings: Settings,
+    engine: Engine,
+    registered: Registered,
+    champion: int | None,
+    person: str,
+    why: str,
+    action: str,
+    *,
+    force: bool = False,
+) -> Promotion:
+    """Let a version be released on a person's word; of one that is committed, take it that it is live."""
+    pilot, version, environment = registered.name, registered.version, settings.release_environment
+    if (force or settings.cluster is ClusterAccess.NONE) and requests.confirm(
+        engine, pilot, environment, version, who=person, why=why, replaced=champion
+    ):
+        return Promotion(pilot, version, champion, changed=True, releasing=True)
+    wish = requests.Wish(
+        pilot=pilot,
+        version=version,
+        environment=environment,
+        action=action,
+        who=person,
+        why=why,
+        run=registered.tags.get(RUN_TAG),
+        forced=force,
+    )
+    with engine.begin() as connection:
+        changed = requests.ask(connection, wish)
+        approvals.decide(connection, pilot, version, ApprovalState.APPROVED, person, why)
+    return Promotion(pilot, version, champion, changed=changed, releasing=True)
+
+
+def _withdraw(
+    settings: Settings,
+    engine: Engine,
+    aliases: Mapping[str, int],
+    pilot: str,
+    version: int | None,
+    who: str | None,
+    why: str,
+    outcome: Decision,
+) -> Promotion | None:
+    """Take back the release that is under way; None when none is, or not of `version`."""
+    person = who or people.user()
+    environment = settings.release_environment
+    ended = requests.withdraw(engine, pilot, environment, version, who=person, why=why, outcome=outcome.value)
+    if ended is None:
+        return None
+    champion = aliases.get(Alias.CHAMPION, 0)
+    reason = f"taken back by {person}" + (f": {why}" if why else "")
+    return Promotion(pilot, champion, ended.version, changed=True, taken_back=reason)
+
+
 def _check_allowed(engine: Engine, registry: Registry, pilot: str, version: int) -> None:
     table = tables.approvals
     with engine.begin() as connection:
@@ -300,27 +331,6 @@ def _check_allowed(engine: Engine, registry: Registry, pilot: str, version: int)
         )
 
 
-def _asked(engine: Engine, pilot: str, version: int | None) -> Approval:
-    table = tables.approvals
-    query = select(table).where(table.c.pilot == pilot).order_by(table.c.version.desc())
-    if version is None:
-        query = query.where(table.c.state == ApprovalState.PENDING)
-    else:
-        query = query.where(table.c.version == version)
-    with engine.begin() as connection:
-        row = connection.execute(query).first()
-    if row is None:
-        what = "No version" if version is None else f"Version {version}"
-        raise errors.NotFound(
-            f"{what} of `{pilot}` waits for an approval."
-            if version is None
-            else f"{what} of `{pilot}` never waited.",
-            remedy="Versions wait when pilot.yaml says `approval: manual` and their gates passed.",
-            pilot=pilot,
-        )
-    return _approval(row._mapping)
-
-
 def _require_other(settings: Settings, engine: Engine, registered: Registered, person: str) -> None:
     """Four eyes, where the installation wants them: who asked for a run does not decide about its version.
 
@@ -338,17 +348,3 @@ def _require_other(settings: Settings, engine: Engine, registered: Registered, p
             remedy="Somebody else who may approve decides; PILOTAGE_FOUR_EYES asks for two people.",
             asked_by=asked_by,
         )
-
-
-def _decide(
-    connection: Connection, pilot: str, version: int, state: ApprovalState, who: str, why: str
-) -> None:
-    table = tables.approvals
-    connection.execute(
-        update(table).where(table.c.pilot == pilot, table.c.version == version),
-        {"state": state, "decided_at": tables.now(), "who": who, "why": why},
-    )
-
-
-def _approval(row: Mapping[Any, Any]) -> Approval:
-    return Approval(**{**row, "state": ApprovalState(row["state"])})

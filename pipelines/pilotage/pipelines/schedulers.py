@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
@@ -28,16 +29,19 @@ from pilotage.pipelines import (
     processes,
     schedules,
     tables,
+    triggers,
     webhooks,
 )
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.records import Records
+from pilotage.pipelines.transitions import reconcilers
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 _SYNC_SECONDS = 10.0
 _BURY_SECONDS = 5.0
+_TRIGGERS_SECONDS = 5.0
 
 
 class Scheduler:
@@ -53,6 +57,11 @@ class Scheduler:
         self._due: dict[str, float] = {}
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
+
+    @property
+    def lease(self) -> Lease | None:
+        """The leader's lease, if it held it when it last looked."""
+        return self._lease
 
     @property
     def leads(self) -> bool:
@@ -84,17 +93,34 @@ class Scheduler:
 
     def resign(self) -> None:
         """Give the lease back."""
-        if self._lease is not None:
-            leases.release(self._engine, self._lease)
-            self._lease = None
+        self._step_back()
         self._reap()
         self._engine.dispose()
+
+    def _require_current(self) -> None:
+        """Lead nothing once another version has migrated the database: this one does not know its rows."""
+        try:
+            tables.require_current(self._engine)
+        except errors.PilotageError as error:
+            if isinstance(error.__cause__, SQLAlchemyError):
+                raise error.__cause__ from None  # it does not answer, and may be as it was when it does again
+            self._step_back()
+            raise errors.Unavailable(
+                f"This process leads nothing: {error.message}", remedy=error.remedy
+            ) from error
+
+    def _step_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(SQLAlchemyError):  # it ends by itself
+                leases.release(self._engine, lease)
 
     def _reap(self) -> None:
         """Let processes that ended go; they are this one's children while it lives."""
         self._launched = [process for process in self._launched if process.poll() is None]
 
     def _renew(self) -> None:
+        self._require_current()
         before = self._lease
         self._lease = leases.acquire(self._engine, leases.LEADER, self._holder, self._ttl_seconds)
         if self._lease is not None and before != self._lease:
@@ -106,7 +132,19 @@ class Scheduler:
             self._read_pilots()
             schedules.sync(self._engine, lease)
         schedules.fire(self._engine, lease)
+        if self._is_due("triggers", _TRIGGERS_SECONDS):
+            self._ask_for_retrainings(lease)
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
+
+    def _ask_for_retrainings(self, lease: Lease) -> None:
+        """Answer triggers that monitors elsewhere opened; those with this database dispatch their own."""
+        for pilot in triggers.told_elsewhere(self._engine):
+            try:
+                triggers.ask(self._settings, pilot, lease)
+            except errors.LeaseLost:
+                raise
+            except errors.PilotageError as error:
+                logger.warning("the retraining of %s waits: %s", pilot, error)
 
     def _read_pilots(self) -> None:
         """Read each pilot.yaml that changed since it was last read."""
@@ -148,7 +186,7 @@ def follow(settings: Settings, stopped: Callable[[float], bool]) -> None:
     """
     scheduler = Scheduler(settings)
     try:
-        with webhooks.delivering(settings):
+        with webhooks.delivering(settings), reconcilers.reconciling(settings, lambda: scheduler.lease):
             while True:
                 try:
                     scheduler.tick()

@@ -24,14 +24,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Engine, Row, insert, select
 
 from pilotage.core.artifacts import Alarm, Trigger, TriggerState
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import claims, environments, outbox, processes, states, tables, waits
+from pilotage.pipelines import (
+    catalogues,
+    claims,
+    environments,
+    leases,
+    outbox,
+    processes,
+    promotions,
+    requests,
+    states,
+    tables,
+    waits,
+)
+from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.outbox import Kind
 
 _PENDING = (TriggerState.OPEN, TriggerState.WAITING)
@@ -59,8 +72,13 @@ def open_triggers(settings: Settings, spec: PilotSpec, alarms: Sequence[Alarm]) 
         return open_within(connection, spec, alarms)
 
 
-def open_within(connection: Connection, spec: PilotSpec, alarms: Sequence[Alarm]) -> list[Trigger]:
-    """As `open_triggers`, in the transaction of the caller, who holds the pilot's lock."""
+def open_within(
+    connection: Connection, spec: PilotSpec, alarms: Sequence[Alarm], told_by: str | None = None
+) -> list[Trigger]:
+    """As `open_triggers`, in the transaction of the caller, who holds the pilot's lock.
+
+    `told_by` names who told of the alarms from elsewhere; the scheduler answers such triggers.
+    """
     if not alarms:
         return []
     table = tables.triggers
@@ -83,7 +101,7 @@ def open_within(connection: Connection, spec: PilotSpec, alarms: Sequence[Alarm]
             )
         if alarm.cause in spec.retrain.on:
             known.add(alarm.id)
-            opened.append(_open(connection, spec.pilot, alarm))
+            opened.append(_open(connection, spec.pilot, alarm, told_by))
     return opened
 
 
@@ -147,12 +165,65 @@ def dispatch(
         return Dispatch(claims.hand_over(connection, due.id, own, child, launched=True), process)
 
 
+def told_elsewhere(engine: Engine) -> list[str]:
+    """Pilots with a trigger that is not over, and that a monitor without this database opened."""
+    table = tables.triggers
+    living = (*_PENDING, TriggerState.STARTED)
+    query = select(table.c.pilot).where(table.c.told_by.is_not(None), table.c.state.in_(living))
+    with tables.reading(engine) as connection:
+        return sorted(set(connection.scalars(query)))
+
+
+def ask(settings: Settings, pilot: str, lease: Lease | None, *, clock: datetime | None = None) -> str | None:
+    """Put the retraining that is due in line, if one is and none is under way; returns the run's id.
+
+    Trigger and run change in one transaction, so there is one run however often this is repeated; where it
+    is carried out is decided by whoever dispatches it.
+
+    Args:
+        settings: the installation.
+        pilot: whose triggers.
+        lease: the leader's. None where nobody else can be.
+        clock: the time, for snoozes and quiet hours; now when left out.
+
+    Raises:
+        LeaseLost: another process leads.
+        NotFound: the pilot is not known here.
+        Unavailable: the registry does not answer.
+    """
+    engine = tables.connect(settings)
+    champion = _champion(settings, pilot)
+    with engine.begin() as connection:
+        leases.require(connection, lease)
+        tables.lock(connection, pilot)
+        entry = catalogues.get(connection, pilot)
+        claims.reopen_dead(connection, pilot)
+        due = _due(connection, entry.spec, None, clock or tables.now(), champion)
+        if due is None:
+            return None
+        wish = requests.Request(entry.spec, entry.folder, promotions.PLATFORM, due.reason, trigger=due.id)
+        run = requests.ask(connection, wish)
+        claims.change(
+            connection,
+            due.id,
+            state=TriggerState.STARTED,
+            started_at=tables.now(),
+            reached=due.at,
+            attempts=due.attempts + 1,
+            claim=None,
+            run=run,
+            waits_for=None,
+            until=None,
+        )
+        return run
+
+
 def _alarm_event(alarm: Alarm) -> str:
     """An event's id that is the same for the same alarm."""
     return "alm_" + hashlib.sha256(f"{alarm.pilot}\0{alarm.id}".encode()).hexdigest()[:32]
 
 
-def _open(connection: Connection, pilot: str, alarm: Alarm) -> Trigger:
+def _open(connection: Connection, pilot: str, alarm: Alarm, told_by: str | None) -> Trigger:
     row = {
         "id": states.new_id(),
         "pilot": pilot,
@@ -164,6 +235,7 @@ def _open(connection: Connection, pilot: str, alarm: Alarm) -> Trigger:
         "state": TriggerState.OPEN,
         "opened_at": tables.now(),
         "attempts": 0,
+        "told_by": told_by,
     }
     connection.execute(insert(tables.triggers), row)
     return claims.tell(connection, Kind.TRIGGER_OPENED, str(row["id"]))

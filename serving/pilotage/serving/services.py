@@ -32,6 +32,7 @@ class Service:
         limits: Limits,
         share: Share | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
+        pins: Mapping[str, int] | None = None,
     ) -> None:
         self.settings = settings
         self.limits = limits
@@ -44,7 +45,13 @@ class Service:
         storage = Storage(settings.storage)
         self.endpoints = {
             pilot.name: Endpoint(
-                pilot, settings, limits, storage, self.meters, (versions or {}).get(pilot.name, ())
+                pilot,
+                settings,
+                limits,
+                storage,
+                self.meters,
+                also=(versions or {}).get(pilot.name, ()),
+                pin=(pins or {}).get(pilot.name),
             )
             for pilot in pilots
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy import text
@@ -46,3 +47,25 @@ def test_what_is_kept_elsewhere_is_named(call: Call, home: Path, tmp_path: Path,
     monkeypatch.setenv("PILOTAGE_STORAGE_URL", "memory://elsewhere")
     made = call("backup", tmp_path / "b.tar")
     assert "Not in it, because it is kept elsewhere: what PILOTAGE_STORAGE_URL leads to." in made.err
+
+
+def test_a_folder_gets_backups_by_their_time_and_keeps_the_newest(
+    call: Call, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    old = [folder / f"pilotage-2025010{day}T000000Z.tar" for day in (1, 2, 3)]
+    for path in [*old, folder / "notes.tar", folder / "pilotage-latest.tar"]:
+        path.write_text("old")
+    tables.connect(settings.load(home=home))
+    made = call("backup", folder, "--keep", "2", "--json").document
+    file = Path(made["file"])
+    assert re.fullmatch(r"pilotage-[0-9]{8}T[0-9]{6}Z\.tar", file.name)
+    assert made["removed"] == [str(path) for path in old[:2]]
+    assert set(folder.iterdir()) == {file, old[2], folder / "notes.tar", folder / "pilotage-latest.tar"}
+
+
+def test_keeping_needs_a_folder(call: Call, tmp_path: Path) -> None:
+    refused = call("backup", tmp_path / "one.tar", "--keep", "2", "--json")
+    assert refused.code == 2
+    assert "--keep 2" in refused.document["error"]["message"]

@@ -25,6 +25,8 @@ class Permission(StrEnum):
     """Look at everything about a pilot."""
     OPERATE = "operate"
     """Start, cancel and retry runs; schedules; acknowledge, snooze and retrain."""
+    REPORT = "report"
+    """Tell what a monitor elsewhere found."""
     APPROVE = "approve"
     """Approve, reject, promote and roll back versions."""
     ADMINISTER = "administer"
@@ -36,6 +38,8 @@ class Role(StrEnum):
 
     VIEWER = "viewer"
     OPERATOR = "operator"
+    MONITOR = "monitor"
+    """A program that watches what is served, and nobody else."""
     APPROVER = "approver"
     ADMIN = "admin"
 
@@ -43,6 +47,7 @@ class Role(StrEnum):
 _ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.OPERATOR: frozenset({Permission.READ, Permission.OPERATE}),
+    Role.MONITOR: frozenset({Permission.READ, Permission.REPORT}),
     Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE}),
     Role.ADMIN: frozenset(Permission),
 }

@@ -29,9 +29,32 @@ def require_own_host(request: HTTPConnection, settings: Settings) -> None:
     host = request.headers.get("host", "")
     if is_loopback(_name(host)) or (settings.console_url and host.lower() == _place(settings.console_url)):
         return
+    if _name(host).lower() in settings.inside_hosts:
+        return
     raise errors.RequestError(
         f"This console is not `{host[:100]}`.",
         remedy="Use an address on loopback, or set PILOTAGE_CONSOLE_URL to the address that people use.",
+    )
+
+
+def require_token_inside(request: HTTPConnection, settings: Settings) -> None:
+    """Do nothing unless the request is for a name inside a cluster, where only programs with tokens may ask.
+
+    Nobody signs in there: their cookie would go in the clear.
+
+    Raises:
+        Forbidden: it is, and is for a page, or shows no token.
+    """
+    name = _name(request.headers.get("host", "")).lower()
+    if name not in settings.inside_hosts or name == urlsplit(settings.console_url).hostname:
+        return
+    shows = request.headers.get("authorization", "").lower().startswith("bearer ")
+    if shows and request.url.path.startswith("/api/"):
+        return
+    raise errors.Forbidden(
+        f"At `{name}` the console answers programs that show a token, and has no pages.",
+        remedy=f"People use {settings.console_url or 'an address on loopback'}; programs send"
+        " `Authorization: Bearer` to /api/v1.",
     )
 
 

@@ -10,7 +10,7 @@ from pilotage.console.api.parameters import ActorParameter, CursorParameter, Des
 from pilotage.console.operations import approvals
 from pilotage.console.operations.listings import Listing
 from pilotage.console.operations.versions import Approval
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 router = APIRouter(prefix="/approvals", tags=["versions"])
 

@@ -59,7 +59,8 @@ class Shield:
 
         try:
             origins.require_own_host(request, self._settings)
-        except errors.RequestError as error:
+            origins.require_token_inside(request, self._settings)
+        except (errors.RequestError, errors.Forbidden) as error:
             await problems.response_to(error)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)

@@ -12,6 +12,7 @@ from pilotage.console.api import (
     environments,
     me,
     monitors,
+    observations,
     pilots,
     releases,
     runs,
@@ -19,6 +20,7 @@ from pilotage.console.api import (
     services,
     snapshots,
     tokens,
+    transitions,
     triggers,
     users,
     versions,
@@ -29,7 +31,8 @@ PREFIX = "/api/v1"
 
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
-    *(versions, approvals, releases, environments, monitors, alarms, triggers),
+    *(versions, approvals, releases, environments, transitions),
+    *(monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

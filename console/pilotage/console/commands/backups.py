@@ -22,21 +22,39 @@ def add_to(app: typer.Typer) -> None:
 
 def backup(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to, outside the home; a tar.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Where to, outside the home: a tar, or a folder for one named by the time."
+        ),
+    ],
     who: WhoOption = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="How many are kept of those in the folder; all when left out.")
+    ] = None,
 ) -> None:
     """Write database, models and data to one file.
 
     Everything may run meanwhile. The file holds the key that signs models, and digests of passwords and
     tokens: keep it as safe as the home.
     """
-    from pilotage.pipelines import people
-    from pilotage.pipelines.backups import creations
+    from pilotage.core import errors
+    from pilotage.pipelines import people, tables
+    from pilotage.pipelines.backups import creations, rotations
 
-    made = creations.create(session.settings, file, who or people.user())
+    folder = file if file.is_dir() else None
+    if keep is not None and folder is None:
+        raise errors.SettingsError(
+            f"`--keep {keep}` is for a folder of backups, and {file} is none.",
+            remedy="Make the folder, and name it.",
+        )
+    target = file if folder is None else rotations.place(folder, tables.now())
+    made = creations.create(session.settings, target, who or people.user())
+    removed = rotations.prune(folder, keep) if folder is not None and keep is not None else []
     if made.outside:
         session.output.say(_OUTSIDE.format(" and ".join(made.outside)))
     document = {**asdict(made), "file": str(made.file), "head": str(made.head)}
+    document["removed"] = [str(path) for path in removed]
     session.output.answer(
         document,
         lambda console: console.print(

@@ -69,7 +69,9 @@ def promote(
 ) -> None:
     """Make a version champion at once.
 
-    Model servers follow. A rollout of this version ends without its remaining steps.
+    Model servers follow. A rollout of this version ends without its remaining steps. Where
+    PILOTAGE_RELEASE_TO names a repository it is released, and champion when the cluster runs it;
+    of one that is committed, --force (or that no cluster is watched) takes your word that it is live.
     """
     from pilotage.pipelines import promotions, rollouts
 
@@ -176,21 +178,24 @@ def _answer_halted(session: Session, halted: Rollout) -> None:
         "state": halted.state.value,
         "reason": halted.reason,
     }
-    text = (
-        f"The rollout of version {halted.challenger} of {halted.pilot} is halted;"
-        f" version {halted.champion} stays champion."
-    )
+    text = told_of_halt(halted.pilot, halted.challenger, halted.champion)
     session.output.answer(document, lambda console: console.print(text))
 
 
 def _answer(session: Session, done: Promotion) -> None:
-    document = {
+    document: dict[str, Any] = {
         "pilot": done.pilot,
         "version": done.version,
         "replaced": done.replaced,
         "changed": done.changed,
     }
     text = told(done.pilot, done.version, done.replaced, changed=done.changed)
+    if done.releasing:
+        document["releasing"] = True
+        text = told_of_release(done.pilot, done.version, changed=done.changed)
+    elif done.taken_back:
+        document["reason"] = done.taken_back
+        text = told_of_halt(done.pilot, done.replaced, done.version)
     session.output.answer(document, lambda console: console.print(text))
 
 
@@ -201,6 +206,21 @@ def told(pilot: str, version: int, replaced: int | None, *, changed: bool) -> st
     if replaced is None:
         return f"Version {version} of {pilot} is champion now."
     return f"Version {version} of {pilot} is champion now, in place of {replaced}."
+
+
+def told_of_release(pilot: str, version: int, *, changed: bool) -> str:
+    """That a version is on its way into a cluster, in words."""
+    begun = "is released" if changed else "is on its way already"
+    return (
+        f"Version {version} of {pilot} {begun}; it becomes champion when the cluster runs it."
+        f" `pilotage rollouts {pilot}` shows where it stands."
+    )
+
+
+def told_of_halt(pilot: str, version: int | None, champion: int) -> str:
+    """That a version is taken back on its way, in words."""
+    stays = f"version {champion} stays champion" if champion else "there is no champion"
+    return f"The rollout of version {version} of {pilot} is halted; {stays}."
 
 
 def _scorecard(registry: Registry, registered: Registered) -> Scorecard | None:

@@ -7,33 +7,49 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, name_of, versions_of
-from pilotage.console.sessions import HERE_ONLY, Session, command
+from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pilotage.core.artifacts import Rollout
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "rollouts", HERE_ONLY)(show_rollouts)
+    command(app, "rollouts", "pilotage.console.remotes.rollouts:show_rollouts")(show_rollouts)
 
 
 def show_rollouts(session: Session, pilot: NameArgument) -> None:
-    """How new versions fare that get a share of the traffic.
+    """How new versions fare that get a share of the traffic, or are released to a cluster.
 
     Lists the rollout that goes on and those before, and how both versions compare. `pilotage promote`
     ends one at once, `pilotage rollback` and `pilotage reject` take the version back.
     """
+    from pilotage.console.operations import transitions
     from pilotage.console.views import rollouts as views
     from pilotage.core.registry import Registry
-    from pilotage.pipelines import rollouts
+    from pilotage.pipelines import rollouts, tables
+    from pilotage.pipelines.transitions import requests
 
     name = name_of(pilot)
     found = rollouts.find(session.settings, name)
-    if not found:
+    known = requests.find(tables.connect(session.settings), name)
+    released = [transitions.told(item) for item in known]
+    if not (found or released):
         versions_of(Registry(session.settings), name)
-    document = {"pilot": name, "rollouts": [document_of(rollout) for rollout in found]}
-    session.output.answer(document, lambda console: views.show(console, name, found))
+    document = {
+        "pilot": name,
+        "rollouts": [document_of(rollout) for rollout in found],
+        "releases": [item.model_dump(mode="json") for item in released],
+    }
+
+    def show(console: Console) -> None:
+        if found or not released:
+            views.show(console, name, found)
+        views.show_releases(console, released)
+
+    session.output.answer(document, show)
 
 
 def document_of(rollout: Rollout) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, PilotArgument, load_pilot, name_of
-from pilotage.console.sessions import HERE_ONLY, Session, command
+from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ _ReadyFileOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "serve")(serve)
-    command(app, "monitor", HERE_ONLY)(monitor)
+    command(app, "monitor", "pilotage.console.remotes.monitors:monitor")(monitor)
     command(app, "labels")(labels)
 
 
@@ -92,8 +92,8 @@ def serve(
         from pilotage.core.settings import AccessLogPolicy
 
         settings = settings.model_copy(update={"access_log": AccessLogPolicy(access_log)})
-    from pilotage.console import addresses, controllers
-    from pilotage.serving import servers
+    from pilotage.console import controllers
+    from pilotage.serving import addresses, servers
 
     addresses.warn_if_open(host, settings)
     served: dict[str, Any] = {"pilot": names[0], "pilots": names, "url": None, "grpc": None}
@@ -140,10 +140,11 @@ def monitor(
     Compares each closed window of served traffic with the training data, and predictions with the labels
     that have come; alarms open triggers, and at most one retraining runs at a time. Rollouts are moved on,
     too, and webhooks are sent. Without --follow it looks once and waits for the retraining that it started.
+    Where PILOTAGE_URL names a console, windows are compared here, and the console is told of what was found.
     """
     found = load_pilot(pilot)
     settings = session.settings
-    seconds, moment = _seconds(every), _moment(now)
+    seconds, moment = seconds_of(every), moment_of(now)
     from pilotage.console import signals
 
     if reindex:
@@ -158,7 +159,7 @@ def monitor(
     from pilotage.console.views import reports as views
 
     session.output.answer(
-        _monitor_document(found.name, everything, settings), lambda console: views.show(console, everything)
+        monitor_document(found.name, everything, settings), lambda console: views.show(console, everything)
     )
 
 
@@ -267,7 +268,8 @@ def _pins(given: list[str], names: list[str]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """How long `--every` is."""
     from pilotage.core import durations, errors
 
     try:
@@ -276,7 +278,8 @@ def _seconds(text: str) -> float:
         raise errors.SettingsError(f"`--every {text}`: {error}.", remedy="Write `--every 10s`.") from error
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """When `--now` is."""
     from pilotage.core import errors, features
 
     try:
@@ -287,7 +290,8 @@ def _moment(text: str | None) -> datetime | None:
         ) from error
 
 
-def _monitor_document(pilot: str, found: Findings, settings: Any) -> dict[str, Any]:
+def monitor_document(pilot: str, found: Findings, settings: Any) -> dict[str, Any]:
+    """What a monitor found and did, as `--json` prints it."""
     return {
         "pilot": pilot,
         "reports": [_report_document(report, settings) for report in found.reports],

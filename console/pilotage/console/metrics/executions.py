@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -116,7 +117,7 @@ def _longest_gap(cron: str, zone: str, after: datetime) -> float | None:
         moments = schedules.moments(cron, ZoneInfo(zone), after, _GAPS)
     except (ValueError, LookupError, ArithmeticError):
         return None
-    gaps = [(later - earlier).total_seconds() for earlier, later in zip(moments, moments[1:], strict=False)]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
     return max(gaps, default=None)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-Values = Mapping[tuple[str, ...], float]
-"""By the values of the labels."""
+Values = Mapping[Any, float]
+"""By tuples of the values of labels."""
 
 
 def gauge(name: str, text: str, labels: tuple[str, ...], values: Values) -> Metric:

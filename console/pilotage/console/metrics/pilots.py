@@ -54,7 +54,7 @@ def specs(connection: Connection) -> Mapping[str, PilotSpec]:
 
 
 def _champions(connection: Connection, names: Sequence[str]) -> Iterator[Metric]:
-    """From the audit, whose last decision counts: the registry may be far away, and a scrape must not wait."""
+    """From the audit, whose last decision counts: the registry may be far away, and scrapes must not wait."""
     table = tables.audit
     last = (
         select(func.max(table.c.id).label("id"))

@@ -36,7 +36,10 @@ def collect(connection: Connection) -> Iterator[Metric]:
 def _newest(connection: Connection) -> Mapping[str, Row[Any]]:
     """The newest window of each pilot, found by index however many there are; of its latest version."""
     table, names = tables.windows, tables.pilots
-    last = select(func.max(table.c.start)).where(table.c.pilot == names.c.name).scalar_subquery()
+    all_ = table.alias("of_pilot")
+    last = (
+        select(func.max(all_.c.start)).where(all_.c.pilot == names.c.name).correlate(names).scalar_subquery()
+    )
     query = (
         select(table)
         .join(names, and_(table.c.pilot == names.c.name, table.c.start == last))

@@ -10,7 +10,7 @@ from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, cursor_of
 from pilotage.console.operations.versions import Approval
 from pilotage.pipelines import tables
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 
 def list_approvals(

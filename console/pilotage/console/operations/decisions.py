@@ -27,6 +27,8 @@ class Moved(Model):
     changed: bool
     """False when everything was so already."""
     reason: str = ""
+    releasing: bool = False
+    """It becomes champion later: when the cluster that it is released to runs it."""
 
 
 def approve(desk: Desk, actor: Actor, pilot: str, version: int, *, why: str = "") -> Moved:
@@ -65,6 +67,8 @@ def promote(
     desk: Desk, actor: Actor, pilot: str, version: int, *, why: str = "", force: bool = False
 ) -> Moved:
     """Make a version champion at once; a rollout of it ends without its remaining steps.
+
+    Where releases are committed it is released, and champion when the cluster runs it.
 
     Raises:
         NotFound: it is not there, or not for this actor.
@@ -105,4 +109,11 @@ def _require(desk: Desk, actor: Actor, pilot: str) -> None:
 
 
 def _moved(done: Promotion) -> Moved:
-    return Moved(pilot=done.pilot, version=done.version, replaced=done.replaced, changed=done.changed)
+    return Moved(
+        pilot=done.pilot,
+        version=done.version,
+        replaced=done.replaced,
+        changed=done.changed,
+        reason=done.taken_back,
+        releasing=done.releasing,
+    )

@@ -46,8 +46,10 @@ def of_runs(desk: Desk) -> Mark:
 
 
 def of_pilots(desk: Desk) -> Mark:
-    """Of what the overview tells besides runs: decisions, windows, alarms, triggers, schedules, services."""
+    """Of what the overview tells besides runs: decisions, windows, alarms, triggers, schedules, services,
+    releases under way."""
     services, windows, pilots = tables.services, tables.windows, tables.pilots
+    moving = tables.transitions
     # One step into the index for each pilot; grouping would read all of a year's windows.
     newest = select(func.max(windows.c.start)).where(windows.c.pilot == pilots.c.name)
     with tables.reading(desk.engine) as connection:
@@ -63,6 +65,11 @@ def of_pilots(desk: Desk) -> Mark:
                 select(services.c.name, services.c.host, services.c.state).order_by(services.c.name)
             ),
             *connection.execute(select(pilots.c.name, newest.scalar_subquery()).order_by(pilots.c.name)),
+            *connection.execute(
+                select(moving.c.id, moving.c.stage, moving.c.standing, moving.c.trouble)
+                .where(moving.c.ended_at.is_(None))
+                .order_by(moving.c.id)
+            ),
         )
 
 

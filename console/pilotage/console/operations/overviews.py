@@ -23,8 +23,8 @@ from pilotage.console.supervision.states import ServiceState
 from pilotage.core.registry import Registered
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import tables
+from pilotage.pipelines.approvals import ApprovalState
 from pilotage.pipelines.observations import AlarmState
-from pilotage.pipelines.promotions import ApprovalState
 from pilotage.pipelines.schedules import ScheduleState
 
 WINDOWS = 30

@@ -19,7 +19,7 @@ from pilotage.core.artifacts import Estimate, Scorecard, Verdict, Worth
 from pilotage.core.registry import Alias, Registered
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.pipelines import tables
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 _DECISION, _REASON = "pilotage.decision", "pilotage.reason"
 
@@ -57,7 +57,8 @@ class Version(Model):
     passed: bool | None = None
     worth: Worth | None = None
     decision: str | None = None
-    """`promoted`, `rolling_out`, `pending`, `refused`, `rejected`; null before anything was decided."""
+    """`promoted`, `rolling_out`, `releasing`, `pending`, `refused`, `rejected`, `superseded`; null before
+    anything was decided."""
     reason: str = ""
     approval: Approval | None = None
     tags: dict[str, str]

@@ -24,7 +24,7 @@ from pilotage.console.pages import rendering, words
 from pilotage.core import errors
 from pilotage.core.artifacts import Estimate, Scorecard
 from pilotage.core.registry import Alias
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 
 router = APIRouter()
 
@@ -33,6 +33,7 @@ MOST_COMPARED = 4
 """Versions beside each other."""
 _GIT_SECONDS = 1.5
 """How long a page waits for what git says."""
+_ON_THE_WAY = ("rolling_out", "releasing")
 _VERSIONS, _RELEASES, _WAITING = 30, 15, 20
 
 
@@ -88,7 +89,7 @@ def show_versions(
         **_environments(desk, actor, pilot),
         champion=next((item.version for item in listing.items if Alias.CHAMPION in item.aliases), None),
         previous=any(Alias.PREVIOUS in item.aliases for item in listing.items),
-        rolling=any(item.decision == "rolling_out" and Alias.CHALLENGER in item.aliases for item in compared),
+        rolling=any(item.decision in _ON_THE_WAY and Alias.CHALLENGER in item.aliases for item in compared),
         may=may,
         may_force=may and actor.may(Permission.ADMINISTER, pilot),
         most=MOST_COMPARED,

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import chronicles, marks, overviews, pilots, runs
+from pilotage.console.operations import chronicles, marks, overviews, pilots, runs, transitions
 from pilotage.console.operations.chronicles import Chronicle, Kind
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.overviews import Overview
@@ -50,7 +50,8 @@ class PilotSource:
         past = chronicles.get_chronicle(self.desk, self.actor, self.pilot)
         latest = runs.list_runs(self.desk, self.actor, pilot=self.pilot, limit=_RUNS)
         latest = latest.model_copy(update={"next": None})
-        context = {"pilot": overview, "past": past}
+        releasing = transitions.under_way(self.desk, self.pilot)
+        context = {"pilot": overview, "past": past, "releasing": releasing}
         return Reading(
             {
                 "next": rendering.fragment(

@@ -46,6 +46,7 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "resolved": ("good", "check"),
     "waiting": ("wait", "clock"),
     "started": ("busy", "spin"),
+    "releasing": ("busy", "spin"),
     "done": ("good", "check"),
     "warning": ("warn", "alert"),
     "approved": ("good", "check"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
@@ -35,7 +35,7 @@ class Remote:
         Raises:
             SettingsError: PILOTAGE_URL is none, or would send the token in the clear.
         """
-        self.url = _checked(settings.url)
+        self.url = _checked(settings.url, settings.inside_hosts)
         headers = {"Accept": "application/json", "User-Agent": f"pilotage/{version('pilotage')}"}
         token = settings.token.get_secret_value()
         if token:
@@ -158,17 +158,17 @@ def require_nobody(who: str | None) -> None:
         )
 
 
-def _checked(url: str) -> str:
+def _checked(url: str, inside: Collection[str]) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         raise errors.SettingsError(
             f"PILOTAGE_URL is `{url}`, which is no address of a console.",
             remedy="Set it to https://HOST, or unset it to work on this machine.",
         )
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and parts.hostname not in inside:
         raise errors.SettingsError(
             f"PILOTAGE_URL is `{url}`: over http anyone on the way could read the token.",
-            remedy="Use https.",
+            remedy="Use https; PILOTAGE_INSIDE_HOSTS names hosts of a cluster that may be asked over http.",
         )
     return url.rstrip("/")
 

@@ -101,9 +101,11 @@ def _waiting(remote: Remote, name: str, version: int | None) -> str:
 
 def _answer(session: Session, done: Mapping[str, Any]) -> None:
     document = {key: done[key] for key in ("pilot", "version", "replaced", "changed")}
-    if done.get("reason"):
-        text = f"The rollout of version {done['replaced']} of {done['pilot']} is halted;"
-        text += f" version {done['version']} stays champion."
+    if done.get("releasing"):
+        document["releasing"] = True
+        text = here.told_of_release(done["pilot"], done["version"], changed=done["changed"])
+    elif done.get("reason"):
+        text = here.told_of_halt(done["pilot"], done["replaced"], done["version"])
     else:
         text = here.told(done["pilot"], done["version"], done["replaced"], changed=done["changed"])
     session.output.answer(document, lambda console: console.print(text))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from pilotage.console.supervision.states import ServiceKind, ServiceState
 from pilotage.pipelines import processes, tables
+
+_FORGET = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,25 @@ def write(engine: Engine, entries: Iterable[Entry]) -> None:
                 connection.execute(update(table).where(*mine), values)
             else:
                 connection.execute(insert(table), {**values, "host": host})
+
+
+def forget(engine: Engine) -> None:
+    """Remove what is known of consoles that nobody has told of for a day: a pod's name never comes back."""
+    table = tables.services
+    silent = table.c.kind == ServiceKind.CONSOLE, table.c.seen_at < tables.now() - _FORGET
+    with tables.reading(engine) as connection:
+        if connection.execute(select(table.c.name).where(*silent).limit(1)).first() is None:
+            return
+    with engine.begin() as connection:
+        connection.execute(delete(table).where(*silent))
+
+
+def remove(engine: Engine, name: str) -> None:
+    """Remove what is known of a service of this machine, which ends in order."""
+    table = tables.services
+    mine = table.c.name == name, table.c.host == socket.gethostname()
+    with engine.begin() as connection:
+        connection.execute(delete(table).where(*mine))
 
 
 def ports(engine: Engine) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pilotage.console.operations.transitions import Transition
     from pilotage.core.artifacts import Measured, Rollout
 
 
@@ -43,6 +44,26 @@ def show(console: Console, pilot: str, rollouts: Sequence[Rollout]) -> None:
     for rollout in rollouts:
         if rollout.running and rollout.measured:
             console.print(_compared(rollout, rollout.measured))
+
+
+def show_releases(console: Console, releases: Sequence[Transition]) -> None:
+    """A table of what was released to environments, newest first, and where the first stands."""
+    if not releases:
+        return
+    table = tables.table("version", "environment", "stage", "asked (UTC)", "by", "commit", right=("version",))
+    for item in releases:
+        table.add_row(
+            str(item.version),
+            item.environment,
+            tables.state(item.stage),
+            tables.moment(item.asked_at),
+            escape(item.who),
+            (item.commit or "–")[:12],
+        )
+    console.print(table)
+    first = releases[0]
+    if first.told:
+        console.print(f"Version {first.version}: {escape(first.told)}.")
 
 
 def _share(rollout: Rollout) -> str:

@@ -128,12 +128,12 @@ def _show_metrics(console: Console, scorecard: Scorecard) -> None:
 
 
 def _decision(result: RunResult) -> str:
-    colours = {"promoted": "green", "pending": "yellow", "rolling_out": "yellow"}
+    colours = {"promoted": "green", "pending": "yellow", "rolling_out": "yellow", "releasing": "yellow"}
     decision = result.decision.value if result.decision else "registered"
     colour = colours.get(decision, "red")
     text = f"Version {result.version} of {result.pilot}: [{colour}]{decision}[/]: {escape(result.reason)}"
     if decision == "pending":
         text += f"\n`pilotage approve {result.pilot}` or `pilotage reject {result.pilot}` decides."
-    if decision == "rolling_out":
+    if decision in ("rolling_out", "releasing"):
         text += f"\n`pilotage rollouts {result.pilot}` shows how far it is."
     return text

@@ -85,6 +85,10 @@ class Registry:
         found = self._reader.aliased()
         return found if names is None else [item for item in found if item.name in names]
 
+    def tagged(self, key: str, value: str) -> list[tuple[str, int]]:
+        """Name and number of the versions of all pilots whose tag `key` is `value`, in few questions."""
+        return self._reader.tagged(key, value)
+
     def champions(self, names: Collection[str] | None = None) -> dict[str, Registered]:
         """The version that serves each of the pilots `names`, or each of all; those without are left out."""
         return {item.name: item for item in self.aliased(names) if Alias.CHAMPION in item.aliases}
@@ -332,6 +336,19 @@ class Registry:
         self.client.set_registered_model_alias(name, Alias.CHAMPION, str(previous))
         self.client.delete_registered_model_alias(name, Alias.PREVIOUS)
         return previous
+
+    def restore(self, name: str, version: int) -> None:
+        """Make `version` champion and leave none to go back to, as a rollback does; repeated, it is the same.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        self.version(name, version)
+        aliases = self.aliases(name)
+        if aliases.get(Alias.CHAMPION) != version:
+            self.client.set_registered_model_alias(name, Alias.CHAMPION, str(version))
+        if Alias.PREVIOUS in aliases:
+            self.client.delete_registered_model_alias(name, Alias.PREVIOUS)
 
     def kill_open_runs(self, name: str, run: str) -> int:
         """Mark what a died Pilotage run left open in MLflow as killed; returns how many."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pilotage.core import errors
@@ -79,6 +80,12 @@ class ClientReader:
             )
             for item in sorted(found, key=lambda item: (item.name, int(item.version)))
         ]
+
+    def tagged(self, key: str, value: str) -> list[tuple[str, int]]:
+        wanted = partial(
+            self._registry.client.search_model_versions, filter_string=f"tags.`{key}` = '{value}'"
+        )
+        return sorted((item.name, int(item.version)) for item in _all(wanted))
 
     def run_location(self, run: str) -> str | None:
         from mlflow.exceptions import MlflowException

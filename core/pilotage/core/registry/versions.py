@@ -21,6 +21,11 @@ from pilotage.core import errors
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+DECISION_TAG = "pilotage.decision"
+"""Of a version: what was decided of it, a `Decision`."""
+REASON_TAG = "pilotage.reason"
+"""Of a version: why."""
+
 
 class Alias(StrEnum):
     """The roles that a version of a pilot can have."""
@@ -58,6 +63,10 @@ class Reader(Protocol):
 
     def aliased(self) -> list[Registered]:
         """The versions of all models that have an alias, by name and version."""
+        ...
+
+    def tagged(self, key: str, value: str) -> list[tuple[str, int]]:
+        """Name and number of the versions whose tag `key` is `value`, sorted."""
         ...
 
     def names(self) -> list[str]:
@@ -105,6 +114,16 @@ class SqlReader:
         )
         aliases = self._query("SELECT name, alias, version FROM registered_model_aliases")
         return _registered(rows, tags, [(row.name, row.alias, int(row.version)) for row in aliases])
+
+    def tagged(self, key: str, value: str) -> list[tuple[str, int]]:
+        rows = self._query(
+            "SELECT item.name, item.version FROM model_version_tags AS tag JOIN model_versions AS item"
+            " ON item.name = tag.name AND item.version = tag.version"
+            " WHERE tag.key = :key AND tag.value = :value AND item.current_stage <> 'Deleted_Internal'",
+            key=key,
+            value=value,
+        )
+        return sorted((row.name, int(row.version)) for row in rows)
 
     def names(self) -> list[str]:
         return sorted(row.name for row in self._query("SELECT name FROM registered_models"))

@@ -16,8 +16,8 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE, RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.pipelines import promotions
-from pilotage.pipelines.promotions import Approval, ApprovalState
+from pilotage.pipelines import approvals, promotions
+from pilotage.pipelines.approvals import Approval, ApprovalState
 from pilotage.pipelines.releases import values
 from pilotage.pipelines.releases.messages import Message, line, paragraph
 
@@ -78,7 +78,7 @@ def gather(settings: Settings, pilot: str, version: int, *, by: str, force: bool
         digest=f"sha256:{folder_digest(folder)}",
         profile=f"sha256:{storage.file_digest(profile)}",
     )
-    return Evidence(registered, model, scorecard, promotions.approval_of(settings, pilot, version))
+    return Evidence(registered, model, scorecard, approvals.of(settings, pilot, version))
 
 
 def folder_digest(folder: Path) -> str:

@@ -18,9 +18,10 @@ from pilotage.pipelines.tables.access import (
 )
 from pilotage.pipelines.tables.bases import Instant, metadata
 from pilotage.pipelines.tables.catalogue import pilots
-from pilotage.pipelines.tables.connections import connect, finite, now
+from pilotage.pipelines.tables.connections import connect, finite, migrate, now, open_engine, require_current
 from pilotage.pipelines.tables.decisions import approvals, audit
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
+from pilotage.pipelines.tables.releasing import transitions
 from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
 from pilotage.pipelines.tables.supervision import services
@@ -45,11 +46,14 @@ __all__ = [
     "leases",
     "lock",
     "metadata",
+    "migrate",
     "now",
     "oidc_requests",
+    "open_engine",
     "outbox",
     "pilots",
     "reading",
+    "require_current",
     "runs",
     "schedules",
     "services",
@@ -58,6 +62,7 @@ __all__ = [
     "snoozes",
     "steps",
     "tokens",
+    "transitions",
     "triggers",
     "users",
     "web_sessions",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
+from pilotage.pipelines.migrations import HISTORY
 from pilotage.pipelines.tables import revisions
 from pilotage.pipelines.tables.transactions import READING
 
@@ -23,6 +26,11 @@ _BUSY_MILLISECONDS = 30_000
 """How long a writer waits for another one."""
 _CONNECT_SECONDS = 10
 """How long PostgreSQL may take to answer at all."""
+_CONNECTION = {
+    "connect_timeout": _CONNECT_SECONDS,
+    # A server that moved to another machine says nothing of connections to the old one: notice in a minute.
+    **{"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000},
+}
 _POOL = {"pool_size": 8, "max_overflow": 32, "pool_pre_ping": True}
 """Connections that are kept, and that may be added, in one process; one that went away is replaced."""
 
@@ -33,12 +41,48 @@ def connect(settings: Settings) -> Engine:
     Raises:
         SettingsError: PILOTAGE_DATABASE_URL cannot be understood, or the database is of a newer version.
         MissingExtra: the driver of PostgreSQL is not installed.
-        Unavailable: the database does not answer.
+        Unavailable: the database does not answer, or PILOTAGE_MIGRATE is false and it waits for
+            `pilotage migrate`.
     """
     engine = open_engine(settings)
+    with _explaining(engine):
+        if settings.migrate:
+            revisions.bring_up_to_date(engine)
+        else:
+            revisions.require_current(engine)
+    return engine
+
+
+def migrate(settings: Settings) -> tuple[str | None, str]:
+    """Bring the database up to date whatever PILOTAGE_MIGRATE says; its revision before and after.
+
+    Raises:
+        SettingsError, MissingExtra, Unavailable: as `connect`.
+    """
+    engine = open_engine(settings)
+    with _explaining(engine):
+        before = revisions.glance(engine)
+        revisions.bring_up_to_date(engine)
+        return before, HISTORY.head
+
+
+def require_current(engine: Engine) -> str:
+    """Make sure, with one query, that the database is as this version of Pilotage expects; its revision.
+
+    Raises:
+        Unavailable: it does not answer, or is of an older version that somebody has to migrate.
+        SettingsError: it is of a newer version, or damaged.
+    """
+    with _explaining(engine):
+        return revisions.require_current(engine)
+
+
+@contextmanager
+def _explaining(engine: Engine) -> Iterator[None]:
+    """Say in our terms why a database cannot be used."""
     shown = engine.url.render_as_string(hide_password=True)
     try:
-        revisions.bring_up_to_date(engine)
+        yield
     except OperationalError as error:
         raise errors.Unavailable(
             f"The database {shown} does not answer: {error.orig}.",
@@ -49,7 +93,6 @@ def connect(settings: Settings) -> Engine:
             f"The database {shown} is damaged or none: {error.orig}.",
             remedy="Restore it from a backup; or move it away, and a new one is made.",
         ) from error
-    return engine
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -81,7 +124,7 @@ def _engine(url: URL, process: int) -> Engine:
             url,
             json_serializer=_json,
             **(_POOL if postgresql else {"poolclass": NullPool}),  # an SQLite connection costs nothing
-            connect_args={"connect_timeout": _CONNECT_SECONDS} if postgresql else {},
+            connect_args=_CONNECTION if postgresql else {},
         )
     except ModuleNotFoundError as error:
         if not postgresql:

@@ -49,6 +49,7 @@ triggers = Table(
     Column("run", String(64)),
     Column("waits_for", String(16)),
     Column("until", Instant),
+    Column("told_by", String),  # who told of its alarm from elsewhere; null for a monitor with this database
     UniqueConstraint("pilot", "alarm", name="one_trigger_an_alarm"),
     Index("triggers_by_time", "at"),
 )

@@ -47,9 +47,31 @@ def bring_up_to_date(engine: Engine, history: History = HISTORY) -> None:
         SettingsError: the database was made by a newer version of Pilotage, or by one before its first
             release.
     """
-    if _glance(engine) != history.head:
+    if glance(engine) != history.head:
         with changing(engine) as connection:
             _migrate(connection, history)
+
+
+def require_current(engine: Engine, history: History = HISTORY) -> str:
+    """Make sure that the database is of the latest revision, which is returned; it costs one query.
+
+    Raises:
+        Unavailable: it has no tables yet, or those of an older version.
+        SettingsError: it was made by a newer version.
+    """
+    found = glance(engine)
+    if found == history.head:
+        return found
+    place = engine.url.render_as_string(hide_password=True)
+    if found is not None and found not in history.revisions:
+        raise _too_new(place, found, history)
+    state = "has no tables yet" if found is None else f"is of revision {found}"
+    raise errors.Unavailable(
+        f"The database {place} {state}; this version of Pilotage works with revision {history.head}.",
+        remedy="`pilotage migrate` brings it up to date; in a cluster the migration Job does.",
+        revision=found,
+        known=history.head,
+    )
 
 
 @contextmanager
@@ -77,7 +99,7 @@ def revision_of(connection: Connection) -> str | None:
     return connection.scalar(select(_revisions.c.version_num))
 
 
-def _glance(engine: Engine) -> str | None:
+def glance(engine: Engine) -> str | None:
     """The revision as one query tells it; None also where there is no such table."""
     try:
         with reading(engine) as connection:
@@ -102,17 +124,21 @@ def _migrate(connection: Connection, history: History) -> None:
         connection.execute(insert(_revisions), {"version_num": history.head})
         return
     if found not in history.revisions:
-        raise errors.SettingsError(
-            f"The database {place} is of revision {found}; this version of Pilotage knows none after"
-            f" {history.head}.",
-            remedy="Use the newer version that it was made or migrated by, or restore a backup of before.",
-            revision=found,
-            known=history.head,
-        )
+        raise _too_new(place, found, history)
     from pilotage.pipelines.migrations import upgrades
 
     logger.info("migrating the database %s from revision %s to %s", place, found, history.head)
     upgrades.upgrade(connection, history)
+
+
+def _too_new(place: str, found: str, history: History) -> errors.SettingsError:
+    return errors.SettingsError(
+        f"The database {place} is of revision {found}; this version of Pilotage knows none after"
+        f" {history.head}.",
+        remedy="Use the newer version that it was made or migrated by, or restore a backup of before.",
+        revision=found,
+        known=history.head,
+    )
 
 
 def _require_empty(connection: Connection, place: str) -> None:
