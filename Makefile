@@ -22,6 +22,22 @@ STAMP := $(VENV)/.installed
 ROOMS := core components pipelines serving console
 IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+# The images' locks: requirements.lock's versions, of these extras alone.
+IMAGE_LOCKS := components serving estimators console
+IMAGE_TOOLS := pip hatchling setuptools cyclonedx-bom
+LOCK_components := components s3
+LOCK_serving := serving tracing s3
+LOCK_estimators := serving estimators tracing s3
+LOCK_console := console postgresql tracing s3
+
+COMPILE := uv pip compile --quiet --universal --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+define lock-image
+$(BIN)/$(COMPILE) pyproject.toml --output-file infra/images/locks/$(1).lock \
+		--python-version 3.13 --constraints requirements.lock $(addprefix --extra ,$(LOCK_$(1)))
+
+endef
+
 .PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock cluster cluster-down clean
 
 help: ## Show the targets
@@ -65,10 +81,11 @@ screenshots: $(STAMP) ## Write pictures of the console's pages to docs/images (A
 charts: $(STAMP) ## Write what comes from the charts anew: values.yaml and README from the schemas, golden renderings
 	REGENERATE=1 $(BIN)/python -m pytest -q -n0 tests/charts/test_charts.py $(ARGS)
 
-lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock again (ARGS=--upgrade for newer versions)
-	$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet \
-		--universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
+lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock and the images' locks again (ARGS=--upgrade for newer versions)
+	$(BIN)/$(COMPILE) pyproject.toml --output-file requirements.lock --python-version 3.11 --extra dev $(ARGS)
+	$(foreach lock,$(IMAGE_LOCKS),$(call lock-image,$(lock)))
+	printf '%s\n' $(IMAGE_TOOLS) | $(BIN)/$(COMPILE) - --output-file infra/images/locks/tools.lock \
+		--python-version 3.13 --constraints requirements.lock
 
 cluster: ## Make a kind cluster in docker, with the images of `make images` and the platform in it
 	infra/cluster/up.sh

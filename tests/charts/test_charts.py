@@ -1,4 +1,4 @@
-"""Every chart of the repository with each of its `ci/*-values.yaml`; `make charts` writes golden files anew."""
+"""Every chart with each of its `ci/*-values.yaml`; `make charts` writes what is generated anew."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from tests.integration.test_cli_runs import table
 from tests.unit.console.browsers import add_user
 from tests.unit.console.desks import actor
 
-from pilotage.console import applications, cli, logs
+from pilotage.console import applications, cli
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.operations import pilots, runs, tokens
 from pilotage.console.operations.desks import Desk
 from pilotage.console.remotes import clients
 from pilotage.console.remotes.clients import Remote
-from pilotage.core import errors, settings
+from pilotage.core import errors, logs, settings
 from pilotage.pipelines import audits
 from pilotage.pipelines import runs as pipelines
 from pilotage.pipelines.states import State

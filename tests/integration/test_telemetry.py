@@ -119,6 +119,11 @@ def test_a_server_tells_what_it_did(start: Start, tmp_path: Path) -> None:
     wait_for(lambda: total(url, "pilotage_version_scores_total") == 4)
     assert found["pilotage_model_version", '{"pilot": "flights"}'] == 1
     assert found["pilotage_ready", "{}"] == 1
+    of_pilot = '{"pilot": "flights"}'
+    assert found["pilotage_pilot_requests_total", of_pilot] == 3
+    assert found["pilotage_pilot_errors_total", of_pilot] == 0
+    assert 0 < time.time() - found["pilotage_model_loaded_timestamp_seconds", of_pilot] < 120
+    assert (found["pilotage_registry_outage", "{}"], found["pilotage_failing_loads", "{}"]) == (0, 0)
     assert found["pilotage_workers", "{}"] == 1
     assert total(url, "pilotage_batches_total") == 2
     assert not [labels for _, labels in found if "/nothing" in labels]

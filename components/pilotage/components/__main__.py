@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.components import shells
+from pilotage.components.outcomes import Metadata
 from pilotage.core import errors, pilots
 
 _INPUTS = {
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(errors.ExitCode.DONE)
 
 
-def _run(options: argparse.Namespace) -> shells.Metadata:
+def _run(options: argparse.Namespace) -> Metadata:
     pilot = pilots.load(options.pilot)
     words = [pilot.spec.model_dump_json(exclude_unset=True), str(pilot.folder)]
     if options.step in _WITH_RUN:
@@ -63,7 +64,7 @@ def _run(options: argparse.Namespace) -> shells.Metadata:
     if options.step == "score":
         files |= {"source": options.source, "version": options.version}
     function = getattr(shells, options.step)
-    metadata: shells.Metadata = function(*words, **files, out=str(options.out))
+    metadata: Metadata = function(*words, **files, out=str(options.out))
     return metadata
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pilotage.core import storage
+from pilotage.core import bundles, storage
 from pilotage.core.artifacts import ModelFormat
 
 _ALWAYS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy")
@@ -71,7 +71,13 @@ def _sources(room: str) -> list[tuple[str, Path]]:
 
 
 def revision(folder: Path) -> str | None:
-    """The git commit of a pilot's folder, with `+changes` when it has uncommitted ones; None without git."""
+    """The git commit of a pilot's folder, with `+changes` when it has uncommitted ones; None without git.
+
+    Where the folder is a bundle's, it is that of the folder that was packed.
+    """
+    packed = folder / bundles.REVISION
+    if packed.is_file():
+        return packed.read_text(encoding="utf-8").strip() or None
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None

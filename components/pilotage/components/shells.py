@@ -1,9 +1,10 @@
 """The steps as everything outside calls them: names of files in, files out, metadata back.
 
 The KFP components and `python -m pilotage.components` are both thin wrappers
-around these functions, so a step behaves the same in both. Each imports what
-its step needs before the clock starts: what is measured as step time is the
-plain function alone. No step's work is done here.
+around these functions, so a step behaves the same in both. `run` names the run; `folder` is a path, or
+a bundle (see `outcomes`). Each imports what its step needs before the clock
+starts: what is measured as step time is the plain function alone. No step's
+work is done here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pilotage.components.imports import IMPORTS
+from pilotage.components.outcomes import Metadata, told
 from pilotage.core import errors, pilots, settings
 from pilotage.core.artifacts import Artifact, Report, Scorecard, Scores, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Registry
@@ -32,11 +34,11 @@ TIMES = "PILOTAGE_STEP_TIMES"
 PAGE = "report.html"
 SCORES = "scores.parquet"
 
-Metadata = dict[str, Any]
 Result = TypeVar("Result", bound=Artifact)
 
 
-def ingest(pilot: str, folder: str, *, out: str) -> Metadata:
+@told("ingest", "snapshot")
+def ingest(pilot: str, folder: str, run: str = "", *, out: str) -> Metadata:
     """Source to snapshot; `pilot` is the spec as JSON, `out` the folder for `snapshot.json`."""
     step = _load("ingest")
     with _step("ingest", pilot, folder, out) as (spec, place, installation, target):
@@ -45,7 +47,8 @@ def ingest(pilot: str, folder: str, *, out: str) -> Metadata:
     return {"digest": snapshot.digest, "rows": snapshot.rows, "features": len(snapshot.features)}
 
 
-def validate(pilot: str, folder: str, *, snapshot: str, out: str, page: str = "") -> Metadata:
+@told("validate", "report")
+def validate(pilot: str, folder: str, run: str = "", *, snapshot: str, out: str, page: str = "") -> Metadata:
     """Snapshot to report; the page is copied to `page` if that is named."""
     step = _load("validate")
     with _step("validate", pilot, folder, out) as (spec, place, installation, target):
@@ -67,6 +70,7 @@ def validate(pilot: str, folder: str, *, snapshot: str, out: str, page: str = ""
     }
 
 
+@told("train", "model")
 def train(pilot: str, folder: str, run: str, *, snapshot: str, report: str, out: str) -> Metadata:
     """Snapshot to a model in MLflow; `out` is the folder for `trained.json`."""
     step = _load("train")
@@ -85,7 +89,10 @@ def train(pilot: str, folder: str, run: str, *, snapshot: str, report: str, out:
     }
 
 
-def evaluate(pilot: str, folder: str, *, snapshot: str, report: str, model: str, out: str) -> Metadata:
+@told("evaluate", "scorecard")
+def evaluate(
+    pilot: str, folder: str, run: str = "", *, snapshot: str, report: str, model: str, out: str
+) -> Metadata:
     """Model, held-out rows and champion to scorecard."""
     step = _load("evaluate")
     with _step("evaluate", pilot, folder, out) as (spec, place, installation, target):
@@ -99,6 +106,7 @@ def evaluate(pilot: str, folder: str, *, snapshot: str, report: str, model: str,
     return {"digest": scorecard.content_digest, "passed": scorecard.passed, "metrics": metrics}
 
 
+@told("register", "version")
 def register(
     pilot: str, folder: str, run: str, *, snapshot: str, report: str, model: str, scorecard: str, out: str
 ) -> Metadata:

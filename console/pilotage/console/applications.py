@@ -21,6 +21,7 @@ from pilotage.console.api.etags import ETags
 from pilotage.console.api.headers import Shield
 from pilotage.console.api.healths import Health, HealthRoutes
 from pilotage.console.api.replays import Replays
+from pilotage.console.metrics.requests import Counting, Requests
 from pilotage.console.operations.desks import Desk
 from pilotage.console.pages import entrances, failures, streams
 from pilotage.console.pages import routers as pages
@@ -40,12 +41,14 @@ def create(desk: Desk, authenticate: Authenticate) -> FastAPI:
     app.state.authenticate = authenticate
     app.state.streams = streams.of(desk.engine)
     app.state.health = Health(desk.engine)
+    app.state.requests = Requests()
     app.router.routes.extend(_routes())
     # The last that is added is the first that a request meets.
     app.add_middleware(ETags, prefix=f"{api.PREFIX}/")
     app.add_middleware(Replays, prefix=f"{api.PREFIX}/")
     app.add_middleware(BodyLimit)
     app.add_middleware(Shield, settings=desk.settings)
+    app.add_middleware(Counting, requests=app.state.requests)
     app.add_middleware(HealthRoutes, health=app.state.health)
     for kind in (errors.PilotageError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _on_error)

@@ -17,6 +17,7 @@ from pilotage.console.commands import (
     drifts,
     models,
     pilots,
+    releases,
     rollouts,
     runs,
     schedules,
@@ -69,7 +70,7 @@ def build() -> typer.Typer:
         """Take a machine-learning pilot, described by one pilot.yaml, and run it in production."""
 
     for module in (
-        *(showcase, pilots, runs, models, rollouts, serving, triggers, webhooks),
+        *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
     ):
         module.add_to(app)

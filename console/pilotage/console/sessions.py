@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilotage.console import logs
 from pilotage.console.outputs import Output
-from pilotage.core import errors
+from pilotage.core import errors, logs
 
 if TYPE_CHECKING:
     from pilotage.console.remotes.clients import Remote

@@ -161,7 +161,10 @@ def _signature(folder: Path, key: bytes, *, form: bool = True) -> str:
 
 
 def _key(settings: Settings, *, create: bool) -> bytes:
-    """The installation's secret key; made once, readable by its owner only."""
+    """The installation's secret key: the one that is set, else made once, readable by its owner only."""
+    given = settings.installation_key.get_secret_value()
+    if given:
+        return hashlib.sha256(given.encode()).digest()
     path = settings.home / _KEY
     if create and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

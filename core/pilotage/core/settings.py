@@ -18,6 +18,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pilotage.core import errors
+from pilotage.core.places import Place
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -89,6 +90,9 @@ class Settings(BaseSettings):
     trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
+    installation_key: SecretStr = SecretStr("")
+    """Secret that tells this installation's models from others', where it has several homes, such as pods;
+    made in `home` when empty."""
     signing_key_file: Path | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: Path | None = None
@@ -165,6 +169,10 @@ class Settings(BaseSettings):
     inside_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that programs with tokens reach the console at over plain http, inside a cluster whose network
     nobody else reads; the console answers at them, commands send tokens to them, comma-separated."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port on which the console tells Prometheus of the installation, at /metrics; 0 for none."""
+    metrics_host: str = "127.0.0.1"
+    """Address of that port; anybody who reaches it may ask."""
     session_idle_hours: float = Field(default=12.0, gt=0)
     """After how long without a request a browser has to sign in again."""
     session_hours: float = Field(default=168.0, gt=0)
@@ -203,6 +211,11 @@ class Settings(BaseSettings):
     """Keys of git servers that ssh connects to; the user's own list when unset."""
     release_ca_file: Path | None = None
     """Authorities (PEM) of the git server's and the forge's certificates; the system's when unset."""
+    release_server: str = ""
+    """URL of the model server that runs what is released, for `pilotage diff`; `{pilot}` and `{environment}`
+    in it are replaced."""
+    release_server_token_file: Path | None = None
+    """Token for that server, where it asks for one."""
     forge: Forge = Forge.NONE
     """What opens requests for branches and what commits are linked at; none when empty."""
     forge_url: str = ""
@@ -224,6 +237,42 @@ class Settings(BaseSettings):
     release_patience_seconds: float = Field(default=1800.0, ge=30)
     """After how long without progress a rollout in the cluster is taken back; one that is paused waits."""
 
+    run_on: Place = Place.LOCAL
+    """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
+    kubeflow_url: str = ""
+    """Address of Kubeflow Pipelines' API: https://…, or http://… within the cluster."""
+    kubeflow_namespace: str = ""
+    """Kubernetes namespace of runs where Kubeflow has several users; empty where it has one."""
+    kubeflow_token_file: Path | None = None
+    """File with the bearer token for its API, read again for each request; none is sent when unset."""
+    kubeflow_ca_file: Path | None = None
+    """Authorities (PEM) of its API's certificate, where they are not the usual ones."""
+    kubeflow_root: str = ""
+    """Where Kubeflow keeps steps' outputs: s3://…, gs://…; its own default when empty."""
+    kubeflow_service_account: str = ""
+    """Kubernetes service account of the steps' pods; Kubeflow's default when empty."""
+    kubeflow_timeout_seconds: int = Field(default=30, ge=1, le=600)
+    """How long one answer of its API may take."""
+    kubeflow_patience_seconds: float = Field(default=120.0, ge=0)
+    """How long a run waits for an API that does not answer before it is submitted; one that was, waits on."""
+    kubeflow_poll_seconds: float = Field(default=3.0, gt=0)
+    """How often a run is looked at there."""
+    kubeflow_schedules: bool = False
+    """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    components_image: str = "pilotage/components-python:0.1.0"
+    """Image of the steps' pods."""
+    components_secret: str = ""
+    """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
+    components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+        "PILOTAGE_INSTALLATION_KEY",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    )
+    """Its keys that become environment variables of the same name, comma-separated; any may be missing."""
+
     @field_validator("home")
     @classmethod
     def _folder(cls, home: Path) -> Path:
@@ -241,11 +290,14 @@ class Settings(BaseSettings):
         "access_log_file",
         "webhooks_file",
         "oidc_client_secret_file",
+        "kubeflow_token_file",
+        "kubeflow_ca_file",
         "cluster_kubeconfig_file",
         "release_key_file",
         "release_ssh_key_file",
         "release_known_hosts_file",
         "release_ca_file",
+        "release_server_token_file",
         "forge_token_file",
     )
     @classmethod
@@ -259,6 +311,7 @@ class Settings(BaseSettings):
         "webhook_private_hosts",
         "trusted_proxies",
         "inside_hosts",
+        "components_secret_keys",
         mode="before",
     )
     @classmethod
@@ -295,6 +348,16 @@ class Settings(BaseSettings):
             if not _HOST.fullmatch(host.lower()):
                 raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
         return tuple(host.lower() for host in hosts)
+
+    @field_validator("kubeflow_url")
+    @classmethod
+    def _kubeflow(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is no http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("has a user, a query or a fragment")
+        return url.rstrip("/")
 
     @field_validator("console_url", "oidc_issuer", "forge_url")
     @classmethod

@@ -48,7 +48,9 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
 
     installation = settings.load()
     try:
-        result = runs.run(pilot.spec, pilot.folder, installation, cache=cache, trigger=trigger)
+        result = runs.run(
+            pilot.spec, pilot.folder, installation, cache=cache, trigger=trigger, on=installation.run_on
+        )
     except errors.RunActive:
         if trigger is not None:
             from pilotage.pipelines import claims, tables
@@ -76,9 +78,9 @@ def _settle(name: str) -> int:
 
 
 def _compile(pilot: pilots.Pilot, output: Path) -> int:
-    from pilotage.pipelines import training
+    from pilotage.pipelines import needs, training
 
-    training.write(output, pilot.spec, pilot.folder)
+    training.write(output, pilot.spec, pilot.folder, needs.of(settings.load()))
     return 0
 
 

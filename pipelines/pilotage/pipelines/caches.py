@@ -35,7 +35,7 @@ _DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "validate": ("pilot", "data", "goal", "expectations"),
     "train": ("pilot", "data", "goal", "train"),
     "evaluate": ("pilot", "data", "goal", "train", "gates", "serve"),
-    "register": tuple(PilotSpec.model_fields),
+    "register": tuple(name for name in PilotSpec.model_fields if name != "cluster"),
 }
 """Parts of the spec that each step reads; the whole of it for a step that is not listed."""
 _LOOK_AT_CHAMPION: Mapping[str, str] = {"validate": "report", "evaluate": "scorecard", "register": "version"}
@@ -107,7 +107,7 @@ class Cache:
             connection.execute(insert(table), row)
 
     def _key(self, step: str, inputs: Mapping[str, str]) -> str:
-        spec = self._spec.model_dump(mode="json")
+        spec = self._spec.model_dump(mode="json", exclude={"cluster": True, "train": {"resources"}})
         content = {
             "step": step,
             "code": codes.installed(),

@@ -93,7 +93,10 @@ def reopen_dead(connection: Connection, pilot: str) -> None:
     for row in rows:
         if _is_alive(row) or _waits_in_line(connection, row):
             continue
-        ended = connection.scalar(select(runs.c.state).where(runs.c.id == row.run))
+        run = connection.execute(select(runs.c.state, runs.c.remote).where(runs.c.id == row.run)).first()
+        ended = run.state if run is not None else None
+        if run is not None and run.remote is not None and ended in (State.PENDING, State.RUNNING):
+            continue  # it goes on elsewhere, and another process will look at it
         if ended in (State.SUCCEEDED, State.FAILED):  # versions before this one did not end both at once
             _settle(connection, row, State(ended))
         elif row.attempts >= MOST_ATTEMPTS:

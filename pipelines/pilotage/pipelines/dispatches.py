@@ -23,6 +23,7 @@ import psutil
 from sqlalchemy import Connection, Engine, Row, null, select, update
 
 from pilotage.core import errors
+from pilotage.core.places import Place
 from pilotage.core.settings import Settings
 from pilotage.pipelines import audits, environments, leases, processes, records, requests, stops, tables
 from pilotage.pipelines.leases import Lease
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST_LAUNCHES = 3
 """Processes of one run that may die before they claim it."""
+_ELSEWHERE_AT_ONCE = 16
 _CLAIM_SECONDS = 120.0
 """After which a launched process that has not claimed its run is replaced."""
 
@@ -40,7 +42,9 @@ Launch = Callable[[str], "subprocess.Popen[Any]"]
 
 
 def runs_at_once(settings: Settings) -> int:
-    """How many runs may go on at once on this machine."""
+    """How many runs may go on at once on this machine; those that go on elsewhere take little of it."""
+    if settings.run_on is not Place.LOCAL and not settings.runs_at_once:
+        return _ELSEWHERE_AT_ONCE
     return settings.runs_at_once or max(2, (os.cpu_count() or 1) // 2)
 
 
@@ -130,7 +134,7 @@ def _choose(connection: Connection, most: int) -> tuple[list[Row[Any]], list[Row
     for row in waiting:
         if row in begun or row.pilot in busy or len(chosen) >= free:
             continue
-        if _deaths(row) >= MOST_LAUNCHES:
+        if _deaths(row) >= MOST_LAUNCHES and row.remote is None:  # one that goes on elsewhere needs a process
             hopeless.append(row)
             continue
         busy.add(row.pilot)

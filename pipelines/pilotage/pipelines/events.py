@@ -73,14 +73,16 @@ class Journal:
         if self._on_event is not None:
             self._on_event(Event(kind=kind, run=self.run, at=_now(), **values))
 
-    def started(self, step: str, attempt: int, log: Path, inputs: Mapping[str, str]) -> None:
-        """An attempt of `step` begins; `inputs` are content digests by artifact."""
+    def started(
+        self, step: str, attempt: int, log: Path, inputs: Mapping[str, str], at: datetime | None = None
+    ) -> None:
+        """An attempt of `step` begins, or did so `at` some time; `inputs` are content digests by artifact."""
         self._records.update_step(
             self.run,
             step,
             state=State.RUNNING,
             attempt=attempt,
-            started_at=_now(),
+            started_at=at or _now(),
             log=str(log),
             inputs=dict(inputs),
         )
@@ -115,14 +117,19 @@ class Journal:
         self.tell(Kind.STEP_ENDED, step=step, state=State.CACHED, seconds=0.0)
 
     def succeeded(
-        self, step: str, seconds: float, outputs: Mapping[str, Mapping[str, Any]], peak_bytes: int
+        self,
+        step: str,
+        seconds: float,
+        outputs: Mapping[str, Mapping[str, Any]],
+        peak_bytes: int,
+        at: datetime | None = None,
     ) -> None:
         """`step` ended well."""
         self._records.update_step(
             self.run,
             step,
             state=State.SUCCEEDED,
-            ended_at=_now(),
+            ended_at=at or _now(),
             seconds=seconds,
             outputs=dict(outputs),
             metrics=_metrics(outputs),
@@ -133,14 +140,20 @@ class Journal:
         self.tell(Kind.STEP_ENDED, step=step, state=State.SUCCEEDED, seconds=seconds)
 
     def failed(
-        self, step: str, state: State, seconds: float, error: Mapping[str, Any], peak_bytes: int = 0
+        self,
+        step: str,
+        state: State,
+        seconds: float,
+        error: Mapping[str, Any],
+        peak_bytes: int = 0,
+        at: datetime | None = None,
     ) -> None:
         """`step` ended badly: `failed` or `cancelled`."""
         self._records.update_step(
             self.run,
             step,
             state=state,
-            ended_at=_now(),
+            ended_at=at or _now(),
             seconds=seconds,
             error=dict(error),
             peak_memory_bytes=peak_bytes,

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,12 @@ from sqlalchemy import Engine
 from pilotage.components.rollouts import fate
 from pilotage.core import errors, rollouts
 from pilotage.core.artifacts import Artifact, Decision, Scorecard, Version
+from pilotage.core.places import Place
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import claims, processes, promotions, requests, stops, tables
+from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
 from pilotage.pipelines.records import Along, Records, RunRecord
@@ -55,19 +56,18 @@ def execute(
     cache: bool,
     trigger: str | None,
     on_event: OnEvent | None,
+    on: Place = Place.LOCAL,
     asked: bool = False,
 ) -> RunResult:
     """Carry out run `name`, whose lock is held; see `runs.run`, and `runs.run_asked` for one `asked` for."""
     engine = tables.connect(settings)
     store = Records(engine)
     bury_dead_runs(store, settings)
+    remote = None if on is Place.LOCAL else {"on": on.value, "id": None}
     if asked:
-        trigger = requests.claim(engine, name)
+        trigger = requests.claim(engine, name, remote)
     else:
-        asked_by = "" if trigger is None else promotions.PLATFORM
-        store.begin_run(
-            name, spec, folder, STEPS, trigger, asked_by=asked_by, along=_beginning(trigger, name)
-        )
+        _begin(store, name, spec, folder, trigger, remote)
     journal = Journal(store, name, on_event)
     journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
     error: errors.PilotageError | None = None
@@ -75,8 +75,13 @@ def execute(
     stopped: Stopped | None = None
     try:
         with stops.stoppable(engine, name):
-            steps = _cache(engine, settings, spec, folder, name, cache)
-            _carry_out(spec, folder, settings, journal, steps, workers)
+            if remote is not None:
+                _carry_out_elsewhere(engine, spec, folder, settings, journal)
+            else:
+                steps = _cache(engine, settings, spec, folder, name, cache)
+                _carry_out(spec, folder, settings, journal, steps, workers)
+    except errors.LeaseLost:
+        raise  # what becomes of it is another process's to say
     except Stopped as stop:
         state, stopped = State.CANCELLED, stop
         error = errors.Failure(f"The run was stopped by {stop}.", remedy="Run it again when you like.")
@@ -90,7 +95,7 @@ def execute(
         )
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
     if (
-        asked
+        (asked or remote is not None)
         and stopped is not None
         and stopped.reason is Reason.INTERRUPTED
         and requests.requeue(engine, name)
@@ -101,6 +106,26 @@ def execute(
     journal.tell(Kind.RUN_ENDED, state=result.state, seconds=result.seconds)
     engine.dispose()
     return result
+
+
+def _begin(
+    store: Records,
+    name: str,
+    spec: PilotSpec,
+    folder: Path,
+    trigger: str | None,
+    remote: Mapping[str, Any] | None,
+) -> None:
+    other = remotes.going(store.engine, spec.pilot)
+    if other is not None:
+        raise errors.RunActive(
+            f"Pilot `{spec.pilot}` already has a run in progress in Kubeflow: {other}.",
+            remedy="Wait for it to end, or cancel it.",
+            run=other,
+        )
+    asked_by = "" if trigger is None else promotions.PLATFORM
+    along = _beginning(trigger, name)
+    store.begin_run(name, spec, folder, STEPS, trigger, asked_by=asked_by, remote=remote, along=along)
 
 
 def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
@@ -133,7 +158,11 @@ def _ending(trigger: str | None, result: RunResult, stopped: Stopped | None) -> 
 
 
 def bury_dead_runs(store: Records, settings: Settings) -> list[RunRecord]:
-    """Mark runs whose process is gone as died and clear up behind them; returns these."""
+    """Mark runs whose process is gone as died and clear up behind them; returns these.
+
+    Those that go on elsewhere are put back in line.
+    """
+    remotes.recover(store.engine)
     dead = store.bury()
     if not dead:
         return dead
@@ -177,6 +206,16 @@ def _carry_out(
 
     pipeline = training.compiled(spec, folder)
     LocalRunner(settings, journal, cache, workers).run(pipeline, {"run": journal.run})
+
+
+def _carry_out_elsewhere(
+    engine: Engine, spec: PilotSpec, folder: Path, settings: Settings, journal: Journal
+) -> None:
+    with _without_garbage_collection():
+        from pilotage.pipelines.kubeflow.runners import KubeflowRunner
+
+    remote = Records(engine).run(journal.run).remote or {}
+    KubeflowRunner(settings, engine, journal).run(spec, folder, remote)
 
 
 @contextmanager

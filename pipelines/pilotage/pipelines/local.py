@@ -13,6 +13,7 @@ import json
 import logging
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ class LocalRunner:
             pipeline_root=str(root),
             workspace_root=str(root / "workspace"),  # never made; kfp deletes it after the run
         )
-        with _handled_by(self._execute):
+        with _handled_by(self._execute), warnings.catch_warnings():
+            # of what steps ask a cluster for, which this machine does not have
+            warnings.filterwarnings("ignore", ".*have no effect in the current local runner", UserWarning)
             pipeline_orchestrator.run_local_pipeline(spec, dict(arguments))
 
     def _execute(self, words: list[str]) -> None:

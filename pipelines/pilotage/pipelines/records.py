@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, null, select, update
 
 from pilotage.core import errors
 from pilotage.core.specs import PilotSpec
@@ -80,6 +80,8 @@ class RunRecord:
     error: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
     process: processes.Identity | None
+    remote: Mapping[str, Any] | None = None
+    """What carries it out elsewhere, `id` once it is known there; None for a run of this machine."""
 
 
 class Records:
@@ -97,9 +99,13 @@ class Records:
         trigger: str | None = None,
         *,
         asked_by: str = "",
+        remote: Mapping[str, Any] | None = None,
         along: Along | None = None,
     ) -> None:
-        """Record that this process starts `run` with `steps` to come, and `along` with it or not at all."""
+        """Record that this process starts `run` with `steps` to come, and `along` with it or not at all.
+
+        With `remote` it is carried out elsewhere, and this process only looks at it.
+        """
         own = processes.current()
         row = {
             "id": run,
@@ -117,6 +123,8 @@ class Records:
             "pid": own.pid,
             "process_started": own.started,
             "started_at": tables.now(),
+            "remote": dict(remote) if remote is not None else null(),
+            "seen_at": tables.now() if remote is not None else None,
         }
         with self.engine.begin() as connection:
             catalogues.put(connection, spec, folder)
@@ -168,8 +176,8 @@ class Records:
             rows = connection.execute(active.order_by(tables.runs.c.id)).all()
             dead = []
             for record in map(_run, rows):
-                if record.process is None or processes.alive(record.process):
-                    continue
+                if record.remote is not None or record.process is None or processes.alive(record.process):
+                    continue  # what becomes of one that is carried out elsewhere: see `remotes`
                 if _bury(connection, record.id, record.process):
                     dead.append(record)
         return dead
@@ -280,6 +288,7 @@ def _run(row: Row[Any]) -> RunRecord:
         process=None
         if row.pid is None
         else processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started),
+        remote=row.remote,
     )
 
 

@@ -12,6 +12,7 @@ on is told to stop, by `stops`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,8 +84,10 @@ def ask(connection: Connection, request: Request) -> str:
     return run
 
 
-def claim(engine: Engine, run: str) -> str | None:
-    """This process carries `run` out, and no other does; returns the trigger that it answers.
+def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> str | None:
+    """This process carries `run` out, and no other does; with `remote` it only looks at what does.
+
+    Returns the trigger that the run answers.
 
     Raises:
         NotFound: there is no such run.
@@ -116,6 +119,8 @@ def claim(engine: Engine, run: str) -> str | None:
                 remedy="Wait for it to end, or cancel it.",
                 run=other,
             )
+        if remote is not None:
+            values |= {"remote": {**remote, **(row.remote or {})}, "seen_at": tables.now()}
         connection.execute(update(table).where(table.c.id == run), values)
         if row.trigger is not None:
             claims.begin(connection, row.trigger, run)
@@ -124,6 +129,8 @@ def claim(engine: Engine, run: str) -> str | None:
 
 def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
     """End a run that waits, or ask the process of one that goes on to stop; returns the state after it.
+
+    One that goes on elsewhere, while it waits for a process that looks at it, is ended by that process.
 
     Asked again it changes nothing, but for a run of another machine that did not stop for minutes: that
     machine is gone, which cannot be seen from here, and the run has died.
@@ -136,7 +143,7 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
     with engine.begin() as connection:
         row = _locked(connection, run)
         asked = {"cancel_asked_at": tables.now(), "cancel_asked_by": who}
-        if row.state == State.PENDING:
+        if row.state == State.PENDING and row.remote is None:
             ended = {
                 "state": State.CANCELLED,
                 "ended_at": tables.now(),
@@ -147,19 +154,19 @@ def cancel(engine: Engine, run: str, who: str, why: str = "") -> State:
             records.close_steps(connection, run, State.CANCELLED)
             if row.trigger is not None:
                 claims.end(connection, row.trigger, run, State.FAILED)
-        elif row.state == State.RUNNING and row.cancel_asked_at is None:
+        elif row.state in records.ACTIVE and row.cancel_asked_at is None:
             connection.execute(update(table).where(table.c.id == run), asked)
-        elif row.state == State.RUNNING and _is_lost(row):
+        elif row.state == State.RUNNING and row.remote is None and _is_lost(row):
             _give_up(connection, row, who, why)
             return State.DIED
-        elif row.state in (State.RUNNING, State.CANCELLED):
+        elif row.state in (*records.ACTIVE, State.CANCELLED):
             return State(row.state)
         else:
             raise errors.Conflict(
                 f"Run {run} has {row.state} already and cannot be cancelled.", remedy="", run=run
             )
         audits.write(connection, "cancel", row.pilot, who, why, run=run, was=row.state)
-        return State.CANCELLED if row.state == State.PENDING else State.RUNNING
+        return State(row.state) if row.state == State.RUNNING or row.remote is not None else State.CANCELLED
 
 
 def _is_lost(row: Row[Any]) -> bool:
@@ -221,15 +228,27 @@ def retry(engine: Engine, run: str, who: str, why: str = "") -> str:
         return ask(connection, Request(spec, Path(row.folder), who, why, kept, retry_of=run))
 
 
-def requeue(engine: Engine, run: str) -> bool:
-    """Put a run that was interrupted back in line; whether it was in progress, and not to be cancelled."""
+def requeue(
+    engine: Engine, run: str, why: str = _INTERRUPTED, gone: processes.Identity | None = None
+) -> bool:
+    """Put a run that was interrupted back in line; whether it was in progress, and not to be cancelled.
+
+    One that is carried out elsewhere is put back even then, so that it is ended there. With `gone` only
+    while that process holds it.
+    """
     fresh = dict.fromkeys(("started_at", "ended_at", "seconds", "peak_memory_bytes", "log"))
-    process = dict.fromkeys(("host", "boot", "pid", "process_started", "started_at", "launch"))
+    process = dict.fromkeys(("host", "boot", "pid", "process_started", "started_at", "launch", "seen_at"))
     with engine.begin() as connection:
         row = _locked(connection, run)
-        if row.state != State.RUNNING or row.cancel_asked_at is not None:
+        if row.state != State.RUNNING or (row.cancel_asked_at is not None and row.remote is None):
             return False
-        told = row.why if _INTERRUPTED in row.why else "; ".join(filter(None, (row.why, _INTERRUPTED)))
+        if gone is not None and (row.host, row.pid, row.process_started) != (
+            gone.host,
+            gone.pid,
+            gone.started,
+        ):
+            return False
+        told = row.why if why in row.why else "; ".join(filter(None, (row.why, why)))
         values = {**process, "state": State.PENDING, "why": told}
         connection.execute(update(tables.runs).where(tables.runs.c.id == run), values)
         waiting = {
@@ -241,7 +260,7 @@ def requeue(engine: Engine, run: str) -> bool:
             "attempt": 0,
         }
         connection.execute(update(tables.steps).where(tables.steps.c.run == run), waiting)
-        audits.write(connection, "requeue", row.pilot, people.user(), _INTERRUPTED, run=run)
+        audits.write(connection, "requeue", row.pilot, people.user(), why, run=run)
     return True
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pilotage.core import errors
+from pilotage.core.places import Place
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import locks, states
@@ -87,8 +88,11 @@ def run(
     cache: bool = True,
     trigger: str | None = None,
     on_event: OnEvent | None = None,
+    on: Place = Place.LOCAL,
 ) -> RunResult:
-    """Run the training pipeline of `spec` here and wait for its end.
+    """Run the training pipeline of `spec` and wait for its end.
+
+    In Kubeflow, a run of the pilot that goes on there while no process looks at it is the one.
 
     Args:
         spec: the pilot.
@@ -97,16 +101,25 @@ def run(
         cache: whether outputs of earlier, equal steps may be used.
         trigger: id of the trigger that asked for it.
         on_event: told what happens while it happens, in this thread.
+        on: where it is carried out.
 
     Raises:
         RunActive: the pilot has a run in progress.
         SettingsError, Unavailable: the database or a store cannot be used.
     """
-    return _run(states.new_id(), spec, folder, settings, cache, trigger=trigger, on_event=on_event)
+    if on is Place.KUBEFLOW:
+        from pilotage.pipelines import remotes, tables
+
+        known = remotes.waiting(tables.connect(settings), spec.pilot)
+        if known is not None:
+            return run_asked(known, settings, on_event=on_event)
+    return _run(states.new_id(), spec, folder, settings, cache, trigger=trigger, on_event=on_event, on=on)
 
 
-def run_asked(run: str, settings: Settings) -> RunResult:
+def run_asked(run: str, settings: Settings, *, on_event: OnEvent | None = None) -> RunResult:
     """Carry out a run that waits in line (see `requests`), in this process, and wait for its end.
+
+    It goes where `run_on` says, or goes on where it was begun.
 
     Raises:
         NotFound: there is no such run.
@@ -120,8 +133,20 @@ def run_asked(run: str, settings: Settings) -> RunResult:
     engine = tables.connect(settings)
     record = Records(engine).run(run)
     spec, cache = PilotSpec.model_validate(record.spec), bool(record.parameters.get("cache", True))
+    on = settings.run_on if record.remote is None else Place.KUBEFLOW
+    trigger = record.trigger
     try:
-        return _run(record.id, spec, record.folder, settings, cache, asked=True)
+        return _run(
+            record.id,
+            spec,
+            record.folder,
+            settings,
+            cache,
+            trigger=trigger,
+            on_event=on_event,
+            on=on,
+            asked=True,
+        )
     except errors.RunActive:
         requests.release(engine, record.id)
         raise
@@ -136,13 +161,14 @@ def _run(
     *,
     trigger: str | None = None,
     on_event: OnEvent | None = None,
+    on: Place = Place.LOCAL,
     asked: bool = False,
 ) -> RunResult:
     began = time.monotonic()
     workers = Workers.of(settings, name)
     with locks.run_lock(settings, spec.pilot, name):
         try:
-            if not cache or _is_new(settings):
+            if on is Place.LOCAL and (not cache or _is_new(settings)):
                 workers.start()
             from pilotage.pipelines import executions
 
@@ -156,6 +182,7 @@ def _run(
                 cache=cache,
                 trigger=trigger,
                 on_event=on_event,
+                on=on,
                 asked=asked,
             )
         finally:

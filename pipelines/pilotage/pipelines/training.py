@@ -20,23 +20,27 @@ from kfp.compiler import pipeline_spec_builder
 
 from pilotage.core import storage
 from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import needs
+from pilotage.pipelines.needs import Installation
 
 BASE_IMAGE = "pilotage/components-python:0.1.0"
 """kfp's local runners want `python` in the name of an image that runs Python components."""
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def ingest(pilot: str, folder: str, snapshot: dsl.Output[dsl.Dataset]) -> None:
+def ingest(pilot: str, folder: str, run: str, job: str, snapshot: dsl.Output[dsl.Dataset]) -> None:
     """Source to snapshot."""
     from pilotage.components import shells
 
-    snapshot.metadata.update(shells.ingest(pilot, folder, out=snapshot.path))
+    snapshot.metadata.update(shells.ingest(pilot, folder, run or job, out=snapshot.path))
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def validate(
     pilot: str,
     folder: str,
+    run: str,
+    job: str,
     snapshot: dsl.Input[dsl.Dataset],
     report: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
@@ -45,7 +49,7 @@ def validate(
     from pilotage.components import shells
 
     report.metadata.update(
-        shells.validate(pilot, folder, snapshot=snapshot.path, out=report.path, page=page.path)
+        shells.validate(pilot, folder, run or job, snapshot=snapshot.path, out=report.path, page=page.path)
     )
 
 
@@ -71,6 +75,8 @@ def train(
 def evaluate(
     pilot: str,
     folder: str,
+    run: str,
+    job: str,
     snapshot: dsl.Input[dsl.Dataset],
     report: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
@@ -81,7 +87,13 @@ def evaluate(
     from pilotage.components import shells
 
     found = shells.evaluate(
-        pilot, folder, snapshot=snapshot.path, report=report.path, model=model.path, out=scorecard.path
+        pilot,
+        folder,
+        run or job,
+        snapshot=snapshot.path,
+        report=report.path,
+        model=model.path,
+        out=scorecard.path,
     )
     scorecard.metadata.update(found)
     for name, value in found["metrics"].items():
@@ -117,52 +129,73 @@ def register(
     )
 
 
-@dsl.pipeline(name="training", description="From a pilot's data source to a version in the registry.")
-def training(pilot: str, folder: str = ".", run: str = "") -> None:
-    """The five steps; `pilot` is the spec as JSON, `folder` what its relative names
-    are relative to, `run` names the run where it is not Kubeflow that does.
-    """
-    found = ingest(pilot=pilot, folder=folder).outputs["snapshot"]
-    checked = validate(pilot=pilot, folder=folder, snapshot=found).outputs["report"]
-    job = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    trained = train(pilot=pilot, folder=folder, run=run, job=job, snapshot=found, report=checked).outputs[
-        "model"
-    ]
-    scored = evaluate(pilot=pilot, folder=folder, snapshot=found, report=checked, model=trained)
-    register(
-        pilot=pilot,
-        folder=folder,
-        run=run,
-        job=job,
-        snapshot=found,
-        report=checked,
-        model=trained,
-        scorecard=scored.outputs["scorecard"],
-    )
+def pipeline(spec: PilotSpec | None = None, installation: Installation | None = None) -> Any:
+    """The pipeline as kfp has it, with what the steps of `spec` and of the installation need on a cluster."""
+
+    @dsl.pipeline(name="training", description="From a pilot's data source to a version in the registry.")
+    def training(pilot: str, folder: str = ".", run: str = "") -> None:
+        """The five steps; `pilot` is the spec as JSON, `folder` what its relative names are
+        relative to, or a bundle of it, `run` names the run where it is not Kubeflow that does.
+        """
+        job = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        known: dict[str, Any] = {"pilot": pilot, "folder": folder, "run": run, "job": job}
+        ingested = ingest(**known)
+        known["snapshot"] = ingested.outputs["snapshot"]
+        validated = validate(**known)
+        known["report"] = validated.outputs["report"]
+        trained = train(**known)
+        known["model"] = trained.outputs["model"]
+        evaluated = evaluate(**known)
+        registered = register(**known, scorecard=evaluated.outputs["scorecard"])
+        tasks = {
+            "ingest": ingested,
+            "validate": validated,
+            "train": trained,
+            "evaluate": evaluated,
+            "register": registered,
+        }
+        for step, task in tasks.items():
+            needs.put(task, step, spec, installation)
+
+    return training
 
 
-def compiled(spec: PilotSpec | None = None, folder: Path | None = None) -> dict[str, Any]:
+def compiled(spec: PilotSpec | None = None, folder: Path | str | None = None) -> dict[str, Any]:
     """The pipeline as KFP IR, with `spec` and `folder` baked in as default parameters."""
+    return documents(pipeline(spec), spec, folder)[0]
+
+
+def documents(
+    made: Any, spec: PilotSpec | None = None, folder: Path | str | None = None
+) -> tuple[dict[str, Any], ...]:
+    """A pipeline as the documents of its file: the IR, and what Kubernetes alone reads where there is any."""
     defaults: dict[str, Any] = {}
     if spec is not None:
         defaults["pilot"] = spec.model_dump_json(exclude_unset=True)
     if folder is not None:
         defaults["folder"] = str(folder)
     baked = pipeline_spec_builder.modify_pipeline_spec_with_override(
-        pipeline_spec=training.pipeline_spec, pipeline_name=None, pipeline_parameters=defaults
+        pipeline_spec=made.pipeline_spec, pipeline_name=None, pipeline_parameters=defaults
     )
-    content: dict[str, Any] = json_format.MessageToDict(baked)
-    return content
+    found = (json_format.MessageToDict(baked), json_format.MessageToDict(made.platform_spec))
+    return tuple(document for document in found if document)
 
 
-def write(path: Path, spec: PilotSpec | None = None, folder: Path | None = None) -> None:
-    """Write the IR as YAML to `path`, all or nothing."""
-    storage.write_file(path, as_yaml(compiled(spec, folder)).encode())
+def write(
+    path: Path,
+    spec: PilotSpec | None = None,
+    folder: Path | str | None = None,
+    installation: Installation | None = None,
+) -> None:
+    """Write the pipeline as YAML to `path`, all or nothing."""
+    made = documents(pipeline(spec, installation), spec, folder)
+    storage.write_file(path, as_yaml(*made).encode())
 
 
-def as_yaml(content: dict[str, Any]) -> str:
+def as_yaml(*documents: dict[str, Any]) -> str:
     """IR as YAML that people can read: sources of components as blocks."""
-    return yaml.dump(content, Dumper=_Blocks, sort_keys=True, width=110, allow_unicode=True)
+    text: str = yaml.dump_all(documents, Dumper=_Blocks, sort_keys=True, width=110, allow_unicode=True)
+    return text
 
 
 class _Blocks(yaml.SafeDumper):

@@ -39,7 +39,9 @@ class Endpoint:
         limits: Limits,
         storage: Storage,
         meters: Meters,
-        pins: Sequence[int] = (),
+        *,
+        also: Sequence[int] = (),
+        pin: int | None = None,
     ) -> None:
         self.name = pilot.name
         self.spec = pilot.spec
@@ -60,7 +62,8 @@ class Endpoint:
             pilot.name,
             settings,
             Registry(settings),
-            pins=pins,
+            also=also,
+            pin=pin,
             replica=self.recorder.replica,
             on_swap=self._swapped,
             on_failure=self._swap_failed,

@@ -47,6 +47,8 @@ class Plan(BaseModel):
     limits: Limits
     versions: dict[str, tuple[int, ...]] = {}
     """Versions that are served besides the champion, by pilot."""
+    pins: dict[str, int] = {}
+    """Versions that serve in the champion's place, by pilot, whatever is promoted."""
     host: str
     grpc_port: int | None = None
     """0 for any that is free; no gRPC when None."""
@@ -65,6 +67,7 @@ class Plan(BaseModel):
         host: str,
         versions: dict[str, tuple[int, ...]],
         grpc_port: int | None,
+        pins: dict[str, int] | None = None,
     ) -> Plan:
         """The plan of the only process."""
         return cls(
@@ -73,6 +76,7 @@ class Plan(BaseModel):
             settings=settings,
             limits=limits,
             versions=versions,
+            pins=pins or {},
             host=host,
             grpc_port=grpc_port,
         )

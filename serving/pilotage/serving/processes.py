@@ -28,6 +28,7 @@ from pilotage.serving.plans import BOARD, Plan
 from pilotage.serving.security import guards, tls
 from pilotage.serving.services import Service
 from pilotage.serving.telemetry.sharing import Share
+from pilotage.serving.versions import pins
 from pilotage.serving.web import connections
 from pilotage.serving.web.apps import create_app
 from pilotage.serving.web.lanes import Lane
@@ -55,11 +56,13 @@ def serve(plan: Plan, listener: socket.socket, on_ready: Callable[[int | None], 
 
     Raises:
         SettingsError: the storage cannot be opened, or the port of gRPC cannot be listened on.
+        NotFound: the registry says that a pinned version does not exist.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    service = Service(plan.pilots, plan.settings, plan.limits, _share(plan), plan.versions)
+    pins.require(plan.settings, plan.pins)
+    service = Service(plan.pilots, plan.settings, plan.limits, _share(plan), plan.versions, plan.pins)
     guard = guards.open_guard(plan.settings, workers=plan.place.workers if plan.place else 1)
     lane = Lane(service, guard)
     with _orderly_end():

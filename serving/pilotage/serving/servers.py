@@ -30,6 +30,7 @@ def run(
     workers: int = 1,
     grpc_port: int | None = None,
     versions: Mapping[str, tuple[int, ...]] | None = None,
+    pins: Mapping[str, int] | None = None,
     on_grpc: Callable[[str], None] | None = None,
     on_ready: Callable[[str], None] | None = None,
     limits: Limits | None = None,
@@ -44,6 +45,7 @@ def run(
         workers: processes that share the port; 1 serves in this process.
         grpc_port: where gRPC is spoken; 0 stands for any that is free, None for nowhere.
         versions: served besides the champions, by pilot.
+        pins: the version that serves in the champion's place, by pilot, whatever is promoted.
         on_grpc: called with host and port of gRPC before `on_ready`.
         on_ready: called with the URL once connections are accepted and the champions, where there
             are any, are loaded or took longer than `Limits.first_load_seconds`; in every worker.
@@ -51,12 +53,14 @@ def run(
 
     Raises:
         SettingsError: an address cannot be listened on, the storage cannot be opened, a file of
-            tokens, keys or certificates cannot be used, or a pilot is named twice.
+            tokens, keys or certificates cannot be used, a pilot is named twice, or one is pinned that is
+            not served.
+        NotFound: the registry says that a pinned version does not exist.
         MissingExtra: traces are asked for and OpenTelemetry is not installed.
         Failure: a worker died again and again.
     """
     given = [pilots] if isinstance(pilots, Pilot) else list(pilots)
-    _check(given, workers)
+    _check(given, workers, pins or {})
     _check_settings(settings)
     plan = Plan.of(
         given,
@@ -65,18 +69,30 @@ def run(
         host=host,
         versions=dict(versions or {}),
         grpc_port=grpc_port,
+        pins=dict(pins or {}),
     )
+    _listen(plan, port, workers, on_grpc, on_ready)
+
+
+def _listen(
+    plan: Plan,
+    port: int,
+    workers: int,
+    on_grpc: Callable[[str], None] | None,
+    on_ready: Callable[[str], None] | None,
+) -> None:
+    """Serve on the plan's addresses; `run` explains the rest."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(listeners.listening(host, port))
-        url = listeners.url(listener, tls.scheme(settings))
-        if grpc_port is not None:
-            grpc_port = stack.enter_context(listeners.reserved(host, grpc_port))
+        listener = stack.enter_context(listeners.listening(plan.host, port))
+        url = listeners.url(listener, tls.scheme(plan.settings))
+        if plan.grpc_port is not None:
+            grpc_port = stack.enter_context(listeners.reserved(plan.host, plan.grpc_port))
             plan = plan.model_copy(update={"grpc_port": grpc_port})
 
         def ready(grpc: int | None) -> None:
-            logger.info("serving %s at %s", ", ".join(pilot.name for pilot in given), url)
+            logger.info("serving %s at %s", ", ".join(pilot.name for pilot in plan.pilots), url)
             if grpc is not None and on_grpc is not None:
-                on_grpc(listeners.address(host, grpc))
+                on_grpc(listeners.address(plan.host, grpc))
             if on_ready is not None:
                 on_ready(url)
 
@@ -103,13 +119,19 @@ def _check_settings(settings: Settings) -> None:
     signatures.check(settings)
 
 
-def _check(given: Sequence[Pilot], workers: int) -> None:
+def _check(given: Sequence[Pilot], workers: int, pins: Mapping[str, int]) -> None:
     names = [pilot.name for pilot in given]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
         raise errors.SettingsError(
             f"Pilot `{twice[0]}` is named twice." if twice else "No pilot is named.",
             remedy="Name each pilot to serve once.",
+        )
+    foreign = next((name for name in pins if name not in names), None)
+    if foreign is not None:
+        raise errors.SettingsError(
+            f"A version of `{foreign}` is pinned, which is not served; served are: {', '.join(names)}.",
+            remedy="Pin versions of the pilots that are served.",
         )
     if not 1 <= workers <= MOST_WORKERS:
         raise errors.SettingsError(

@@ -13,8 +13,9 @@ from pilotage.serving import problems
 from pilotage.serving.endpoints import Endpoint
 from pilotage.serving.inference.explanations.lanes import Lane
 from pilotage.serving.limits import Limits
+from pilotage.serving.security import tls
 from pilotage.serving.telemetry import accesses, traces
-from pilotage.serving.telemetry.meters import Meters
+from pilotage.serving.telemetry.meters import Across, Meters
 from pilotage.serving.telemetry.readings import Loaded
 from pilotage.serving.telemetry.sharing import Share
 from pilotage.serving.versions.lives import Live
@@ -31,30 +32,60 @@ class Service:
         limits: Limits,
         share: Share | None = None,
         versions: Mapping[str, Sequence[int]] | None = None,
+        pins: Mapping[str, int] | None = None,
     ) -> None:
         self.settings = settings
         self.limits = limits
         self.draining = False
         """Whether the server is about to stop: it still answers, but is not ready for more."""
         self.intake = Intake(limits)
-        self.meters = Meters([pilot.name for pilot in pilots], share)
+        self.meters = Meters({pilot.name: pilot.spec.serve.p99_ms / 1000 for pilot in pilots}, share)
         self.accesses = accesses.access_log(settings, self.meters.unlogged.inc)
         self.tracer = traces.tracer(settings)
         storage = Storage(settings.storage)
         self.endpoints = {
             pilot.name: Endpoint(
-                pilot, settings, limits, storage, self.meters, (versions or {}).get(pilot.name, ())
+                pilot,
+                settings,
+                limits,
+                storage,
+                self.meters,
+                also=(versions or {}).get(pilot.name, ()),
+                pin=(pins or {}).get(pilot.name),
             )
             for pilot in pilots
         }
-        self.meters.watch(self._loaded)
-        self.meters.gauge(
-            "pilotage_queue_depth",
-            "Prediction requests that wait or are being answered",
-            lambda: sum(endpoint.batcher.depth for endpoint in self.endpoints.values()),
-        )
+        self._add_gauges()
         self.explaining = Lane(settings, limits)
         self._storing = ThreadPoolExecutor(1, "labels")
+
+    def _add_gauges(self) -> None:
+        endpoints, add = self.endpoints.values(), self.meters.gauge
+        self.meters.watch(self._loaded)
+        add(
+            "pilotage_queue_depth",
+            "Prediction requests that wait or are being answered",
+            lambda: sum(endpoint.batcher.depth for endpoint in endpoints),
+        )
+        add(
+            "pilotage_registry_outage",
+            "1 when the registry of models could not be read the last time",
+            lambda: any(endpoint.follower.outage for endpoint in endpoints),
+            Across.MAX,
+        )
+        add(
+            "pilotage_failing_loads",
+            "Pilots whose newest champion cannot be loaded, so that an older one or none serves",
+            lambda: sum(endpoint.follower.failed is not None for endpoint in endpoints),
+            Across.MAX,
+        )
+        if self.settings.tls_cert_file:
+            add(
+                "pilotage_tls_certificate_expiry_timestamp_seconds",
+                "When the server's certificate ends",
+                lambda: tls.expires_at(self.settings).timestamp(),
+                Across.MIN,
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,6 +147,5 @@ class Service:
         for endpoint in self.endpoints.values():
             champion = endpoint.follower.live
             for live in endpoint.follower.versions:
-                yield Loaded(
-                    endpoint.name, live.version, "trained" if live.form is None else "onnx", live is champion
-                )
+                form = "trained" if live.form is None else "onnx"
+                yield Loaded(endpoint.name, live.version, form, live is champion, live.since)

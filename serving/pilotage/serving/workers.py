@@ -209,7 +209,7 @@ class Supervisor:
         os.set_blocking(told, False)
         shared = self._listener.fileno()
         process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-            [sys.executable, "-P", "-m", "pilotage.serving", str(shared), str(tell)],
+            [sys.executable, "-P", "-m", "pilotage.serving.children", str(shared), str(tell)],
             stdin=subprocess.PIPE,
             pass_fds=(shared, tell),
             start_new_session=True,  # Ctrl-C is for the supervisor, which then ends its workers in order

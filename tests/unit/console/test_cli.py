@@ -15,7 +15,8 @@ from pilotage.core import errors
 
 COMMANDS = (
     "demo", "init", "check", "schema", "run", "compile", "runs", "models", "promote", "rollback", "approve",
-    "reject", "rollouts", "serve", "monitor", "labels", "score", "validate", "tokens", "keys",
+    "reject", "release", "diff", "rollouts", "serve", "monitor", "labels", "score", "validate",
+    "tokens", "keys",
 )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ class TestOutput:
 def test_logs_off_a_terminal_are_json_lines_without_tracebacks(
     call: Call, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from pilotage.console import logs
+    from pilotage.core import logs
 
     logs.configure(1, debug=False)
     logger = logging.getLogger("pilotage.test")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.unit.console.calls import Call
 
-from pilotage.console import addresses
 from pilotage.core import settings, signatures
+from pilotage.serving import addresses
 from pilotage.serving.security.guards import Guard
 from pilotage.serving.security.tokens import Role, TokenFile
 

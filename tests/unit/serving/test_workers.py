@@ -70,7 +70,7 @@ def test_a_wrong_setting_ends_the_server_at_once_in_the_workers_words(
 
 
 def test_workers_log_as_their_supervisor_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pilotage.console import logs
+    from pilotage.core import logs
 
     handler = logging.StreamHandler()
     handler.setFormatter(logs.JsonLines())

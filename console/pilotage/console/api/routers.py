@@ -9,6 +9,7 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    environments,
     me,
     monitors,
     observations,
@@ -30,7 +31,8 @@ PREFIX = "/api/v1"
 
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
-    *(versions, approvals, releases, transitions, monitors, observations, alarms, triggers),
+    *(versions, approvals, releases, environments, transitions),
+    *(monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pilotage.console.commands import releases as releases_commands
 from pilotage.console.commands.arguments import (
     NameArgument,
     VersionArgument,
@@ -14,6 +15,7 @@ from pilotage.console.commands.arguments import (
     name_of,
     versions_of,
 )
+from pilotage.console.commands.releases import BranchOption, ReasonOption, ToOption
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -79,19 +81,50 @@ def promote(
     _answer(session, done)
 
 
-def rollback(session: Session, pilot: NameArgument, who: WhoOption = None, why: WhyOption = "") -> None:
+def rollback(
+    session: Session,
+    pilot: NameArgument,
+    environment: Annotated[
+        str | None, typer.Option("--env", help="Take the release to this environment back, in git.")
+    ] = None,
+    to: ToOption = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="With --env: nothing is done where git says another version.")
+    ] = None,
+    branch: BranchOption = None,
+    who: WhoOption = None,
+    why: ReasonOption = "",
+) -> None:
     """End a rollout, or bring back the champion before.
 
     While a version is being rolled out it is taken back; otherwise the previous champion is champion again.
+    With --env, git says of that environment what it said before its last release, and champions stay.
     """
-    from pilotage.pipelines import promotions, rollouts
+    from pilotage.pipelines import promotions, releases, rollouts
 
     name = name_of(pilot)
+    if environment is not None:
+        settings = releases_commands.changed(session.settings, to, branch)
+        done = releases.revert(settings, name, environment=environment, by=who, reason=why, version=version)
+        releases_commands.answer(session, releases_commands.document_of(done))
+        return
+    require_no_environment(to, version, branch)
     halted = rollouts.halt(session.settings, name, who=who, why=why)
     if halted is not None:
         _answer_halted(session, halted)
     else:
         _answer(session, promotions.rollback(session.settings, name, who=who, why=why))
+
+
+def require_no_environment(to: str | None, version: int | None, branch: bool | None) -> None:
+    """Raise SettingsError when an option was given that is for git, and no environment."""
+    from pilotage.core import errors
+
+    if to is not None or version is not None or branch is not None:
+        raise errors.SettingsError(
+            "`--to`, `--version` and `--branch` are for a release in git, and no environment is named.",
+            remedy="Name it with `--env`; without, a rollback is about champions.",
+        )
 
 
 def approve(

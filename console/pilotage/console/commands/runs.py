@@ -17,6 +17,7 @@ from pilotage.console.commands.arguments import (
 )
 from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import Session, command
+from pilotage.core.places import Place
 
 if TYPE_CHECKING:
     from pilotage.pipelines.records import Records, RunRecord, StepRecord
@@ -50,11 +51,14 @@ def run(
     session: Session,
     pilot: RunnableArgument,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Execute every step again.")] = False,
+    on: Annotated[
+        Place | None, typer.Option(help="Where it is carried out.", show_default="PILOTAGE_RUN_ON, or local")
+    ] = None,
 ) -> int:
-    """Run the training pipeline here, up to promotion.
+    """Run the training pipeline, up to promotion.
 
     Its steps are ingest, validate, train, evaluate and register; those whose inputs did not change are
-    taken from the cache. Ends with 3 when a gate or the validation said no.
+    taken from the cache, except in Kubeflow. Ends with 3 when a gate or the validation said no.
     """
     found = load_pilot(pilot)
     settings = session.settings
@@ -63,7 +67,14 @@ def run(
     from pilotage.pipelines import runs
 
     with RunProgress(session.output) as progress:
-        result = runs.run(found.spec, found.folder, settings, cache=not no_cache, on_event=progress.on_event)
+        result = runs.run(
+            found.spec,
+            found.folder,
+            settings,
+            cache=not no_cache,
+            on_event=progress.on_event,
+            on=on or settings.run_on,
+        )
     session.output.answer(
         result.document, lambda console: views.show_result(console, result, views.scorecard_of(result))
     )
@@ -81,17 +92,18 @@ def compile_pipeline(
 ) -> None:
     """Write a pipeline as KFP IR YAML.
 
-    `training` is what `pilotage run` runs, `scoring` what `pilotage score` does.
+    `training` is what `pilotage run` runs, `scoring` what `pilotage score` does. What the steps need on a
+    cluster is the second document of the file.
     """
     found = load_pilot(pilot)
     from pilotage.core import errors
-    from pilotage.pipelines import scoring, training
+    from pilotage.pipelines import needs, scoring, training
 
     if output.is_dir():
         raise errors.NotFound(f"`{output}` is a folder.", remedy="Name a file, such as `-o training.yaml`.")
     try:
         chosen = training if pipeline is Pipeline.TRAINING else scoring
-        chosen.write(output, found.spec, found.folder)
+        chosen.write(output, found.spec, found.folder, needs.of(session.settings))
     except OSError as error:
         raise errors.SettingsError(
             f"`{output}` cannot be written: {error.strerror}.", remedy="Name another file with `-o`."

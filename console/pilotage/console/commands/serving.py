@@ -92,8 +92,8 @@ def serve(
         from pilotage.core.settings import AccessLogPolicy
 
         settings = settings.model_copy(update={"access_log": AccessLogPolicy(access_log)})
-    from pilotage.console import addresses, controllers
-    from pilotage.serving import servers
+    from pilotage.console import controllers
+    from pilotage.serving import addresses, servers
 
     addresses.warn_if_open(host, settings)
     served: dict[str, Any] = {"pilot": names[0], "pilots": names, "url": None, "grpc": None}

@@ -8,6 +8,7 @@ from functools import cached_property
 from sqlalchemy import Engine
 
 from pilotage.console.operations.chains import Watch
+from pilotage.console.operations.glances import Glances
 from pilotage.console.operations.scorecards import Scorecards
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
@@ -34,6 +35,11 @@ class Desk:
     def watch(self) -> Watch:
         """Looks whether its audit is whole."""
         return Watch(self.engine)
+
+    @cached_property
+    def glances(self) -> Glances:
+        """What git said of it a moment ago."""
+        return Glances()
 
     @cached_property
     def scorecards(self) -> Scorecards:

@@ -17,10 +17,11 @@ from pilotage.console.api.parameters import (
     VersionParameter,
 )
 from pilotage.console.api.versions import CARD_POLICY
-from pilotage.console.operations import approvals, decisions, releases, versions
+from pilotage.console.operations import approvals, decisions, environments, releases, versions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.versions import Version
 from pilotage.console.pages import rendering, words
+from pilotage.core import errors
 from pilotage.core.artifacts import Estimate, Scorecard
 from pilotage.core.registry import Alias
 from pilotage.pipelines.approvals import ApprovalState
@@ -30,6 +31,8 @@ router = APIRouter()
 Why = Annotated[str, Form(max_length=1000)]
 MOST_COMPARED = 4
 """Versions beside each other."""
+_GIT_SECONDS = 1.5
+"""How long a page waits for what git says."""
 _ON_THE_WAY = ("rolling_out", "releasing")
 _VERSIONS, _RELEASES, _WAITING = 30, 15, 20
 
@@ -83,6 +86,7 @@ def show_versions(
         waiting=[item for item in compared if _waits(item)]
         + _waiting_elsewhere(desk, actor, pilot, compared),
         releases=releases.list_releases(desk, actor, pilot, limit=_RELEASES).items,
+        **_environments(desk, actor, pilot),
         champion=next((item.version for item in listing.items if Alias.CHAMPION in item.aliases), None),
         previous=any(Alias.PREVIOUS in item.aliases for item in listing.items),
         rolling=any(item.decision in _ON_THE_WAY and Alias.CHALLENGER in item.aliases for item in compared),
@@ -201,6 +205,15 @@ def _compared(
 def _rank(version: Version) -> int:
     roles = (Alias.CHAMPION in version.aliases, _waits(version), Alias.CHALLENGER in version.aliases)
     return roles.index(True) if any(roles) else len(roles)
+
+
+def _environments(desk: Desk, actor: Any, pilot: str) -> dict[str, Any]:
+    """What git says runs where; that it cannot be asked now takes nothing from the rest of the page."""
+    try:
+        found = environments.list_environments(desk, actor, pilot, wait_seconds=_GIT_SECONDS)
+        return {"environments": found.items, "git_problem": ""}
+    except errors.PilotageError as error:
+        return {"environments": (), "git_problem": str(error)}
 
 
 def _card(desk: Desk, actor: Any, version: Version) -> Scorecard | None:

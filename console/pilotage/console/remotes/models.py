@@ -8,6 +8,7 @@ from typing import Any
 
 from pilotage.console.commands import models as here
 from pilotage.console.commands.arguments import name_of
+from pilotage.console.remotes import releases
 from pilotage.console.remotes.clients import Remote, require_nobody, segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import models as views
@@ -37,9 +38,23 @@ def promote(
     _answer(session, session.remote.post(path, {"why": why, "force": force}))
 
 
-def rollback(session: Session, pilot: str, who: str | None = None, why: str = "") -> None:
-    """End a rollout there, or bring back the champion before."""
+def rollback(
+    session: Session,
+    pilot: str,
+    environment: str | None = None,
+    to: str | None = None,
+    version: int | None = None,
+    branch: bool | None = None,
+    who: str | None = None,
+    why: str = "",
+) -> None:
+    """End a rollout there, or bring back the champion before; with an environment, its release in git."""
     require_nobody(who)
+    releases.require_no_place(to, branch)
+    if environment is not None:
+        releases.rollback(session, name_of(pilot), environment, version, why)
+        return
+    here.require_no_environment(to, version, branch)
     _answer(session, session.remote.post(f"/pilots/{segment(name_of(pilot))}/rollback", {"why": why}))
 
 

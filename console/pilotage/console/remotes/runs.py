@@ -19,6 +19,7 @@ from pilotage.console.views import runs as views
 from pilotage.console.views.progress import RunProgress
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Scorecard
+from pilotage.core.places import Place
 from pilotage.pipelines.events import Event, Kind, StepOutcome
 from pilotage.pipelines.records import RunRecord, StepRecord
 from pilotage.pipelines.runs import RunResult
@@ -29,8 +30,18 @@ _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DIED)
 _STEP_OVER = (*_OVER, State.CACHED)
 
 
-def run(session: Session, pilot: str, no_cache: bool = False) -> int:
-    """Start a run there and follow it to its end."""
+def run(session: Session, pilot: str, no_cache: bool = False, on: Place | None = None) -> int:
+    """Start a run there and follow it to its end.
+
+    Raises:
+        InputError: it is said where the run goes, which that console's settings say.
+    """
+    if on is not None:
+        raise errors.InputError(
+            f"`--on {on.value}` is for an installation of this machine; {session.settings.url} says itself"
+            " where its runs go.",
+            remedy="Leave `--on` out, or set PILOTAGE_RUN_ON for that console.",
+        )
     name, remote = name_of(pilot), session.remote
     wanted = {"parameters": {"cache": not no_cache}}
     begun = remote.post(f"/pilots/{segment(name)}/runs", wanted)

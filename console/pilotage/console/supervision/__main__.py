@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilotage.console import addresses, logs, signals
-from pilotage.core import errors, settings
+from pilotage.console import signals
+from pilotage.core import errors, logs, settings
 from pilotage.core.settings import Settings
+from pilotage.serving import addresses
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

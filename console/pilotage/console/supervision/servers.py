@@ -13,13 +13,15 @@ from typing import Any
 
 import uvicorn
 
-from pilotage.console import addresses, applications
+from pilotage.console import applications
 from pilotage.console.access import doors
+from pilotage.console.metrics import listeners
 from pilotage.console.operations.desks import Desk
 from pilotage.console.supervision import ports
 from pilotage.console.supervision.children import dying_with_parent
 from pilotage.core import errors
 from pilotage.core.settings import Settings
+from pilotage.serving import addresses
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def run_console(settings: Settings, host: str, port: int, ready_file: Path | Non
     server = _Console(
         config, lambda: addresses.announce(ready_file, address), on_stop=app.state.streams.close
     )
-    server.run()
+    with listeners.serving(desk, app):
+        server.run()
     if not server.started:
         raise errors.Failure(f"{host}:{port} cannot be listened on.", remedy="Name another with `--port`.")
 

@@ -47,6 +47,7 @@ from pilotage.core.artifacts.forms import (
     Scaling,
     TimeInput,
 )
+from pilotage.core.artifacts.outcomes import Outcome
 from pilotage.core.artifacts.rollouts import (
     Comparison,
     Measured,
@@ -100,6 +101,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Rollout,
     Comparison,
     Scores,
+    Outcome,
 )
 """Every arrow whose schema is committed."""
 
@@ -141,6 +143,7 @@ __all__ = [
     "Multivariate",
     "NumberInput",
     "OneHotInput",
+    "Outcome",
     "Part",
     "Performance",
     "Release",

@@ -7,6 +7,7 @@ and says on which line something is wrong. No model looks at data.
 from __future__ import annotations
 
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
+from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
 from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
@@ -21,6 +22,7 @@ __all__ = [
     "Bounds",
     "Budget",
     "Cause",
+    "Cluster",
     "Column",
     "Data",
     "Drift",
@@ -38,17 +40,22 @@ __all__ = [
     "QuietHours",
     "Range",
     "Replicas",
+    "Resources",
     "Retrain",
     "Rollout",
     "Search",
     "Season",
+    "Secret",
     "Serve",
     "Source",
     "Split",
     "SqlSource",
+    "Step",
     "Strategy",
     "Target",
+    "Toleration",
     "Train",
     "Value",
+    "Volume",
     "quiet_until",
 ]

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure, Task, task_of
 from pilotage.core.specs.bases import Misplaced, Model, Name
+from pilotage.core.specs.clusters import Cluster, Step
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
 from pilotage.core.specs.monitoring import Monitor, Season
@@ -33,6 +34,8 @@ class PilotSpec(Model):
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
+    cluster: Cluster = Cluster()
+    """What the steps need on a cluster, besides `train.resources`."""
 
     @model_validator(mode="after")
     def _coherent(self) -> PilotSpec:
@@ -50,6 +53,12 @@ class PilotSpec(Model):
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
         if self.monitor.drift.season is not Season.NONE and self.data.time is None:
             raise Misplaced("a season needs `data.time`", ("monitor", "drift", "season"))
+        training = self.cluster.steps.get("train", Step())
+        if training.resources is not None:
+            raise Misplaced(
+                "resources of training are said in `train.resources`",
+                ("cluster", "steps", "train", "resources"),
+            )
         return self
 
     @property

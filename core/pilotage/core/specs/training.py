@@ -13,6 +13,7 @@ from pilotage.core.durations import Duration
 from pilotage.core.hints import unknown
 from pilotage.core.metrics import GROUP_MEASURES, METRICS, Measure
 from pilotage.core.specs.bases import Column, Model
+from pilotage.core.specs.clusters import Resources
 
 
 class Estimator(StrEnum):
@@ -68,6 +69,8 @@ class Train(Model):
     params: dict[str, Any] = {}
     search: Search | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    resources: Resources = Resources()
+    """What training asks for on a cluster."""
 
     @field_validator("estimator")
     @classmethod

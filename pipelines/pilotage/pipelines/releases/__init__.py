@@ -6,7 +6,19 @@ runs. All may be repeated. What a cluster does about a commit is not known here.
 
 from __future__ import annotations
 
-from pilotage.pipelines.releases.readings import Released, read
+from pilotage.pipelines.releases.differences import Difference, Running, Source, diff
+from pilotage.pipelines.releases.readings import Released, read, read_all
 from pilotage.pipelines.releases.releasing import Release, release, revert
 
-__all__ = ["Release", "Released", "read", "release", "revert"]
+__all__ = [
+    "Difference",
+    "Release",
+    "Released",
+    "Running",
+    "Source",
+    "diff",
+    "read",
+    "read_all",
+    "release",
+    "revert",
+]

@@ -119,11 +119,17 @@ def look(repository: Repository, branches: Sequence[str], find: Callable[[Sight]
     Raises:
         PilotageError: what `find` and the repository raise.
     """
-    for depth in DEPTHS:
+    depth, failures = 0, 0
+    while depth < len(DEPTHS):
         try:
-            return find(repository.see(branches, depth))
+            return find(repository.see(branches, DEPTHS[depth]))
         except TooShallow:
-            continue
+            depth += 1
+        except errors.Unavailable:
+            failures += 1
+            if failures >= MOST_FAILURES:
+                raise
+            _wait(failures + 2)
     raise _cut_off(repository.location)
 
 

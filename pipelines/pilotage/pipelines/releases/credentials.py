@@ -32,12 +32,19 @@ def token(settings: Settings) -> str:
         SettingsError: its file cannot be read or holds none.
     """
     file = settings.forge_token_file
-    if file is None:
-        return ""
-    text = _read("PILOTAGE_FORGE_TOKEN_FILE", file).strip()
+    return "" if file is None else read_token("PILOTAGE_FORGE_TOKEN_FILE", file)
+
+
+def read_token(variable: str, file: Path) -> str:
+    """The token in a file that setting `variable` names.
+
+    Raises:
+        SettingsError: it cannot be read or holds none.
+    """
+    text = _read(variable, file).strip()
     if not text or not text.isascii() or any(not letter.isprintable() or letter == " " for letter in text):
         raise errors.SettingsError(
-            f"PILOTAGE_FORGE_TOKEN_FILE: `{file}` holds no token.", remedy="Write the token alone into it."
+            f"{variable}: `{file}` holds no token.", remedy="Write the token alone into it."
         )
     return text
 

@@ -215,19 +215,25 @@ class Disk:
                             remedy="Try again when it is done.",
                         ) from error
                     time.sleep(0.02)
+            self._sweep()
             yield
         finally:
             os.close(handle)
+
+    def _sweep(self) -> None:
+        """Remove the locks that a process of ours left when it was killed: we are alone."""
+        for token in self._own.glob(f"{_TOKEN}.*"):
+            lock = Path(os.fsdecode(token.read_bytes()))
+            if lock.suffix == ".lock" and lock.exists() and lock.samefile(token):
+                lock.unlink()
+            token.unlink()
 
     @contextmanager
     def _locked(self, file: Path) -> Iterator[None]:
         """Git does not change `file` meanwhile."""
         token = self._own / f"{_TOKEN}.{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"
         lock = file.with_name(f"{file.name}.lock")
-        if token.exists() and lock.exists() and token.samefile(lock):
-            lock.unlink()  # of a process of ours that was killed: we are alone
-        token.unlink(missing_ok=True)
-        token.touch()
+        token.write_bytes(os.fsencode(lock))
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:

@@ -6,9 +6,10 @@ known here.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,18 +70,17 @@ def _require_file(root: Path, path: str, name: str, folder: int) -> None:
 
 
 def _replace(folder: int, name: str, data: bytes) -> os.stat_result:
-    temporary = f".{name}.{uuid.uuid4().hex}.tmp"
+    """By a draft whose name is always the same, so that the next call uses up what a killed one left."""
+    fcntl.flock(folder, fcntl.LOCK_EX)  # of two processes that write the same file one waits
+    draft = f".{name}.pilotage"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o666, dir_fd=folder)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(temporary, dir_fd=folder)
-        raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft, dir_fd=folder)
+    with os.fdopen(os.open(draft, flags, 0o666, dir_fd=folder), "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
 

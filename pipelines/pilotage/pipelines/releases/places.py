@@ -94,6 +94,11 @@ def require_name(what: str, name: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Whether `require_name` takes it."""
+    return _NAME.fullmatch(name) is not None
+
+
 def folder_of(environment: str, pilot: str) -> str:
     """Folder of a pilot's files in a repository."""
     return f"{ROOT}/{require_name('an environment', environment)}/{require_name('a pilot', pilot)}"

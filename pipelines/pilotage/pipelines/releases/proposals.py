@@ -41,7 +41,9 @@ class Planner:
         self._path = path
         self._wish = wish
         self.wish: Wish | None = None
-        """What was planned; None where nothing had to be."""
+        """What is planned; None where nothing has to be."""
+        self.replaced: int | None = None
+        """What the file said before the last plan."""
         self.said: dict[str, str] = {}
         """Trailers of the commit that says so already."""
         self.version: int | None = None
@@ -80,7 +82,7 @@ class Planner:
         tree: ObjectID | None,
         wish: Wish,
     ) -> Plan:
-        self.version = wish.version
+        self.version, self.replaced = wish.version, wish.replaced
         return Plan(branch, old, parents, tree, self._path, wish.data, wish.message)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.pipelines.releases import changes, folders, histories, links, openings, places, trees, values
 from pilotage.pipelines.releases.messages import trailers_of
 from pilotage.pipelines.releases.places import Kind, Place
 from pilotage.pipelines.releases.repositories import Sight
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,42 @@ def read(settings: Settings, pilot: str, environment: str = "") -> Released | No
             [settings.release_branch],
             lambda sight: _find(settings, place, sight, pilot, environment, path),
         )
+
+
+def read_all(settings: Settings, pilot: str) -> list[Released]:
+    """What git says of `pilot` in each environment, by name; files that are none are left out.
+
+    Raises:
+        SettingsError, NotFound, Unavailable: see `read`.
+    """
+    place, root = openings.place_of(settings), places.ROOT
+    if place.kind is Kind.FOLDER:
+        names = sorted(item.parent.name for item in (Path(place.location) / root).glob(f"*/{pilot}"))
+        found = [_kept(partial(read, settings, pilot, name)) for name in names if places.is_name(name)]
+        return [item for item in found if item is not None]
+    with openings.open_repository(settings, place, writing=False) as repository:
+        return changes.look(
+            repository, [settings.release_branch], lambda sight: _find_all(settings, place, sight, pilot)
+        )
+
+
+def _find_all(settings: Settings, place: Place, sight: Sight, pilot: str) -> list[Released]:
+    head = sight.heads.get(settings.release_branch or sight.default)
+    names = [] if head is None else trees.folders(sight.store, sight.commit(head).tree, places.ROOT)
+    found = []
+    for name in filter(places.is_name, names):
+        path = places.values_of(name, pilot)
+        found.append(_kept(partial(_find, settings, place, sight, pilot, name, path)))
+    return [item for item in found if item is not None]
+
+
+def _kept(find: Callable[[], Released | None]) -> Released | None:
+    """What is found, but not what somebody made unreadable: the others are to be seen."""
+    try:
+        return find()
+    except (errors.DataError, errors.Conflict) as error:
+        logger.warning("%s", error)
+        return None
 
 
 def _find(

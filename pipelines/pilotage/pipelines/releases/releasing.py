@@ -35,6 +35,7 @@ from pilotage.pipelines.releases.evidence import Evidence
 from pilotage.pipelines.releases.places import Kind, Place
 from pilotage.pipelines.releases.proposals import Planner, Proposer, Wish, Wisher
 from pilotage.pipelines.releases.repositories import Sight
+from pilotage.pipelines.releases.values import Values
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def release(
     Args:
         settings: say where, how, and with which keys.
         pilot: its name.
-        version: that is registered.
+        version: of it.
         environment: the settings' when empty.
         by: who releases; the person at this terminal when None.
         reason: why; needed with `force`.
@@ -119,14 +120,7 @@ def release(
     )
 
     def wish(held: bytes | None) -> Wish | None:
-        before = values.parsed(held)
-        if before is not None and before.describes_the_same_as(wanted):
-            return None
-        replaced = before.model.version if before is not None else None
-        said = evidence.message(
-            known, job.environment, by=job.who, reason=reason, forced=force, replaced=replaced
-        )
-        return Wish(values.write(wanted), said, version, replaced)
+        return _wish(job, known, wanted, held, reason, forced=force)
 
     if job.place.kind is Kind.FOLDER:
         done, said = _into_folder(job, wish, version), ""
@@ -181,6 +175,20 @@ def _job(settings: Settings, pilot: str, environment: str, by: str | None) -> _J
     return _Job(settings, openings.place_of(settings), pilot, environment, path, by or people.user())
 
 
+def _wish(
+    job: _Job, known: Evidence, wanted: Values, held: bytes | None, reason: str, *, forced: bool
+) -> Wish | None:
+    """The file as `wanted`; None where what is held says the same."""
+    before = values.parsed(held)
+    if before is not None and before.describes_the_same_as(wanted):
+        return None
+    replaced = before.model.version if before is not None else None
+    said = evidence.message(
+        known, job.environment, by=job.who, reason=reason, forced=forced, replaced=replaced
+    )
+    return Wish(values.write(wanted), said, wanted.model.version, replaced)
+
+
 def _into_folder(job: _Job, wish: Callable[[bytes | None], Wish | None], version: int) -> Release:
     root = Path(job.place.location)
     wished = wish(folders.read(root, job.path))
@@ -190,7 +198,7 @@ def _into_folder(job: _Job, wish: Callable[[bytes | None], Wish | None], version
         pilot=job.pilot,
         environment=job.environment,
         version=version,
-        replaced=_other(wished, version),
+        replaced=None if wished is None or wished.replaced == version else wished.replaced,
         changed=wished is not None,
         location=job.place.location,
         file=job.path,
@@ -217,7 +225,7 @@ def _into_git(job: _Job, wish: Wisher, version: int | None, what: str) -> tuple[
         pilot=job.pilot,
         environment=job.environment,
         version=version or planner.version or 0,
-        replaced=_other(planner.wish, version) if made.changed else None,
+        replaced=planner.replaced if made.changed and planner.replaced != version else None,
         changed=made.changed,
         location=place.location,
         file=job.path,
@@ -228,11 +236,6 @@ def _into_git(job: _Job, wish: Wisher, version: int | None, what: str) -> tuple[
         signed=made.signed,
     )
     return done, planner.said.get("By", "")
-
-
-def _other(wished: Wish | None, version: int | None) -> int | None:
-    replaced = None if wished is None else wished.replaced
-    return None if replaced == version else replaced
 
 
 def _held(sight: Sight, head: ObjectID | None, path: str) -> bytes | None:

@@ -96,6 +96,17 @@ def _rebuilt(
     return content.id
 
 
+def folders(store: Store, tree: ObjectID, path: str) -> list[str]:
+    """Names of the folders in the folder at `path`, sorted; none where there is no such folder."""
+    for part in path.encode().split(b"/"):
+        found = _child(store, tree, part)
+        if found is None or not stat.S_ISDIR(found[0]):
+            return []
+        tree = found[1]
+    items = _tree(store, tree).iteritems()
+    return sorted(item.path.decode(errors="replace") for item in items if stat.S_ISDIR(item.mode))
+
+
 def _child(store: Store, tree: ObjectID, name: bytes) -> tuple[int, ObjectID] | None:
     content = _tree(store, tree)
     if name not in content:

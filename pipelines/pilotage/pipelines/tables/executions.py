@@ -38,6 +38,8 @@ runs = Table(
     Column("pid", Integer),
     Column("process_started", Float),
     Column("launch", JSON),  # the process that was started for it while it waits, and how many died
+    Column("remote", JSON),  # what carries it out elsewhere; null for a run of this machine
+    Column("seen_at", Instant),  # when its process last looked at that
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("cancel_asked_at", Instant),

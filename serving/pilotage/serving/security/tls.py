@@ -70,6 +70,15 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
+def expires_at(settings: Settings) -> datetime:
+    """When the certificate that the settings name ends.
+
+    Raises:
+        SettingsError: they name none that can be read.
+    """
+    return _dates(_certificate(_pair(settings)[0]))[1]
+
+
 def grpc_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """Credentials for a gRPC server; None where the settings ask for no TLS.
 
@@ -177,17 +186,8 @@ def _pair(settings: Settings) -> tuple[Path, Path]:
 
 
 def _check_dates(cert: Path) -> None:
-    from cryptography import x509
-
-    data = _read(_CERT, cert)
-    try:
-        found = x509.load_pem_x509_certificate(data)
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"{_CERT}: `{cert}` holds no certificate in PEM.", remedy="Name one."
-        ) from error
     now = datetime.now(UTC)
-    begins, ends = _dates(found)
+    begins, ends = _dates(_certificate(cert))
     if not begins <= now < ends:
         problem = (
             f"expired at {ends.isoformat()}" if now >= ends else f"is in force from {begins.isoformat()}"
@@ -195,6 +195,18 @@ def _check_dates(cert: Path) -> None:
         raise errors.SettingsError(f"{_CERT}: `{cert}` {problem}.", remedy="Renew it.")
     if ends - now < _SOON:
         logger.warning("the certificate %s expires at %s", cert, ends.isoformat())
+
+
+def _certificate(cert: Path) -> Certificate:
+    from cryptography import x509
+
+    data = _read(_CERT, cert)
+    try:
+        return x509.load_pem_x509_certificate(data)
+    except ValueError as error:
+        raise errors.SettingsError(
+            f"{_CERT}: `{cert}` holds no certificate in PEM.", remedy="Name one."
+        ) from error
 
 
 def _dates(found: Certificate) -> tuple[datetime, datetime]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from pilotage.serving.telemetry import readings
-from pilotage.serving.telemetry.readings import BatchMeter, Reading, RouteMeter, VersionMeter
+from pilotage.serving.telemetry.readings import BatchMeter, PilotMeter, Reading, RouteMeter, VersionMeter
 
 if TYPE_CHECKING:
     from pilotage.serving.telemetry.meters import Meters
@@ -39,7 +39,8 @@ def families(reading: Reading, meters: Meters) -> Iterator[Metric]:
     yield from _counts(reading, meters)
     yield from _batches(reading.batches)
     yield from _versions(reading.versions)
-    yield from _loaded(reading, meters.pilots)
+    yield from _pilots(reading, meters.objectives)
+    yield from _loaded(reading, meters.objectives)
     for name, gauge in meters.gauges.items():
         values = reading.gauges.get(name)
         if values:
@@ -133,17 +134,56 @@ def _versions(versions: list[VersionMeter]) -> Iterator[Metric]:
     yield from (requests, rows, failures, took, scores)
 
 
+def _pilots(reading: Reading, objectives: Mapping[str, float]) -> Iterator[Metric]:
+    """What objectives are measured by; of each pilot from the start, for a rate needs a first zero."""
+    requests = CounterMetricFamily(
+        "pilotage_pilot_requests", "Prediction requests, by any protocol", labels=("pilot",)
+    )
+    failed = CounterMetricFamily(
+        "pilotage_pilot_errors",
+        "Prediction requests that the server failed: status 500 and above",
+        labels=("pilot",),
+    )
+    slow = CounterMetricFamily(
+        "pilotage_pilot_slow_requests",
+        "Prediction requests that were answered well, but later than the objective",
+        labels=("pilot",),
+    )
+    objective = GaugeMetricFamily(
+        "pilotage_pilot_latency_objective_seconds",
+        "What 99 of 100 prediction requests must not take longer than",
+        labels=("pilot",),
+    )
+    counted = {meter.pilot: meter for meter in reading.pilots}
+    for pilot, seconds in objectives.items():
+        meter = counted.get(pilot, PilotMeter(pilot))
+        requests.add_metric((pilot,), meter.requests)
+        failed.add_metric((pilot,), meter.errors)
+        slow.add_metric((pilot,), meter.slow)
+        objective.add_metric((pilot,), seconds)
+    yield from (requests, failed, slow, objective)
+
+
 def _loaded(reading: Reading, pilots: Iterable[str]) -> Iterator[Metric]:
     info = GaugeMetricFamily(
         "pilotage_model_info",
         "Versions that are loaded, and in which form",
         labels=("pilot", "version", "form"),
     )
+    loaded = GaugeMetricFamily(
+        "pilotage_model_loaded_timestamp_seconds",
+        "When the champion that is live was loaded, by the process that did so last",
+        labels=("pilot",),
+    )
     champions: dict[str, int] = dict.fromkeys(pilots, 0)
+    since: dict[tuple[str, int], float] = {}
+    for label in dict.fromkeys((one.pilot, str(one.version), one.form) for one in reading.loaded):
+        info.add_metric(label, 1)
     for one in reading.loaded:
-        info.add_metric((one.pilot, str(one.version), one.form), 1)
         if one.champion:
             champions[one.pilot] = max(champions.get(one.pilot, 0), one.version)
+            key = one.pilot, one.version
+            since[key] = max(since.get(key, 0.0), one.since)
     yield info
     version = GaugeMetricFamily(
         "pilotage_model_version", "Champion that is live; 0 when none is", labels=("pilot",)
@@ -152,7 +192,10 @@ def _loaded(reading: Reading, pilots: Iterable[str]) -> Iterator[Metric]:
     for pilot, number in champions.items():
         version.add_metric((pilot,), number)
         served.add_metric((pilot,), 1)
+        if (pilot, number) in since:
+            loaded.add_metric((pilot,), since[pilot, number])
     yield version
+    yield loaded
     yield served
     ready = float(all(champions.values()))
     yield GaugeMetricFamily("pilotage_ready", "1 when a model of each pilot is live", value=ready)

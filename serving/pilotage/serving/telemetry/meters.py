@@ -14,10 +14,11 @@ the newest ten of a pilot, and what is beyond is `other`.
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from threading import get_ident
@@ -27,6 +28,7 @@ from pilotage.serving.telemetry.readings import (
     OTHER,
     BatchMeter,
     Loaded,
+    PilotMeter,
     Reading,
     RouteMeter,
     VersionMeter,
@@ -104,14 +106,20 @@ class Gauge:
 class Meters:
     """All that one server process counts."""
 
-    def __init__(self, pilots: Sequence[str], share: Share | None = None) -> None:
-        """Begin to count for the pilots of those names, and to tell the other processes of `share`."""
-        self.pilots = tuple(pilots)
+    def __init__(self, objectives: Mapping[str, float], share: Share | None = None) -> None:
+        """Begin to count for the pilots of those names, and to tell the other processes of `share`.
+
+        Args:
+            objectives: seconds that a prediction request of each pilot may take.
+            share: of the server's processes, where there are several.
+        """
+        self.objectives = dict(objectives)
         self.share = share
         self._lock = threading.Lock()
         self._routes: dict[tuple[int, str, str], RouteMeter] = {}
         self._batches: dict[tuple[int, str], BatchMeter] = {}
         self._versions: dict[tuple[int, str, int | str], VersionMeter] = {}
+        self._pilots: dict[tuple[int, str], PilotMeter] = {}
         self._shed: dict[str, Count] = {}
         self._gauges: dict[str, Gauge] = {}
         self._loaded: Callable[[], Iterable[Loaded]] = tuple
@@ -161,6 +169,20 @@ class Meters:
             if (route, method) not in known and len(known) >= _MOST_ROUTES:
                 route, method = OTHER, OTHER
             return self._routes.setdefault((get_ident(), route, method), RouteMeter(route, method))
+
+    def answered(self, pilot: str, status: int, seconds: float) -> None:
+        """Note how a prediction request of a pilot ended.
+
+        Args:
+            pilot: one of the server's.
+            status: of the answer.
+            seconds: from the request's head to its answer.
+        """
+        meter = self._pilots.get((get_ident(), pilot))
+        if meter is None:
+            with self._lock:
+                meter = self._pilots.setdefault((get_ident(), pilot), PilotMeter(pilot))
+        meter.observe(status, seconds, self.objectives.get(pilot, math.inf))
 
     def released(self, reason: str, requests: int, rows: int, waited: float, took: float) -> None:
         """Note a batch that was released and predicted.
@@ -237,6 +259,7 @@ class Meters:
                 routes=list(self._routes.values()),
                 batches=list(self._batches.values()),
                 versions=list(self._versions.values()),
+                pilots=list(self._pilots.values()),
                 shed={reason: count.value for reason, count in self._shed.items()},
                 counts={name: count.value for name, count in self.counts.items()},
                 cpu_seconds=time.process_time(),

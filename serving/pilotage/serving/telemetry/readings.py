@@ -180,6 +180,32 @@ class VersionMeter(msgspec.Struct):
         _add_to_keys(self.scores, other.scores)
 
 
+class PilotMeter(msgspec.Struct):
+    """How prediction requests of one pilot ended, against its objectives; by whatever protocol they came."""
+
+    pilot: str
+    requests: int = 0
+    """All but those that the client gave up."""
+    errors: int = 0
+    """Those that the server could not answer: status 500 and above."""
+    slow: int = 0
+    """Those that were answered well, but later than the objective."""
+
+    def observe(self, status: int, seconds: float, objective: float) -> None:
+        """Note an answer with `status` after `seconds`, of which it may take `objective`."""
+        self.requests += 1
+        if status >= 500:
+            self.errors += 1
+        elif seconds > objective and status < 400:
+            self.slow += 1
+
+    def add(self, other: PilotMeter) -> None:
+        """Add what `other` counted."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.slow += other.slow
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A version that is in a process's memory."""
 
@@ -188,6 +214,8 @@ class Loaded(msgspec.Struct, frozen=True):
     form: str
     """What answers: `onnx`, or `trained` where there is no faster form."""
     champion: bool = True
+    since: float = 0.0
+    """When it was loaded, in seconds since the epoch."""
 
 
 class Reading(msgspec.Struct):
@@ -196,6 +224,7 @@ class Reading(msgspec.Struct):
     routes: list[RouteMeter] = msgspec.field(default_factory=list)
     batches: list[BatchMeter] = msgspec.field(default_factory=list)
     versions: list[VersionMeter] = msgspec.field(default_factory=list)
+    pilots: list[PilotMeter] = msgspec.field(default_factory=list)
     shed: dict[str, int] = msgspec.field(default_factory=dict)
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     cpu_seconds: float = 0.0
@@ -219,6 +248,7 @@ def merge(readings: Iterable[Reading]) -> Reading:
     routes: dict[tuple[str, str], RouteMeter] = {}
     batches: dict[str, BatchMeter] = {}
     versions: dict[tuple[str, str], VersionMeter] = {}
+    pilots: dict[str, PilotMeter] = {}
     for reading in readings:
         for route in reading.routes:
             key = route.route, route.method
@@ -228,6 +258,8 @@ def merge(readings: Iterable[Reading]) -> Reading:
         for version in reading.versions:
             key = version.pilot, version.version
             versions.setdefault(key, VersionMeter(*key)).add(version)
+        for pilot in reading.pilots:
+            pilots.setdefault(pilot.pilot, PilotMeter(pilot.pilot)).add(pilot)
         _add_to_keys(whole.shed, reading.shed)
         _add_to_keys(whole.counts, reading.counts)
         whole.cpu_seconds += reading.cpu_seconds
@@ -236,7 +268,7 @@ def merge(readings: Iterable[Reading]) -> Reading:
             whole.gauges.setdefault(name, []).extend(values)
         whole.loaded.extend(loaded for loaded in reading.loaded if loaded not in whole.loaded)
     whole.routes, whole.batches = list(routes.values()), list(batches.values())
-    whole.versions = newest(versions.values())
+    whole.versions, whole.pilots = newest(versions.values()), list(pilots.values())
     return whole
 
 

@@ -4,7 +4,9 @@ A new champion is loaded and warmed up in a thread of its own and then takes the
 place of the old one by one assignment; requests in progress finish on the
 version they began with. What cannot be loaded is reported and tried again
 later, while the old version stays. Beside it may be the challenger of a rollout
-and versions that were asked for by number. Requests and HTTP are not known here.
+and versions that were asked for by number. Where a version is pinned, it serves in the
+champion's place and aliases and rollouts are not looked at: whoever pins it decides what
+serves, and a registry that is down later disturbs nothing. Requests and HTTP are not known here.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pilotage.core import errors
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.serving import problems
@@ -45,7 +49,7 @@ class FailedLoad:
 
 
 class Follower:
-    """Keeps `live` at the pilot's champion."""
+    """Keeps `live` at the pilot's champion, or at the version that is pinned."""
 
     def __init__(
         self,
@@ -53,7 +57,8 @@ class Follower:
         settings: Settings,
         registry: Registry,
         *,
-        pins: Sequence[int] = (),
+        also: Sequence[int] = (),
+        pin: int | None = None,
         replica: str = "",
         on_swap: Callable[[Live], None] = lambda live: None,
         on_failure: Callable[[int], None] = lambda version: None,
@@ -67,9 +72,10 @@ class Follower:
         self._registry = registry
         self._on_swap = on_swap
         self._on_failure = on_failure
-        self._pins = tuple(dict.fromkeys(pins))
-        self._pinned: tuple[Live, ...] = ()
-        self._failed_pins: dict[int, FailedLoad] = {}
+        self._pin = pin
+        self._also = tuple(dict.fromkeys(also))
+        self._beside: tuple[Live, ...] = ()
+        self._failed_beside: dict[int, FailedLoad] = {}
         self._rollouts = Rollouts(
             name, settings, replica or secrets.token_hex(8), self._load, on_halt=self._hurry
         )
@@ -92,9 +98,11 @@ class Follower:
         if self.outage:
             return "The registry cannot be read; the server's log says why."
         if self.live is None:
+            if self._pin is not None:
+                return f"Version {self._pin} is being loaded."
             polled = self._polled.is_set()
             return f"Pilot `{self.name}` has no champion yet." if polled else "The champion is being loaded."
-        for failed in self._failed_pins.values():
+        for failed in self._failed_beside.values():
             return f"Version {failed.version} could not be loaded ({failed.kind}); the server's log says why."
         return ""
 
@@ -107,7 +115,7 @@ class Follower:
     def versions(self) -> tuple[Live, ...]:
         """Every version that is loaded, the champion first."""
         trial = self.trial
-        found = (self.live, None if trial is None else trial.challenger, *self._pinned)
+        found = (self.live, None if trial is None else trial.challenger, *self._beside)
         return tuple({live.version: live for live in found if live is not None}.values())
 
     def at(self, version: str) -> Live | None:
@@ -191,7 +199,7 @@ class Follower:
             memory.release()
         before = {live.version for live in self.versions}
         try:
-            aliases = self._registry.aliases(self.name)
+            aliases = self._aliases()
         except Exception as error:
             if not self.outage:
                 logger.warning("the registry cannot be read, keeping what is live: %s", error)
@@ -200,10 +208,20 @@ class Follower:
             return
         self.outage = False
         self._take(aliases.get(Alias.CHAMPION))
-        self._pin()
+        self._load_beside()
         self._polled.set()
-        self._rollouts.look(self.live, aliases.get(Alias.CHALLENGER))
+        if self._pin is None:
+            self._rollouts.look(self.live, aliases.get(Alias.CHALLENGER))
         self._let_go = bool(before - {live.version for live in self.versions})
+
+    def _aliases(self) -> dict[str, int]:
+        """The registry's aliases; the pinned version as the champion where there is one."""
+        if self._pin is None:
+            return self._registry.aliases(self.name)
+        if self.live is None:
+            with suppress(errors.NotFound):  # loading it says so, and again and again
+                self._registry.version(self.name, self._pin)
+        return {Alias.CHAMPION: self._pin}
 
     def _take(self, champion: int | None) -> None:
         if champion is None or (self.live is not None and self.live.version == champion):
@@ -222,18 +240,18 @@ class Follower:
         self.live, self.failed = live, None
         logger.info("version %d of %s is live", champion, self.name)
 
-    def _pin(self) -> None:
+    def _load_beside(self) -> None:
         """Load the versions that were asked for by number."""
-        for version in self._pins:
-            failed = self._failed_pins.get(version)
+        for version in self._also:
+            failed = self._failed_beside.get(version)
             waits = failed is not None and time.monotonic() < failed.retry_at
-            if waits or any(live.version == version for live in self._pinned):
+            if waits or any(live.version == version for live in self._beside):
                 continue
             try:
-                self._pinned = (*self._pinned, self._load(version))
-                self._failed_pins.pop(version, None)
+                self._beside = (*self._beside, self._load(version))
+                self._failed_beside.pop(version, None)
             except Exception as error:
-                self._failed_pins[version] = self._fail(version, error, failed)
+                self._failed_beside[version] = self._fail(version, error, failed)
 
     def _load(self, version: int) -> Live:
         """The version, from its files unless it is loaded already."""

@@ -8,6 +8,7 @@ decided here.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,8 @@ class Live:
     profile: ReferenceProfile
     folder: Path | None = field(default=None, repr=False, compare=False)
     """The local folder of its files; None when it was not loaded from one."""
+    since: float = field(default_factory=time.time, repr=False, compare=False)
+    """When it was loaded, in seconds since the epoch."""
 
     @property
     def version(self) -> int:

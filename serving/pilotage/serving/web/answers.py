@@ -83,6 +83,7 @@ async def predict(service: Service, request: Request, codec: Codec) -> Response:
     """The answer to a prediction request whose body `codec` reads."""
     started = time.perf_counter()
     endpoint = endpoint_of(service, request)
+    request.scope["pilot"] = endpoint.name
     until = headers.deadline(request.headers.get(headers.TIMEOUT), started)
     async with service.intake.body(request) as body:
         reply = await endpoint.predict(

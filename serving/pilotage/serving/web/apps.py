@@ -164,6 +164,8 @@ class _Watch:
     def _count(self, scope: Scope, status: int, seconds: float, identity: bytes) -> None:
         route = getattr(scope.get("route"), "path", meters.UNMATCHED)
         self._service.meters.route(route, scope["method"]).observe(status, seconds)
+        if "pilot" in scope and status:  # else the client left before it was answered
+            self._service.meters.answered(scope["pilot"], status, seconds)
         span: Span | None = scope.get("span")
         if span is not None:
             rows, version = scope.get("rows"), scope.get("version")

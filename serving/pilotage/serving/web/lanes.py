@@ -228,6 +228,7 @@ class Lane:
         path = exchange.route.path
         seconds = time.perf_counter() - exchange.started
         meters.route(path, "POST").observe(status, seconds)
+        meters.answered(exchange.route.endpoint.name, status, seconds)
         identity = exchange.identity or accesses.request_id(None)
         head = head % identity
         span = exchange.span

@@ -83,6 +83,10 @@ ROUTES: dict[str, Route] = {
     "POST /pilots/{pilot}/rollback": DECIDE,
     "GET /approvals": LIST,
     "GET /pilots/{pilot}/releases": LOOK,
+    "GET /pilots/{pilot}/environments": LOOK,
+    "GET /pilots/{pilot}/environments/{environment}/diff": LOOK,
+    "POST /pilots/{pilot}/environments/{environment}/release": Route(APPROVE, OF_A_PILOT, {"version": 1}),
+    "POST /pilots/{pilot}/environments/{environment}/rollback": DECIDE,
     "GET /monitors": LIST,
     "GET /pilots/{pilot}/monitor": LOOK,
     "GET /pilots/{pilot}/monitor/matrix": LOOK,
@@ -141,7 +145,7 @@ def names(desk: Desk, write: Callable[..., Path]) -> dict[str, str]:
     return {
         "pilot": "small", "run": run, "schedule": schedule, "user": "victim", "token": token, "version": "1",
         "start": "2026-01-01T00:00:00Z", "alarm": "x", "digest": "sha256:" + "0" * 64, "session": "x",
-        "delivery": "1", "webhook": "x",
+        "delivery": "1", "webhook": "x", "environment": "production",
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def watched(follower: Follower, live: Live) -> Watched:
 
 @pytest.fixture
 def meters() -> Meters:
-    return Meters(["flights"])
+    return Meters({"flights": 0.1})
 
 
 MakeBatcher = Callable[..., Batcher]

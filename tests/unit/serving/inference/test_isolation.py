@@ -71,7 +71,7 @@ async def outcomes(batcher: Batcher, broken: int | None = None) -> list[Any]:
 def test_who_cannot_take_an_answer_does_not_keep_the_others_from_theirs(
     plane: DataPlane, seconds: float
 ) -> None:
-    batcher = Batcher(plane, Meters(["flights"]), 2.0, 100)
+    batcher = Batcher(plane, Meters({"flights": 0.1}), 2.0, 100)
     batcher.costs.note(1, seconds)
     found = asyncio.run(outcomes(batcher, broken=0))
     assert [type(outcome) for outcome in found] == [Reply, Reply]
@@ -86,7 +86,7 @@ def test_a_batch_that_cannot_be_counted_is_answered(
         raise KeyError("no such meter")
 
     monkeypatch.setattr(reports, "report", fail)
-    batcher = Batcher(plane, Meters(["flights"]), 2.0, 100)
+    batcher = Batcher(plane, Meters({"flights": 0.1}), 2.0, 100)
     batcher.costs.note(1, seconds)
     found = asyncio.run(outcomes(batcher))
     assert [type(outcome) for outcome in found] == [Reply] * 3
@@ -102,7 +102,7 @@ def test_a_large_request_that_cannot_be_counted_is_answered(
     monkeypatch.setattr(reports, "report_large", fail)
 
     async def ask() -> Any:
-        batcher = Batcher(plane, Meters(["flights"]), 2.0, 100)
+        batcher = Batcher(plane, Meters({"flights": 0.1}), 2.0, 100)
         large = request(ROW)
         large.body += b" " * 200_000
         try:
@@ -152,7 +152,7 @@ def test_a_refused_body_is_let_go_at_once_without_a_collection(
     refused: list[type] = []
 
     async def ask() -> None:
-        batcher = Batcher(plane, Meters(["flights"]), 2.0, 100)
+        batcher = Batcher(plane, Meters({"flights": 0.1}), 2.0, 100)
         wrong = request({})
         wrong.body += b" " * padding
         if waits:

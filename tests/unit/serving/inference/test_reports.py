@@ -24,7 +24,7 @@ from pilotage.serving.versions.lives import Live
 
 @pytest.fixture
 def meters() -> Meters:
-    return Meters([small_models.NAME])
+    return Meters({small_models.NAME: 0.1})
 
 
 @pytest.fixture

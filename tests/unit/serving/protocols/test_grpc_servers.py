@@ -44,13 +44,14 @@ class Service:
 
     def __init__(self, predict: Predict | None = None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.meters = Meters(["flights"])
+        self.meters = Meters({"flights": 0.1})
         self.intake = Intake(self.limits)
         self.notes: list[tuple[Any, ...]] = []
         self.accesses = SimpleNamespace(least=0, note=lambda *note: self.notes.append(note))
         self.tracer = None
         self.draining = False
-        self.names = ("flights",)
+        self.name = "flights"
+        self.names = (self.name,)
         self.requests: list[Request] = []
         self.refusals = 0
         self._predict = predict
@@ -129,6 +130,7 @@ def test_a_call_is_a_request_of_the_data_plane() -> None:
     assert (method, path, status, identity) == ("GRPC", INFER, 200, b"r-1")
     assert (rows, version, principal) == (2, 3, None)
     assert f'route="{INFER}"'.encode() in service.meters.text()
+    assert b'pilotage_pilot_requests_total{pilot="flights"} 1.0' in service.meters.text()
 
 
 @pytest.mark.parametrize(

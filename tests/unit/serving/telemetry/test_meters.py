@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pilotage.serving.telemetry import readings, statistics
+from pilotage.serving.telemetry import expositions, readings, statistics
 from pilotage.serving.telemetry.meters import Across, Meters
 from pilotage.serving.telemetry.readings import Loaded
 
@@ -34,7 +34,7 @@ def value(meters: Meters, name: str, **labels: str) -> float:
 
 @pytest.fixture
 def meters() -> Meters:
-    return Meters(["flights"])
+    return Meters({"flights": 0.1})
 
 
 def test_requests_are_counted_by_route_and_status_with_a_cumulative_histogram(meters: Meters) -> None:
@@ -48,6 +48,28 @@ def test_requests_are_counted_by_route_and_status_with_a_cumulative_histogram(me
     by_bound = {labels["le"]: number for labels, number in samples}
     assert (by_bound["0.00025"], by_bound["0.0005"], by_bound["10.0"], by_bound["+Inf"]) == (0, 2, 2, 3)
     assert value(meters, "pilotage_request_duration_seconds_sum", route="/predict") == pytest.approx(99.0009)
+
+
+def test_a_pilots_requests_are_measured_against_its_objectives(meters: Meters) -> None:
+    assert value(meters, "pilotage_pilot_requests_total", pilot="flights") == 0, "a rate needs a first zero"
+    for status, seconds in ((200, 0.1), (200, 0.1001), (503, 0.2), (500, 0.001), (422, 5.0)):
+        meters.answered("flights", status, seconds)
+    assert value(meters, "pilotage_pilot_requests_total", pilot="flights") == 5
+    assert value(meters, "pilotage_pilot_errors_total", pilot="flights") == 2
+    assert value(meters, "pilotage_pilot_slow_requests_total", pilot="flights") == 1
+    assert value(meters, "pilotage_pilot_latency_objective_seconds", pilot="flights") == 0.1
+
+
+def test_a_champion_tells_when_it_was_loaded_last(meters: Meters) -> None:
+    meters.watch(
+        lambda: [Loaded("flights", 1, "onnx", False, 50.0), Loaded("flights", 2, "onnx", True, 70.0)]
+    )
+    assert value(meters, "pilotage_model_loaded_timestamp_seconds", pilot="flights") == 70
+    one, other = meters.reading(), meters.reading()
+    other.loaded = [Loaded("flights", 2, "onnx", True, 90.0)]
+    text = expositions.write(readings.merge([one, other]), meters).decode()
+    assert 'pilotage_model_loaded_timestamp_seconds{pilot="flights"} 90.0' in text
+    assert text.count('pilotage_model_info{form="onnx",pilot="flights",version="2"}') == 1
 
 
 def test_batches_tell_why_they_were_released_how_long_they_waited_and_how_large_they_were(
@@ -83,7 +105,7 @@ def test_loaded_versions_show_their_form(meters: Meters) -> None:
 
 
 def test_a_server_is_ready_when_each_of_its_pilots_is() -> None:
-    meters = Meters(["flights", "diamonds"])
+    meters = Meters({"flights": 0.1, "diamonds": 0.1})
     meters.watch(lambda: [Loaded("flights", 7, "onnx")])
     assert value(meters, "pilotage_ready") == 0
 
@@ -116,7 +138,7 @@ def test_the_newest_versions_have_numbers_of_their_own(meters: Meters) -> None:
 
 
 def test_a_version_of_another_pilot_is_another_one() -> None:
-    meters = Meters(["flights", "diamonds"])
+    meters = Meters({"flights": 0.1, "diamonds": 0.1})
     meters.version("flights", 1).answered(3, 30, 0.001)
     meters.version("diamonds", 1).failed(2)
     assert value(meters, "pilotage_version_requests_total", pilot="flights", version="1") == 3
@@ -161,7 +183,7 @@ def test_a_gauge_that_fails_is_left_out_and_harms_no_other(meters: Meters) -> No
 
 
 def test_label_values_cannot_break_the_format() -> None:
-    meters = Meters(["flights"])
+    meters = Meters({"flights": 0.1})
     meters.shed('a"b\\c\nd')
     found = [labels["reason"] for labels, _ in scraped(meters)["pilotage_shed_requests_total"]]
     assert found == ["rate", 'a"b\\c\nd']

@@ -22,7 +22,7 @@ from pilotage.serving.telemetry.sharing import Share
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[str], Meters]:
     def begin(worker: str) -> Meters:
-        return Meters(["flights"], Share(tmp_path / "run", worker))
+        return Meters({"flights": 0.1}, Share(tmp_path / "run", worker))
 
     return begin
 
@@ -169,7 +169,7 @@ def test_versions_of_processes_that_follow_differently_stay_bounded() -> None:
 
 
 def test_what_is_written_is_what_is_read() -> None:
-    meters = Meters(["flights"])
+    meters = Meters({"flights": 0.1})
     meters.route("/predict", "POST").observe(200, 0.1)
     meters.released("idle", 1, 3, 0.0, 0.1)
     meters.version("flights", 3).answered(1, 3, 0.1)
@@ -184,7 +184,7 @@ import sys, time
 from pathlib import Path
 from pilotage.serving.telemetry.meters import Meters
 from pilotage.serving.telemetry.sharing import Share
-meters = Meters(["flights"], Share(Path(sys.argv[1]), sys.argv[2]))
+meters = Meters({"flights": 0.1}, Share(Path(sys.argv[1]), sys.argv[2]))
 meters.watch(lambda: [])
 while True:
     meters.rows.inc(10)
@@ -197,7 +197,7 @@ while True:
 def test_counters_survive_a_process_that_is_killed(tmp_path: Path) -> None:
     """Real processes: what a dead one had told is told on, and its gauges are not."""
     folder = tmp_path / "run"
-    asking = Meters(["flights"], Share(folder, "asking"))
+    asking = Meters({"flights": 0.1}, Share(folder, "asking"))
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(number)]) for number in range(2)
     ]

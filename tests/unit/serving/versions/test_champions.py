@@ -35,6 +35,10 @@ class Shelf(Registry):
         return self.live
 
     def version(self, name: str, version: int) -> Registered:
+        if self.out_of_order:
+            raise errors.Unavailable("The model registry did not answer.")
+        if not (self.place / str(version)).exists():
+            raise errors.NotFound(f"Pilot `{name}` has no version {version}.")
         location = str(self.place / str(version))
         return Registered(name, version, "run", location, datetime(2026, 1, 1, tzinfo=UTC))
 

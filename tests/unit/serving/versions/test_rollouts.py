@@ -223,7 +223,7 @@ def test_a_storage_that_fails_keeps_the_champion(
 
 
 def test_versions_that_were_asked_for_are_loaded_beside(make: MakeFollower, shelf: Shelf) -> None:
-    follower = make(pins=(3, 9))
+    follower = make(also=(3, 9))
     follower.poll()
     assert [live.version for live in follower.versions] == [1, 3]
     assert follower.at("3") is not None

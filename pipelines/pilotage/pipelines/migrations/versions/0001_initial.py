@@ -184,6 +184,8 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("process_started", sa.Float(), nullable=True),
         sa.Column("launch", sa.JSON(), nullable=True),
+        sa.Column("remote", sa.JSON(), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),

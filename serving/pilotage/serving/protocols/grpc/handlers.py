@@ -55,6 +55,8 @@ class Call:
     """That gave it."""
     span: Span | None = None
     """Of the call's trace, where it is traced."""
+    pilot: str | None = None
+    """That is asked for predictions, once that is known."""
 
 
 Method = Callable[[Call], Awaitable[bytes]]
@@ -117,6 +119,8 @@ class Inference:
     def _count(self, route: str, status: int, call: Call) -> None:
         seconds = time.perf_counter() - call.started
         self._service.meters.route(route, METHOD).observe(status, seconds)
+        if call.pilot is not None and status != _CANCELLED:
+            self._service.meters.answered(call.pilot, status, seconds)
         if call.span is not None:
             call.span.end(METHOD, route, status, rows=call.rows, version=call.version)
         log = self._service.accesses
@@ -160,6 +164,7 @@ class Inference:
     async def _model_infer(self, call: Call) -> bytes:
         asked = messages.parse("ModelInferHead", call.body)
         endpoint = self._service.endpoint(asked.model_name)
+        call.pilot = endpoint.name
         left = call.context.time_remaining()
         request = Request(
             body=call.body,

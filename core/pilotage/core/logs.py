@@ -1,4 +1,7 @@
-"""Logging of the command line: readable on a terminal, one JSON object a line elsewhere, always on stderr."""
+"""Logging of a process, configured by its entry point: always on stderr, one JSON object a line.
+
+On a terminal it is readable instead. What is logged is not known here.
+"""
 
 from __future__ import annotations
 

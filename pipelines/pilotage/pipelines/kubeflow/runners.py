@@ -1,0 +1,112 @@
+"""One run of a pilot's training pipeline in Kubeflow, from its submission to its end.
+
+What `local` is for this machine. A run that is interrupted here, because `pilotage
+up` stops or its pod is moved, goes on there and is looked at by the next process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilotage.core import errors
+from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec
+from pilotage.pipelines import remotes
+from pilotage.pipelines.events import Journal
+from pilotage.pipelines.kubeflow import requirements, submissions
+from pilotage.pipelines.kubeflow.clients import Client
+from pilotage.pipelines.kubeflow.followers import Follower
+from pilotage.pipelines.stops import Reason, Stopped
+
+logger = logging.getLogger(__name__)
+
+
+class KubeflowRunner:
+    """Runs pipelines in pods."""
+
+    def __init__(self, settings: Settings, engine: Engine, journal: Journal) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._journal = journal
+        self._client = Client(settings)
+
+    def run(self, spec: PilotSpec, folder: Path, remote: Mapping[str, Any]) -> None:
+        """Submit the run unless `remote` says that it was, and return when it has succeeded.
+
+        Raises:
+            PilotageError: what it failed with, or why it cannot be submitted.
+            Stopped: it was told to stop, and has ended in Kubeflow unless it was only interrupted here.
+            LeaseLost: another process looks at it.
+        """
+        if not remote.get("id"):
+            requirements.require(self._settings, spec, folder)
+        with self._looking() as still:
+            submitted = self._submit(spec, folder, remote)
+            follower = Follower(self._client, self._settings, self._journal, submitted, still)
+            try:
+                follower.follow()
+            except Stopped as stop:
+                if stop.reason is Reason.INTERRUPTED:
+                    raise
+                if not follower.cancel():
+                    raise
+
+    def _submit(self, spec: PilotSpec, folder: Path, remote: Mapping[str, Any]) -> str:
+        try:
+            return submissions.submit(
+                self._client, self._engine, self._settings, self._journal.run, spec, folder, remote
+            )
+        except Stopped as stop:
+            if stop.reason is not Reason.INTERRUPTED:
+                self._withdraw(spec)
+            raise
+
+    def _withdraw(self, spec: PilotSpec) -> None:
+        """End a run that was stopped while it was being submitted, if Kubeflow has it."""
+        try:
+            experiment = self._client.experiment(spec.pilot)
+            name = submissions.name_of(spec.pilot, self._journal.run)
+            found = submissions.find(self._client, experiment, name)
+            if found is not None:
+                self._client.terminate(found)
+        except errors.PilotageError as error:
+            logger.warning("whether Kubeflow has the run that was stopped is not known: %s", error)
+
+    @contextmanager
+    def _looking(self) -> Iterator[Callable[[], None]]:
+        """Say that this process looks at the run, while the block goes on.
+
+        What it gives raises LeaseLost once another process does.
+        """
+        over, lost = threading.Event(), threading.Event()
+
+        def tell() -> None:
+            while not over.wait(remotes.EVERY_SECONDS):
+                try:
+                    if not remotes.look(self._engine, self._journal.run):
+                        lost.set()
+                        return
+                except SQLAlchemyError as error:
+                    logger.warning("that this process looks at the run cannot be said now: %s", error)
+
+        def still() -> None:
+            if lost.is_set():
+                raise errors.LeaseLost(
+                    f"Another process looks at run {self._journal.run} now.", remedy="Nothing is left to do."
+                )
+
+        thread = threading.Thread(target=tell, name="looking", daemon=True)
+        thread.start()
+        try:
+            yield still
+        finally:
+            over.set()
+            thread.join()
