@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from pilotage.core.artifacts import TriggerState
-from pilotage.pipelines import leases, outbox, promotions, tables
+from pilotage.pipelines import approvals, leases, outbox, tables
 from pilotage.pipelines.states import State
 from pilotage.pipelines.webhooks.deliveries import DeliveryState
 
@@ -99,7 +99,7 @@ def _runs(connection: Connection) -> dict[str, list[Sample]]:
 
 def _retraining(connection: Connection) -> dict[str, list[Sample]]:
     asked, alarms, windows = tables.triggers, tables.alarms, tables.windows
-    waiting = tables.approvals.c.state == promotions.ApprovalState.PENDING.value
+    waiting = tables.approvals.c.state == approvals.ApprovalState.PENDING.value
     opened = select(asked.c.pilot, func.min(asked.c.opened_at)).where(asked.c.state == TriggerState.OPEN)
     raised = select(alarms.c.pilot, alarms.c.cause, func.max(alarms.c.raised_at))
     judged = select(windows.c.pilot, func.max(windows.c.end)).group_by(windows.c.pilot)
