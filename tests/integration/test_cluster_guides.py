@@ -109,7 +109,8 @@ def check_kubectl(words: Sequence[str]) -> list[str]:
         return []
     until = words.index("--") if "--" in words else len(words)
     own, inner = words[:until], words[until + 1 :]
-    verb = own[:2] if own[0] in ("create", "rollout", "auth") else own[:1]
+    deep = 3 if own[:2] == ["create", "secret"] else 2 if own[0] in ("create", "rollout", "auth") else 1
+    verb = own[:deep]
     known = kubectl_options(*verb)
     if not known:
         return [f"kubectl has no {' '.join(verb)}"]
