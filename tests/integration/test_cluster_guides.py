@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +256,9 @@ def test_what_is_needed_without_a_registry_is_listed(tmp_path: Path, uncovered: 
 
 @pytest.mark.slow
 def test_an_upgrade_goes_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    program = [sys.executable, "-m", "pilotage.console", "triggers", "snooze", "flight-delay"]
+    home = ["--home", str(tmp_path / ".pilotage")]
+    subprocess.run([*program, "--for", "1d", "--why", "something is there", *home], check=True, timeout=120)
     require_shown(follow(DOCS / "upgrade.md", tmp_path, []))
 
 
