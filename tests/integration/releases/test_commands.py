@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tests import clusters
 from tests.integration.releases import forge_servers, git_servers
 from tests.integration.releases.conftest import OTHERS
 from tests.integration.releases.installations import bare, git, log, show
@@ -139,6 +140,20 @@ def test_a_model_server_that_asks_for_a_token_gets_it(repository: Path, to: To, 
         to(repository, release_server=models, release_server_token_file=tmp_path / "token"), "flights"
     )
     assert (found.released, found.running.versions, found.is_none) == (None, (1,), False)
+
+
+def test_where_a_cluster_is_named_its_workload_is_asked(repository: Path, to: To, tmp_path: Path):
+    with clusters.serving() as fake:
+        settings = to(repository, cluster="kubeconfig", cluster_kubeconfig_file=fake.kubeconfig(tmp_path))
+        releases.release(settings, "flights", 2, by="ada")
+        found = releases.diff(settings, "flights")
+        assert (found.running.source, found.running.versions, found.is_none) == ("cluster", (), False)
+        fake.put("deployments.apps", "models", clusters.deployment("flights", 2, updated=1))
+        on_its_way = releases.diff(settings, "flights")
+        assert (on_its_way.running.where, on_its_way.is_none) == ("models (progressing)", False)
+        fake.put("deployments.apps", "models", clusters.deployment("flights", 2))
+        assert releases.diff(settings, "flights").is_none
+        assert releases.diff(settings, "flights", "staging").running.source == "registry"
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Running(Model):
 
     versions: tuple[int, ...]
     source: str
-    """`server`, or `registry` where no model server is named: then it is the champion."""
+    """`server`, `cluster`, or `registry` where neither is named: then it is the champion."""
     where: str
 
 

@@ -1,4 +1,4 @@
-"""What git says against what runs: of a model server, or of the registry where no server is named.
+"""What git says against what runs: as a model server says, or the cluster, or else the registry.
 
 A server behind a balancer is asked several times, each on a connection of its own, so that a rollout that
 goes on shows as two versions. Nothing is changed here.
@@ -16,7 +16,7 @@ import urllib3
 
 from pilotage.core import errors
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.settings import Settings, is_loopback
+from pilotage.core.settings import ClusterAccess, Settings, is_loopback
 from pilotage.pipelines.releases import credentials, openings, places, readings
 from pilotage.pipelines.releases.readings import Released
 
@@ -28,6 +28,8 @@ class Source(StrEnum):
     """Who said what runs."""
 
     SERVER = "server"
+    CLUSTER = "cluster"
+    """The workload's own object, where the settings name a cluster."""
     REGISTRY = "registry"
     """The champion: what runs where models are swapped in place."""
 
@@ -40,7 +42,9 @@ class Running:
     """Sorted; several while a rollout goes on, none where nothing does."""
     source: Source
     where: str
-    """The server's URL, or `champion`."""
+    """The server's URL, the cluster's namespace and the rollout's phase, or `champion`."""
+    is_settled: bool = True
+    """False while the cluster has not carried out what it was told."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Difference:
     def is_none(self) -> bool:
         """Whether exactly that runs which git says."""
         said = () if self.released is None else (self.released.version,)
-        return self.running.versions == said
+        return self.running.is_settled and self.running.versions == said
 
 
 def diff(settings: Settings, pilot: str, environment: str = "", *, server: str = "") -> Difference:
@@ -66,7 +70,8 @@ def diff(settings: Settings, pilot: str, environment: str = "", *, server: str =
         settings: say where to look.
         pilot: its name.
         environment: the settings' when empty.
-        server: URL of the model server; the settings' when empty, the registry's champion where neither is.
+        server: URL of the model server; the settings' when empty. Where neither names one, the cluster of the
+            settings is asked about the environment that they release to, and else the registry's champion.
 
     Raises:
         SettingsError: an address, a name or a token is wrong.
@@ -75,14 +80,33 @@ def diff(settings: Settings, pilot: str, environment: str = "", *, server: str =
     environment = places.require_name("an environment", environment or settings.release_environment)
     openings.place_of(settings)
     said = readings.read(settings, pilot, environment)
+    return Difference(pilot, environment, said, _running(settings, pilot, environment, server))
+
+
+def _running(settings: Settings, pilot: str, environment: str, server: str) -> Running:
+    """What a server says; else the cluster, if this is the environment that is watched; else the registry."""
     named = (server or settings.release_server).strip()
-    if not named:
-        champion = Registry(settings).aliases(pilot).get(Alias.CHAMPION)
-        running = Running(() if champion is None else (champion,), Source.REGISTRY, "champion")
-    else:
+    if named:
         root = named.replace("{pilot}", pilot).replace("{environment}", environment).rstrip("/")
-        running = Running(_served(settings, root, pilot), Source.SERVER, root)
-    return Difference(pilot, environment, said, running)
+        return Running(_served(settings, root, pilot), Source.SERVER, root)
+    if settings.cluster is not ClusterAccess.NONE and environment == settings.release_environment:
+        return _in_cluster(settings, pilot)
+    champion = Registry(settings).aliases(pilot).get(Alias.CHAMPION)
+    return Running(() if champion is None else (champion,), Source.REGISTRY, "champion")
+
+
+def _in_cluster(settings: Settings, pilot: str) -> Running:
+    """What the workload's object says."""
+    from pilotage.pipelines import clusters  # its client takes half a second, and releasing needs none
+
+    cluster = clusters.connect(settings)
+    found = None if cluster is None else clusters.read(cluster, pilot)
+    where = "" if cluster is None else cluster.namespace
+    if found is None or found.version is None:
+        return Running((), Source.CLUSTER, where)
+    if found.phase is clusters.Phase.HEALTHY:
+        return Running((found.version,), Source.CLUSTER, where)
+    return Running((found.version,), Source.CLUSTER, f"{where} ({found.phase.value})", is_settled=False)
 
 
 def _served(settings: Settings, root: str, pilot: str) -> tuple[int, ...]:
