@@ -104,11 +104,9 @@ def fits(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 def _expressed(part: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     value, operator = labels.get(part["key"]), part["operator"]
-    if operator == "In":
-        return value in part["values"]
-    if operator == "NotIn":
-        return value not in part["values"]
-    return (value is not None) == (operator == "Exists")
+    if operator in ("In", "NotIn"):
+        return (value in part["values"]) is (operator == "In")
+    return (value is not None) is (operator == "Exists")
 
 
 def _pods(document: Document) -> Iterator[Pod]:

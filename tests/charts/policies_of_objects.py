@@ -83,7 +83,7 @@ def _label_problems(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"label {key}: `{value}` is no value of a label"
 
 
-def annotations(manifests: Manifests) -> Iterator[str]:
+def remarks(manifests: Manifests) -> Iterator[str]:
     """Annotations are text under a valid key."""
     for document in manifests.documents:
         for key, value in document["metadata"].get("annotations", {}).items():
@@ -240,7 +240,7 @@ POLICIES = {
     "names": names,
     "duplicates": duplicates,
     "labels": labels,
-    "annotations": annotations,
+    "annotations": remarks,
     "quantities": quantities,
     "schedules": schedules,
     "scaling": scaling,

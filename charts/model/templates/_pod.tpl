@@ -43,20 +43,24 @@ limits:
 {{- end }}
 {{- end -}}
 
-{{/* Where models and windows are: what the server and the monitor both need to know. */}}
+{{/* Where models and windows are: what the server and the monitor both need to know. Takes root, part: of the storage. */}}
 {{- define "model.stores" -}}
+{{- $part := .part -}}
+{{- with .root -}}
 - name: MLFLOW_TRACKING_URI
   value: {{ .Values.tracking.uri | quote }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_USERNAME" "from" .Values.tracking.username) }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_PASSWORD" "from" .Values.tracking.password) }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_TOKEN" "from" .Values.tracking.token) }}
+{{- include "model.fromSecret" (dict "variable" "PILOTAGE_INSTALLATION_KEY" "from" .Values.installationKey) }}
 {{- if .Values.storage.url }}
 - name: PILOTAGE_STORAGE_URL
-  value: {{ .Values.storage.url | quote }}
+  value: {{ printf "%s%s" (.Values.storage.url | trimSuffix "/") $part | quote }}
 {{- else if .Values.storage.volume.enabled }}
 - name: PILOTAGE_STORAGE_URL
-  value: /var/lib/pilotage-storage
+  value: {{ printf "/var/lib/pilotage-storage%s" $part | quote }}
 {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "model.storeVariables" -}}
@@ -74,7 +78,14 @@ envFrom:
   value: {{ .Values.drain.delaySeconds | int | quote }}
 - name: PILOTAGE_ACCESS_LOG
   value: {{ .Values.server.accessLog | quote }}
-{{ include "model.stores" . }}
+{{- if include "model.shadowed" . }}
+# What pods of a shadow count are copies: it goes to a part of the storage that the monitor does not read.
+- name: STORAGE_PART
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['pilotage.dev/storage-part']
+{{- end }}
+{{ include "model.stores" (dict "root" . "part" (ternary "/$(STORAGE_PART)" "" (eq (include "model.shadowed" .) "true"))) }}
 {{- with .Values.server.tokens }}{{ if .name }}
 - name: PILOTAGE_AUTH_TOKENS_FILE
   value: /etc/pilotage/tokens/tokens
@@ -211,7 +222,7 @@ envFrom:
       containerPort: 9000
       protocol: TCP
     {{- end }}
-  # It listens once the model is loaded and warm, or cannot be loaded: then it is alive, not ready, and tries again.
+  # It listens soon, whether or not the model could be loaded; it is ready when it is, and tries until then.
   startupProbe:
     httpGet:
       path: /health/live
@@ -327,6 +338,9 @@ pilotage.dev/profile-digest: {{ . | quote }}
 metadata:
   labels:
     {{- include "model.podLabels" (dict "root" . "component" "server") | nindent 4 }}
+    {{- if include "model.shadowed" . }}
+    pilotage.dev/storage-part: ""
+    {{- end }}
   annotations:
     {{- include "model.podAnnotations" . | nindent 4 }}
 spec:

@@ -75,10 +75,11 @@ def console(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8000,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port for Prometheus; no metrics without.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port for Prometheus at HOST; the settings' without."),
     ] = None,
 ) -> None:
-    """Run one of several consoles on one database, as a cluster does, until SIGTERM.
+    """Run one of several consoles on one database, for a cluster.
 
     It has the pages, the API and the scheduler, which works in one console at a time; model servers, monitors
     and MLflow run elsewhere. `/health/live` and `/health/ready` say how it is. Beyond loopback it needs
@@ -91,13 +92,15 @@ def console(
     from pilotage.console.supervision import replicas
 
     folders = [Path(load_pilot(pilot).folder) for pilot in pilots or ()]
+    settings = session.settings
+    if metrics_port is not None:
+        settings = settings.model_copy(update={"metrics_port": metrics_port, "metrics_host": host})
     with signals.stopping():  # uvicorn raises the signal that stopped it once more when it has ended
         replicas.run(
-            session.settings,
+            settings,
             folders,
             host,
             port,
-            metrics_port,
             lambda document: session.output.answer(
                 document,
                 lambda shown: shown.print(f"The console answers at {document['people']}.", markup=False),
@@ -116,7 +119,7 @@ def migrate(
         typer.Option(metavar="TIME", help="How long to try again, such as 5m, while it cannot be done."),
     ] = None,
 ) -> None:
-    """Bring the database up to date: its tables are made, or those of an older version changed.
+    """Make the database's tables, or bring them up to date.
 
     It is one transaction that one process at a time carries out; repeated, it does nothing. A database of a
     newer version is left alone. Where PILOTAGE_MIGRATE is false nothing else changes tables.

@@ -19,6 +19,10 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines.releases.places import Kind, Place
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+_REDIRECTS_ALONE = urllib3.Retry(
+    total=3, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
+)
+"""Whoever asks decides what is asked again, and how long to wait."""
 USER_AGENT = "git/pilotage"
 """GitHub wants git clients to begin so."""
 _USERS = {"github": "x-access-token", "gitlab": "oauth2"}
@@ -66,7 +70,7 @@ def pool(settings: Settings, url: str) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "headers": {"User-Agent": USER_AGENT},
         "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-        "retries": urllib3.Retry(total=3, connect=0, read=0, status=0, other=0, redirect=3),
+        "retries": _REDIRECTS_ALONE,
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": None if file is None else str(file),
     }

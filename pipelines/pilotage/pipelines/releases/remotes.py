@@ -11,7 +11,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import urllib3
@@ -57,13 +57,15 @@ class Remote:
         self.location = place.location
         self._settings = settings
         self._place = place
+        self._stack = ExitStack()
 
     def __enter__(self) -> Remote:
         self._client, self._path = self._connected()
+        self._stack.callback(self._client.close)
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._client.close()
+        self._stack.close()
 
     def see(self, branches: Sequence[str], depth: int | None) -> Sight:
         """See `Repository.see`."""
@@ -156,9 +158,10 @@ class Remote:
             )
             return client, place.path
         token = credentials.token(self._settings)
+        pool: Any = self._stack.enter_context(closing(_Pool(self._settings, place.location)))
         http = Urllib3HttpGitClient(
             place.location,
-            pool_manager=credentials.pool(self._settings, place.location),
+            pool_manager=pool,
             username=credentials.user(self._settings, place) if token else None,
             password=token or None,
         )
@@ -183,6 +186,27 @@ class Remote:
             raise errors.Unavailable(
                 f"`{self.location}` did not answer as a git server does: {told}.", remedy="Try again."
             ) from error
+
+
+class _Pool:
+    """Connections as dulwich asks for them, closed also where it left an answer unread."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._pool = credentials.pool(settings, url)
+        self._answers: list[urllib3.BaseHTTPResponse] = []
+        self.headers = self._pool.headers
+
+    def request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        """See `urllib3.PoolManager.request`."""
+        answer = self._pool.request(method, url, **options)
+        self._answers.append(answer)
+        return answer
+
+    def close(self) -> None:
+        """Close every connection."""
+        for answer in self._answers:
+            answer.close()
+        self._pool.clear()
 
 
 def _bounded(write: Callable[[bytes], int]) -> Callable[[bytes], int]:
