@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e import environments
 
 from pilotage.core import pilots
 from pilotage.core.metrics import Measure
@@ -206,6 +207,7 @@ def test_a_guide_is_read_command_by_command(tmp_path: Path) -> None:
 
 def test_every_setting_that_the_texts_name_exists() -> None:
     known = {f"PILOTAGE_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"{environments.PREFIX}{name}" for name in environments.KNOWN}
     texts = [*DOCS.rglob("*.md"), DOCS.parent / "README.md", *PILOTS.rglob("*.md")]
     named = {name for text in texts for name in re.findall(r"PILOTAGE_[A-Z0-9_]*[A-Z0-9]", text.read_text())}
     assert len(named) > 20

@@ -7,8 +7,6 @@ from typing import Protocol
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines import releases
-from pilotage.pipelines.releases import places
 
 
 @dataclass(frozen=True)
@@ -39,19 +37,24 @@ class Git(Protocol):
 
 
 class Repository:
-    """The repository that PILOTAGE_RELEASE_TO names."""
+    """The repository that PILOTAGE_RELEASE_TO names; what speaks git is loaded on first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def release(self, pilot: str, version: int, *, by: str, reason: str, force: bool = False) -> Commit:
         """See `Git`."""
+        from pilotage.pipelines import releases
+
         said = reason or ("asked for by force" if force else "")
         made = releases.release(self._settings, pilot, version, by=by, reason=said, force=force)
         return Commit(made.commit, made.branch, made.url or None, made.waits)
 
     def revert(self, pilot: str, version: int, *, by: str, reason: str) -> bool:
         """See `Git`."""
+        from pilotage.pipelines import releases
+        from pilotage.pipelines.releases import places
+
         try:
             releases.revert(self._settings, pilot, by=by, reason=reason, version=version)
         except errors.NotFound:  # it was the first that was released there
@@ -64,5 +67,7 @@ class Repository:
 
     def read(self, pilot: str) -> int | None:
         """See `Git`."""
+        from pilotage.pipelines import releases
+
         found = releases.read(self._settings, pilot)
         return None if found is None else found.version

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +28,9 @@ from pilotage.pipelines.transitions.gits import Git, Repository
 from pilotage.pipelines.transitions.looks import Watcher
 from pilotage.pipelines.transitions.stages import OPEN, Transition, transition
 
+if TYPE_CHECKING:
+    from pilotage.pipelines.clusters.connections import Cluster
+
 logger = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 1.0
@@ -40,7 +44,7 @@ class ClusterWatcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cluster: object = None
+        self._cluster: Cluster | None = None
 
     @property
     def watches(self) -> bool:
@@ -49,11 +53,10 @@ class ClusterWatcher:
 
     def read(self, pilot: str) -> Workload | None:
         """What it runs of a pilot."""
-        from pilotage.pipelines import clusters
+        from pilotage.pipelines.clusters import connections, readings
 
-        if not isinstance(self._cluster, clusters.Cluster):
-            self._cluster = clusters.connect(self._settings)
-        return clusters.read(self._cluster, pilot) if isinstance(self._cluster, clusters.Cluster) else None
+        self._cluster = self._cluster or connections.connect(self._settings)
+        return None if self._cluster is None else readings.read(self._cluster, pilot)
 
 
 class Reconciler:

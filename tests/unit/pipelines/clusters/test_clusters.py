@@ -16,8 +16,8 @@ from tests.clusters import Answer, FakeCluster, deployment, labels, rollout, ser
 
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import clusters
-from pilotage.pipelines.clusters import Kind, Phase, connections
+from pilotage.pipelines.clusters import connections, readings
+from pilotage.pipelines.clusters.workloads import Kind, Phase, Workload
 
 PILOT = "flights"
 
@@ -47,14 +47,14 @@ def certificate() -> str:
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def read(installation: Settings) -> clusters.Workload | None:
-    cluster = clusters.connect(installation)
+def read(installation: Settings) -> Workload | None:
+    cluster = connections.connect(installation)
     assert cluster is not None
-    return clusters.read(cluster, PILOT)
+    return readings.read(cluster, PILOT)
 
 
 def test_without_a_cluster_there_is_nothing_to_read(installation: Settings) -> None:
-    assert clusters.connect(settings.load()) is None
+    assert connections.connect(settings.load()) is None
 
 
 def test_of_a_pilot_that_is_not_there_nothing_runs(installation: Settings, fake: FakeCluster) -> None:
@@ -273,20 +273,20 @@ def test_an_api_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 def test_a_token_that_ran_out_is_read_again(
     installation: Settings, fake: FakeCluster, tmp_path: Path
 ) -> None:
-    cluster = clusters.connect(installation)
+    cluster = connections.connect(installation)
     assert cluster is not None
-    assert clusters.read(cluster, PILOT) is None
+    assert readings.read(cluster, PILOT) is None
     fake.token = "the-next-one"
     with pytest.raises(errors.Unavailable, match="does not know this account"):
-        clusters.read(cluster, PILOT)
+        readings.read(cluster, PILOT)
     fake.kubeconfig(tmp_path)
-    assert clusters.read(cluster, PILOT) is None
+    assert readings.read(cluster, PILOT) is None
 
 
 def test_a_pod_without_an_account_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(errors.SettingsError, match="in no pod with an account"):
-        clusters.connect(settings.load(cluster="inside"))
+        connections.connect(settings.load(cluster="inside"))
 
 
 def test_a_pod_takes_its_account_and_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,12 +307,12 @@ def test_a_kubeconfig_that_is_none_is_refused(tmp_path: Path, text: str) -> None
     file = tmp_path / "kubeconfig"
     file.write_text(text)
     with pytest.raises(errors.SettingsError, match="cannot be used"):
-        clusters.connect(settings.load(cluster="kubeconfig", cluster_kubeconfig_file=file))
+        connections.connect(settings.load(cluster="kubeconfig", cluster_kubeconfig_file=file))
 
 
 def test_a_context_that_is_not_there_is_refused(fake: FakeCluster, tmp_path: Path) -> None:
     with pytest.raises(errors.SettingsError, match="cannot be used"):
-        clusters.connect(
+        connections.connect(
             settings.load(
                 cluster="kubeconfig",
                 cluster_kubeconfig_file=fake.kubeconfig(tmp_path),

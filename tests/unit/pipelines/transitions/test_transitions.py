@@ -96,12 +96,12 @@ def test_a_cluster_that_cannot_be_seen_takes_nothing_back(console: Console) -> N
     console.ask(2)
     console.tick(4)
     console.world.down.add("cluster")
-    for _ in range(40):
-        _let_pass(console, 120)
+    for _ in range(12):
+        _let_pass(console, 1200)
         console.tick()
     found = console.find()
     assert found.stage is Stage.COMMITTED
-    assert found.attempts == 40
+    assert found.attempts == 12
     assert found.trouble == "The cluster does not answer."
     assert "trouble since" in found.told
     assert found.next_at - tables.now() < timedelta(seconds=73)
@@ -255,7 +255,7 @@ def test_a_rollback_leaves_none_to_go_back_to(console: Console) -> None:
 def test_a_request_waits_for_its_merge_as_long_as_it_takes(console: Console) -> None:
     console.world.set(proposed=True)
     console.ask(2)
-    for _ in range(40):
+    for _ in range(8):
         console.tick()
         _let_pass(console, 3600)
     found = console.find()

@@ -20,7 +20,7 @@ from pilotage.core import errors, settings
 from pilotage.core.registry import Alias, Registered
 from pilotage.core.settings import Settings
 from pilotage.pipelines import leases, tables
-from pilotage.pipelines.clusters import Kind, Phase, Workload
+from pilotage.pipelines.clusters.workloads import Kind, Phase, Workload
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.transitions import reconcilers, requests
 from pilotage.pipelines.transitions.gits import Commit
