@@ -1,4 +1,4 @@
-"""docs/permissions.md tells what each right, token, secret and opening of the charts is for: all, and no more."""
+"""docs/permissions.md tells what each right, token, secret and opening of the charts is for: all of them."""
 
 from __future__ import annotations
 

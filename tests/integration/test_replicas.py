@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -76,9 +75,18 @@ class Replica:
             return 0
 
     def leads(self) -> bool:
-        """Whether its metrics say that it leads."""
-        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            return bool(re.search(r"^pilotage_leader 1\.0$", answer.read().decode(), re.MULTILINE))
+        """Whether the lease is its, and was not given back."""
+        engine = create_engine(self.url_of_database, poolclass=NullPool)
+        query = "SELECT holder FROM leases WHERE expires_at > clock_timestamp()"
+        with engine.connect() as connection:
+            holder = connection.execute(text(query)).scalar()
+        assert self.process is not None
+        return holder is not None and holder.split("/")[1] == str(self.process.pid)
+
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
 
     def end(self, number: int) -> int:
         """Send it a signal; its exit code."""
@@ -157,6 +165,7 @@ def test_two_replicas_share_everything_and_one_leads(
     wait_for(lambda: one.status("/health/ready") == two.status("/health/ready") == 200)
     wait_for(lambda: one.leads() != two.leads())
     leader, other = (one, two) if one.leads() else (two, one)
+    assert all("\npilotage_leader 1.0\n" in replica.metrics() for replica in (one, two))
 
     desk = Desk(settings.load(home=one.home, database_url=database, migrate=False))
     users.add_user(desk, at_this_machine(), "ada", password=PASSWORD, grants=[Grant(ALL, Role.ADMIN)])

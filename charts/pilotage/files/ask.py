@@ -1,5 +1,7 @@
 """Asked by `helm test`: do the console and MLflow say that they are ready? Standard library alone."""
 
+from __future__ import annotations
+
 import sys
 import time
 import urllib.error
@@ -11,7 +13,7 @@ ATTEMPTS = 20
 def ready(url: str) -> str:
     """Why what is at `url` is not ready; empty when it is."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own Services
             return "" if answer.status == 200 else f"status {answer.status}"
     except urllib.error.HTTPError as error:
         return f"status {error.code}: {error.read(500).decode(errors='replace')}"

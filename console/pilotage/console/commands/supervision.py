@@ -75,7 +75,8 @@ def console(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8000,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port for Prometheus; no metrics without.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port for Prometheus at HOST; the settings' without."),
     ] = None,
 ) -> None:
     """Run one of several consoles on one database, for a cluster.
@@ -91,13 +92,15 @@ def console(
     from pilotage.console.supervision import replicas
 
     folders = [Path(load_pilot(pilot).folder) for pilot in pilots or ()]
+    settings = session.settings
+    if metrics_port is not None:
+        settings = settings.model_copy(update={"metrics_port": metrics_port, "metrics_host": host})
     with signals.stopping():  # uvicorn raises the signal that stopped it once more when it has ended
         replicas.run(
-            session.settings,
+            settings,
             folders,
             host,
             port,
-            metrics_port,
             lambda document: session.output.answer(
                 document,
                 lambda shown: shown.print(f"The console answers at {document['people']}.", markup=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -41,6 +42,8 @@ def _leader(connection: Connection) -> Iterator[Metric]:
             "When the leader's lease ends unless it is renewed",
             seconds(row.expires_at),
         )
+    here = held and row is not None and row.holder.startswith(f"{socket.gethostname()}/")
+    yield single("pilotage_leader_here", "1 where the one that leads is in this pod or machine", here)
 
 
 def _webhooks(connection: Connection, settings: Settings) -> Iterator[Metric]:
@@ -80,11 +83,16 @@ def _tokens(connection: Connection) -> Iterator[Metric]:
 
 
 def _services(connection: Connection) -> Iterator[Metric]:
-    """What `pilotage up` runs; nothing in a cluster, which knows that itself."""
+    """What `pilotage up` runs, and consoles in pods; the cluster itself knows the rest."""
     table = tables.services
     numbers: dict[tuple[str, ...], float] = {}
     for row in connection.execute(select(table.c.kind, table.c.state, table.c.seen_at)):
         silent = row.seen_at < tables.now() - _SILENT and row.state != ServiceState.STOPPED
         label = row.kind, str(ServiceState.LOST) if silent else row.state
         numbers[label] = numbers.get(label, 0.0) + 1
-    yield gauge("pilotage_services", "Processes that `pilotage up` runs", ("kind", "state"), numbers)
+    yield gauge(
+        "pilotage_services",
+        "Processes that `pilotage up` runs, and consoles of a cluster",
+        ("kind", "state"),
+        numbers,
+    )

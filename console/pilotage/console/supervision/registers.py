@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from pilotage.console.supervision.states import ServiceKind, ServiceState
 from pilotage.pipelines import processes, tables
 
-_FORGET = timedelta(days=1)
+_FORGET = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write(engine: Engine, entries: Iterable[Entry]) -> None:
 
 
 def forget(engine: Engine) -> None:
-    """Remove what is known of consoles that nobody has told of for a day: a pod's name never comes back."""
+    """Remove what is known of consoles that fell silent: a pod's name never comes back."""
     table = tables.services
     silent = table.c.kind == ServiceKind.CONSOLE, table.c.seen_at < tables.now() - _FORGET
     with tables.reading(engine) as connection:

@@ -23,9 +23,10 @@ from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.access.actors import at_this_machine
 from pilotage.console.api.healths import Health
+from pilotage.console.metrics import listeners
 from pilotage.console.operations import pilots
 from pilotage.console.operations.desks import Desk
-from pilotage.console.supervision import expositions, ports, registers
+from pilotage.console.supervision import ports, registers
 from pilotage.console.supervision.registers import Entry
 from pilotage.console.supervision.states import ServiceKind, ServiceState
 from pilotage.core import errors
@@ -133,7 +134,6 @@ def run(
     folders: Sequence[Path],
     host: str,
     port: int,
-    metrics_port: int | None,
     on_ready: Callable[[dict[str, Any]], None],
 ) -> None:
     """Answer and, where it leads, schedule until SIGINT or SIGTERM; then drain, and give the lease back.
@@ -143,7 +143,6 @@ def run(
         folders: pilots to take in.
         host: address to listen on.
         port: its port.
-        metrics_port: where Prometheus is answered, on the same address; None for nowhere.
         on_ready: given the address once it answers.
 
     Raises:
@@ -172,7 +171,7 @@ def run(
         on_ready({"console": url, "people": settings.console_url or url})
 
     server.on_ready = ready
-    with expositions.serving(desk, host, metrics_port):
+    with listeners.serving(desk, app):
         try:
             server.run()
         finally:

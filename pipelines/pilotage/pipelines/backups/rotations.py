@@ -17,7 +17,7 @@ def place(folder: Path, now: datetime) -> Path:
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
-    """Remove the oldest backups in `folder` beyond the newest `keep`, and nothing else; returns those removed.
+    """Remove the oldest backups in `folder` beyond the newest `keep`; returns those. No other file goes.
 
     Raises:
         Failure: one cannot be removed.

@@ -73,8 +73,13 @@ def test_a_database_that_is_gone_makes_it_unready_and_no_restart(
 
 def test_many_probes_cost_the_database_one_question(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     health = Health(desk.engine)
-    asked = []
-    monkeypatch.setattr(health, "_ask", lambda: asked.append(1) or "")
+    asked: list[int] = []
+
+    def ask() -> str:
+        asked.append(1)
+        return ""
+
+    monkeypatch.setattr(health, "_ask", ask)
     assert [health.unready() for _ in range(50)] == [""] * 50
     assert len(asked) == 1
 
