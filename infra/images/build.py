@@ -100,26 +100,26 @@ class Engine:
 class _Unpacked:
     def __init__(self, engine: Engine, tag: str) -> None:
         self._engine, self._tag = engine, tag
-        self._tree = PLACE / f".tree-{os.getpid()}"
+        self._tree: Path | None = None
 
     def __enter__(self) -> Path:
-        """Export the image to a folder; docker and podman by a container that never runs."""
-        self._tree.mkdir(parents=True)
+        """The image mounted by buildah; exported from a container that never runs by the others."""
         if self._engine.program == "buildah":
             self._container = self._engine.run("from", self._tag).strip()
-            source = self._engine.run("mount", self._container).strip()
-            subprocess.run(["cp", "-a", f"{source}/.", str(self._tree)], check=True)  # noqa: S603, S607
-        else:
-            self._container = self._engine.run("create", self._tag).strip()
-            archive = PLACE / f".tree-{os.getpid()}.tar"
-            self._engine.run("export", "--output", str(archive), self._container)
-            subprocess.run(["tar", "-C", str(self._tree), "-xf", str(archive)], check=True)  # noqa: S603, S607
-            archive.unlink()
+            return Path(self._engine.run("mount", self._container).strip())
+        self._container = self._engine.run("create", self._tag).strip()
+        self._tree = PLACE / f".tree-{os.getpid()}"
+        self._tree.mkdir(parents=True)
+        archive = self._tree.with_suffix(".tar")
+        self._engine.run("export", "--output", str(archive), self._container)
+        subprocess.run(["tar", "-C", str(self._tree), "-xf", str(archive)], check=True)  # noqa: S603, S607
+        archive.unlink()
         return self._tree
 
     def __exit__(self, *_: object) -> None:
         self._engine.run("rm", self._container)
-        shutil.rmtree(self._tree)
+        if self._tree is not None:
+            shutil.rmtree(self._tree)
 
 
 def main() -> None:

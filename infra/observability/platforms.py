@@ -200,6 +200,7 @@ def _console() -> Row:
             "Of all replicas.",
             [Query("sum by (status) (rate(pilotage_console_requests_total[5m]))", "{{status}}")],
             unit="reqps",
+            width=12,
         ),
         Panel(
             "Slowest routes",
@@ -212,12 +213,21 @@ def _console() -> Row:
                 )
             ],
             unit="s",
+            width=12,
+        ),
+        Panel(
+            "Which console leads",
+            "1 at the replica whose scheduler holds the lease.",
+            [Query("pilotage_leader_here", "{{instance}}")],
+            width=12,
+            decimals=0,
         ),
         Panel(
             "Asking the database for these metrics",
             "It is asked at most once in five seconds by each replica.",
             [Query("pilotage_collection_seconds", "{{instance}}")],
             unit="s",
+            width=12,
         ),
     ]
     return Row("Console", panels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,14 @@ def test_what_is_added_to_a_model_elsewhere_is_uploaded_with_its_place_and_nothi
     assert uploaded == [
         ("m-1", ["pilotage/form/form.json", "pilotage/form/model.onnx", "pilotage/signature"])
     ]
+
+
+def test_a_registry_in_a_database_says_what_reading_it_takes(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where only the model server's extra is installed."""
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    registry = Registry(settings.load(home=home, mlflow_tracking_uri="postgresql://db/mlflow"))
+    with pytest.raises(errors.MissingExtra, match="`sqlalchemy`, which reads it, is not installed") as caught:
+        registry.aliases("flights")
+    assert 'pip install "pilotage[postgresql]"' in caught.value.remedy

@@ -64,13 +64,13 @@ def test_what_is_told_is_shown_or_watched(scraped: Scraped, reader: Reader) -> N
     used = {name for one in asked for name, _ in reader.selectors(one.expr)}
     ours = {name for name in scraped.labels if name.startswith("pilotage_")}
     ours -= {name for name in ours if name.endswith(("_sum", "_count", "_created"))}
+    ours.discard("pilotage_version_scores_total")  # of canaries, in charts/model; there once rows are counted
     aside = {
         "pilotage_requests_total": "by route, for looking closer",
         "pilotage_batch_queue_seconds_bucket": "for tuning batches",
         "pilotage_batch_requests_bucket": "for tuning batches",
         "pilotage_batch_rows_bucket": "for tuning batches",
         "pilotage_batch_model_seconds_bucket": "for tuning batches",
-        "pilotage_version_scores_total": "for analyses of canaries, in charts/model",
         "pilotage_version_rows_total": "for sizing",
         "pilotage_rows_total": "for sizing",
         "pilotage_labels_total": "for looking closer",

@@ -31,7 +31,7 @@ ENVIRONMENT = {
 
 def read(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """Version and hashes of each package that is locked for the images' Python."""
-    found = {}
+    found: dict[str, tuple[str, frozenset[str]]] = {}
     for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
         text, *hashes = line.split(" --hash=")
         if not text.strip():
