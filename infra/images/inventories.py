@@ -7,7 +7,6 @@ it, so that the same image has the same bill.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,13 @@ from typing import Any
 from urllib.parse import quote
 
 STATUS = Path("/var/lib/dpkg/status")
+
+_PROGRAM = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("cyclonedx_py", run_name="__main__")
+"""
+"""Not by PYTHONPATH, which the environment's Python would have from it, and list the tools as installed."""
 
 
 def document(image: str, version: str, environment: Path, tools: Path) -> dict[str, Any]:
@@ -33,12 +39,11 @@ def document(image: str, version: str, environment: Path, tools: Path) -> dict[s
         out = Path(scratch) / "bill.json"
         subprocess.run(  # noqa: S603 - this interpreter and a locked program
             [
-                *(sys.executable, "-B", "-m", "cyclonedx_py", "environment", "--output-reproducible"),
+                *(sys.executable, "-B", "-c", _PROGRAM, str(tools), "environment", "--output-reproducible"),
                 *("--spec-version", "1.6", "--output-format", "JSON", "--output-file", str(out)),
                 str(environment / "bin" / "python"),
             ],
             check=True,
-            env={**os.environ, "PYTHONPATH": str(tools)},
         )
         found: dict[str, Any] = json.loads(out.read_text())
     for component in found["components"]:

@@ -96,7 +96,7 @@ def _loaded_end(content: bytes) -> int | None:
         return None
     (table,) = struct.unpack_from("<Q", content, 32)
     size, count = struct.unpack_from("<HH", content, 54)
-    ends = [table + size * count]
+    ends: list[int] = [table + size * count]
     for number in range(count):
         offset, _, _, length = struct.unpack_from("<QQQQ", content, table + number * size + 8)
         ends.append(offset + length)
