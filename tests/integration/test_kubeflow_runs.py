@@ -181,6 +181,7 @@ def test_the_submitted_file_is_executed_to_a_registered_version(
     assert (ir, platform) == (submitted["pipeline_spec"], submitted["platform_spec"])
 
 
+@pytest.mark.slow
 def test_a_follower_that_is_killed_is_replaced_and_nothing_is_submitted_twice(
     tmp_path: Path, kubeflow: Kubeflow
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_follower_that_is_killed_is_replaced_and_nothing_is_submitted_twice(
     assert records.run(record.id).state is State.FAILED
 
 
+@pytest.mark.slow
 def test_a_scheduler_starts_a_process_for_a_run_that_lost_its_own_and_it_can_be_cancelled(
     tmp_path: Path, kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ class Cluster:
         """Acts of a run whose steps all succeed."""
         acts: list[Callable[[Run], None]] = []
         for number, step in enumerate(STEPS):
-            found = {"digest": str(number) * 64, "metrics": {"auc": 0.5}}
+            found: dict[str, Any] = {"digest": str(number) * 64, "metrics": {"auc": 0.5}}
             acts.append(partial(self.pods.begin, step=step))
             acts.append(partial(self.pods.succeed, step=step, artifact=ARTIFACTS[step], **found))
         return acts
