@@ -41,8 +41,9 @@ class Pod:
     """One attempt of a step."""
 
     state: str = "RUNNING"
-    log: bytes | None = b""
-    """None where it cannot be had."""
+    log: bytes = b""
+    lost: bool = False
+    """Whether its log cannot be had."""
     said: str = ""
 
 
@@ -154,7 +155,7 @@ class Run:
         for name, step in self.steps.items():
             for number, pod in enumerate(step.pods):
                 if self.node(name, f"container-impl{number}") == node:
-                    return pod.log
+                    return None if pod.lost else pod.log
         return None
 
 
@@ -201,7 +202,7 @@ class Pods:
             attempt=attempt,
             state=state,
             started_at=now(),
-            **more,  # type: ignore[arg-type]
+            **more,
         )
         self.storage.write(
             f"{outcomes.place(run.key, step)}/{Outcome.FILE}", outcome.model_dump_json().encode()

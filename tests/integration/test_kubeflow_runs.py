@@ -164,6 +164,7 @@ def test_the_submitted_file_is_executed_to_a_registered_version(
     assert version.tags["pilotage.run"] == document["run"]
     records = Records(tables.connect(ours))
     steps = {step.name: step for step in records.steps(document["run"])}
+    assert steps["train"].log is not None
     assert steps["train"].log.read_text() == "train goes on\n"
     assert (steps["evaluate"].metrics["roc_auc"], steps["train"].attempt) == (
         document["metrics"]["roc_auc"],
@@ -180,6 +181,7 @@ def test_the_submitted_file_is_executed_to_a_registered_version(
     assert (ir, platform) == (submitted["pipeline_spec"], submitted["platform_spec"])
 
 
+@pytest.mark.slow
 def test_a_follower_that_is_killed_is_replaced_and_nothing_is_submitted_twice(
     tmp_path: Path, kubeflow: Kubeflow
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_follower_that_is_killed_is_replaced_and_nothing_is_submitted_twice(
     records = Records(tables.connect(ours))
     (record,) = records.runs()
     assert record.state is State.RUNNING
+    assert record.remote is not None
     assert record.remote["id"] in kubeflow.runs
     assert remotes.recover(records.engine) == [record.id]
     told = {"type": "DataError", "message": "No rows.", "remedy": "", "exit_code": 2, "details": {}}
@@ -217,6 +220,7 @@ def test_a_follower_that_is_killed_is_replaced_and_nothing_is_submitted_twice(
     assert records.run(record.id).state is State.FAILED
 
 
+@pytest.mark.slow
 def test_a_scheduler_starts_a_process_for_a_run_that_lost_its_own_and_it_can_be_cancelled(
     tmp_path: Path, kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

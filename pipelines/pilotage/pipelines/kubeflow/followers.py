@@ -55,14 +55,20 @@ class Follower:
     """Looks at one run."""
 
     def __init__(
-        self, client: Client, settings: Settings, journal: Journal, remote: str, still: Callable[[], None]
+        self,
+        client: Client,
+        settings: Settings,
+        storage: Storage,
+        journal: Journal,
+        remote: str,
+        still: Callable[[], None],
     ) -> None:
         self._client = client
         self._still = still
         self._settings = settings
         self._journal = journal
         self._remote = remote
-        self._storage = Storage(settings.storage)
+        self._storage = storage
         self._logs = Logs(client, self._storage, journal, settings.logs / journal.run, remote)
         self._known = {step: _Known() for step in STEPS}
         self._digests: dict[str, str] = {}

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
+from pilotage.core.storage import Storage
 from pilotage.pipelines import remotes
 from pilotage.pipelines.events import Journal
 from pilotage.pipelines.kubeflow import requirements, submissions
@@ -37,6 +38,7 @@ class KubeflowRunner:
         self._engine = engine
         self._journal = journal
         self._client = Client(settings)
+        self._storage = Storage(settings.storage)  # before a stop, which must not break its imports off
 
     def run(self, spec: PilotSpec, folder: Path, remote: Mapping[str, Any]) -> None:
         """Submit the run unless `remote` says that it was, and return when it has succeeded.
@@ -54,7 +56,7 @@ class KubeflowRunner:
                 submitted = submissions.submit(
                     self._client, self._engine, self._settings, self._journal.run, spec, folder, remote
                 )
-                follower = Follower(self._client, self._settings, self._journal, submitted, still)
+                follower = self._follower(submitted, still)
                 follower.follow()
         except Stopped as stop:
             if stop.reason is Reason.INTERRUPTED:
@@ -75,7 +77,10 @@ class KubeflowRunner:
             logger.warning("whether Kubeflow has the run that was stopped is not known: %s", error)
         if found is None:
             return None
-        return Follower(self._client, self._settings, self._journal, str(found), lambda: None)
+        return self._follower(str(found), lambda: None)
+
+    def _follower(self, remote: str, still: Callable[[], None]) -> Follower:
+        return Follower(self._client, self._settings, self._storage, self._journal, remote, still)
 
     @contextmanager
     def _looking(self) -> Iterator[Callable[[], None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,9 @@ class Cluster:
         """Acts of a run whose steps all succeed."""
         acts: list[Callable[[Run], None]] = []
         for number, step in enumerate(STEPS):
-            acts.append(lambda run, step=step: self.pods.begin(run, step))
-            found = {"digest": str(number) * 64, "metrics": {"auc": 0.5}}
-            acts.append(
-                lambda run, step=step, found=found: self.pods.succeed(run, step, ARTIFACTS[step], **found)
-            )
+            found: dict[str, Any] = {"digest": str(number) * 64, "metrics": {"auc": 0.5}}
+            acts.append(partial(self.pods.begin, step=step))
+            acts.append(partial(self.pods.succeed, step=step, artifact=ARTIFACTS[step], **found))
         return acts
 
     def once_looked_at(self, act: Callable[[], None]) -> None:

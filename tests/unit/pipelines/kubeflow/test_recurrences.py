@@ -30,7 +30,7 @@ def take_in(cluster: Any) -> None:
     schedules.sync(cluster.records.engine)
 
 
-def sync(cluster: Any) -> dict[str, dict[str, Any]]:
+def sync(cluster: Any) -> Any:
     recurrences.sync(cluster.records.engine, cluster.settings, None)
     return cluster.kubeflow.recurring
 

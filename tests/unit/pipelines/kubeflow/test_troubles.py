@@ -178,7 +178,7 @@ def test_a_termination_is_tried_again(cluster, monkeypatch):
     run = cluster.kubeflow.start(
         {"display_name": "small x", "experiment_id": "e", "runtime_config": {"parameters": {"run": "x"}}}
     )
-    follower = Follower(client, cluster.settings, journal, run.id, lambda: None)
+    follower = Follower(client, cluster.settings, cluster.pods.storage, journal, run.id, lambda: None)
     assert not follower.cancel()
     assert run.state == "CANCELED"
 
@@ -193,7 +193,9 @@ def test_a_run_that_succeeded_before_it_was_terminated_has_succeeded(cluster):
     for act in cluster.whole():
         act(run)
     run.state = "SUCCEEDED"
-    follower = Follower(Client(cluster.settings), cluster.settings, journal, run.id, lambda: None)
+    follower = Follower(
+        Client(cluster.settings), cluster.settings, cluster.pods.storage, journal, run.id, lambda: None
+    )
     assert follower.cancel()
     assert {step.state for step in cluster.steps.values()} == {State.SUCCEEDED}
 
