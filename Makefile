@@ -15,6 +15,11 @@ PYTHON ?=
 ARGS ?=
 TARGET ?=
 WORKERS ?= 2
+IMAGES ?=
+ENGINE ?=
+BASE_IMAGE ?=
+TAG ?=
+PREFIX ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,7 +43,7 @@ $(BIN)/$(COMPILE) pyproject.toml --output-file infra/images/locks/$(1).lock \
 
 endef
 
-.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock cluster cluster-down clean
+.PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock images image-base cluster cluster-down clean
 
 help: ## Show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -86,6 +91,13 @@ lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock and the images' 
 	$(foreach lock,$(IMAGE_LOCKS),$(call lock-image,$(lock)))
 	printf '%s\n' $(IMAGE_TOOLS) | $(BIN)/$(COMPILE) - --output-file infra/images/locks/tools.lock \
 		--python-version 3.13 --constraints requirements.lock
+
+images: $(STAMP) ## Build the images (ENGINE=, BASE_IMAGE=, TAG=, PREFIX=; IMAGES="serving estimators" for some)
+	$(BIN)/python infra/images/build.py $(IMAGES) $(if $(ENGINE),--engine $(ENGINE)) \
+		$(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TAG),--tag $(TAG)) $(if $(PREFIX),--prefix $(PREFIX))
+
+image-base: ## Make the images' base from Debian packages, for machines that cannot pull one
+	infra/images/base.sh
 
 cluster: ## Make a kind cluster in docker, with the images of `make images` and the platform in it
 	infra/cluster/up.sh

@@ -1,8 +1,8 @@
 """Puts together what an image adds to its base, in the build stage of a Containerfile, under /image.
 
 One virtual environment with the locked packages, by hash and offline, and Pilotage's own wheel; without what
-is never loaded (see slim.py); with bytecode that holds whatever times its files get; a bill of materials; and the
-user. Everything has the time SOURCE_DATE_EPOCH, so that the same inputs give the same bytes.
+is never loaded (see slim.py); with bytecode that holds whatever times its files get; a bill of materials; and
+the user. Everything has the time SOURCE_DATE_EPOCH, so that the same inputs give the same bytes.
 It needs Python alone: pip is run out of its own wheel.
 """
 
@@ -41,6 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="of the image")
     parser.add_argument("--commands", nargs="*", default=(), help="console scripts that the image keeps")
+    parser.add_argument(
+        "--probe", help="prints the files of the modules that deserve bytecode; all when left out"
+    )
     options = parser.parse_args()
     check()
     pip = install_tools()
@@ -48,8 +51,14 @@ def main() -> None:
     python = install(pip, os.environ["EXTRA"], own)
     version = own.name.split("-")[1]
     slim.slim(site_packages(ENVIRONMENT))
+    link_openmp()
     keep_commands(options.commands)
     compile_all(python)
+    if options.probe:
+        found = subprocess.run(  # noqa: S603 - a file of ours
+            [python, "-B", "-I", BUILD / "infra" / options.probe], stdout=subprocess.PIPE, check=True
+        )
+        slim.keep_bytecode(site_packages(ENVIRONMENT), set(found.stdout.decode().split("\n")))
     folder = IMAGE / "usr/share/sbom"
     folder.mkdir(parents=True)
     document = inventories.document(options.name, version, ENVIRONMENT, TOOLS)
@@ -77,8 +86,13 @@ def run(*words: object, cwd: Path | None = None, **variables: str) -> None:
     """Run a command of Python's, offline, without anybody's configuration."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_NO_CACHE_DIR": "1"}
-    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "HOME": "/tmp"}
-    subprocess.run([str(word) for word in words], check=True, cwd=cwd, env=environment | variables)
+    environment |= {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "HOME": str(BUILD),
+    }
+    command = [str(word) for word in words]
+    subprocess.run(command, check=True, cwd=cwd, env=environment | variables)  # noqa: S603
 
 
 def install_tools() -> Path:
@@ -138,6 +152,8 @@ def install(pip: Path, lock: str, own: Path) -> Path:
         PYTHONPATH=str(SETUPTOOLS),
     )
     run(*common, own)
+    for file in site_packages(ENVIRONMENT).glob("*/direct_url.json"):  # where this build took it from
+        file.unlink()
     run(sys.executable, "-B", pip, "--python", python, "check")
     return python
 
@@ -145,6 +161,12 @@ def install(pip: Path, lock: str, own: Path) -> Path:
 def site_packages(environment: Path) -> Path:
     """Where the packages of a virtual environment are."""
     return environment / "lib" / f"python{VERSION[0]}.{VERSION[1]}" / "site-packages"
+
+
+def link_openmp() -> None:
+    """Let LightGBM, which asks the system for OpenMP, find the library that scikit-learn brings."""
+    for library in site_packages(ENVIRONMENT).glob("scikit_learn.libs/libgomp*.so*"):
+        (ENVIRONMENT / "lib" / "libgomp.so.1").symlink_to(library)
 
 
 def keep_commands(names: tuple[str, ...]) -> None:
@@ -183,7 +205,8 @@ def clamp(seconds: int) -> None:
     """Give everything in /image one time."""
     for folder, folders, names in os.walk(IMAGE, topdown=False):
         for name in [*names, *folders]:
-            os.utime(os.path.join(folder, name), (seconds, seconds), follow_symlinks=False)
+            os.utime(Path(folder) / name, (seconds, seconds), follow_symlinks=False)
 
 
-main()
+if __name__ == "__main__":
+    main()

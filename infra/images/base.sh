@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the images' base out of Debian packages, for machines that cannot pull one: Python 3.13, certificates,
-# time zones, and what Debian calls essential, without what no container of ours runs (see trim.py).
+# time zones, the C++ library, and what Debian calls essential, without what no container of ours runs (see trim.py).
 #
 #   infra/images/base.sh [FILE]          default: build/images/base.tar
 #
@@ -18,7 +18,7 @@ if ! command -v mmdebstrap >/dev/null; then
 fi
 mkdir -p "$(dirname "$out")"
 mmdebstrap --quiet --mode="${MODE:-auto}" --variant=essential --format=tar \
-    --include=python3,ca-certificates,tzdata \
+    --include=python3,ca-certificates,tzdata,libstdc++6 \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' \

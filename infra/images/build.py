@@ -1,8 +1,8 @@
-"""`make images`: builds the images with docker, podman or buildah, whichever is there, and prints their sizes.
+"""`make images`: builds the images with docker, podman or buildah and prints their sizes.
 
-Fetches the packages (see wheels.py), takes BASE_IMAGE, or the archive that base.sh made, or the public image that the
-Containerfiles name, and leaves each image's bill of materials in build/images. Pushing and signing are left to
-whoever releases.
+Fetches the packages (see wheels.py), takes BASE_IMAGE, or the archive that base.sh made, or the public
+image that the Containerfiles name, and leaves each image's bill of materials in build/images. Pushing and
+signing are left to whoever releases.
 """
 
 from __future__ import annotations

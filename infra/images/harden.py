@@ -1,7 +1,7 @@
 """Takes out of a base image what lets somebody install or become something, and then itself.
 
-Bases of base.sh have neither; public ones bring pip and programs that run as root. Run by the base's own Python,
-as the last thing that a build runs.
+Bases of base.sh have neither; public ones bring pip and programs that run as root. Run by the base's own
+Python, as the last thing that a build runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import stat
 import sys
 from pathlib import Path
 
-OURS = ("/opt", "/usr/share/sbom")
 PLACES = ("/bin", "/sbin", "/usr", "/lib")
 
 
@@ -24,11 +23,12 @@ def main() -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for place in PLACES:
         for folder, _, names in os.walk(place):
-            for path in (os.path.join(folder, name) for name in names):
-                mode = os.lstat(path).st_mode
+            for path in (Path(folder) / name for name in names):
+                mode = path.lstat().st_mode
                 if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
-                    os.chmod(path, stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID))
+                    path.chmod(stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID))
     Path(__file__).unlink()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
-"""The bill of materials of an image, as CycloneDX: Python's distributions and Debian's packages, from what is there.
+"""The bill of materials of an image, as CycloneDX: Python's distributions and Debian's packages.
 
-What is installed is read and not what was asked for. The document has no time and no random number in it, so that the same
-image has the same bill.
+What is installed is read and not what was asked for. The document has no time and no random number in
+it, so that the same image has the same bill.
 """
 
 from __future__ import annotations

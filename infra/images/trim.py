@@ -37,6 +37,14 @@ EMPTIED = (
     "/usr/share/pam-configs",
 )
 
+NEVER_LOADED = (
+    "usr/lib/*-linux-gnu/gconv",  # character sets for the C library's iconv, which Python does not ask
+    "usr/lib/python3*/test",
+    "usr/lib/python3*/pydoc_data",
+    "usr/lib/python3*/idlelib",
+    "usr/lib/python3*/ensurepip",
+)
+
 
 def main() -> None:
     """Trim the root that this runs in."""
@@ -54,6 +62,9 @@ def main() -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for path in Path("/var/lib/dpkg").glob("*-old"):
         path.unlink()
+    for folder in NEVER_LOADED:
+        for path in Path("/").glob(folder):
+            shutil.rmtree(path)
     without_setuid()
     compile_library()
 
@@ -69,7 +80,7 @@ def files(package: str) -> list[str]:
     """Where a package's files really are, folders included."""
     lists = [*INFO.glob(f"{package}.list"), *INFO.glob(f"{package}:*.list")]
     paths = [path for file in lists for path in file.read_text().splitlines() if path != "/."]
-    return [str(Path(os.path.realpath(os.path.dirname(path))) / os.path.basename(path)) for path in paths]
+    return [str(Path(path).parent.resolve() / Path(path).name) for path in paths]
 
 
 def remove(paths: object) -> None:
@@ -95,7 +106,7 @@ def compile_library() -> None:
     """Bytecode that holds whatever times the files get: an image's builder may change them."""
     library = f"/usr/lib/python{sys.version_info.major}.{sys.version_info.minor}"
     for folder, _, _ in os.walk(library):
-        if os.path.basename(folder) == "__pycache__":
+        if Path(folder).name == "__pycache__":
             shutil.rmtree(folder)
     compileall.compile_dir(library, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 

@@ -127,6 +127,31 @@ def _retraining() -> Row:
             thresholds=((None, "red"), (0, "green")),
         ),
         Panel(
+            "Releases under way",
+            "Versions that git is to have or has, and the cluster does not wholly run yet; how long.",
+            [
+                Query(
+                    "time() - min by (pilot, environment, stage) (pilotage_release_oldest_timestamp_seconds)",
+                    "{{pilot}} {{environment}} {{stage}}",
+                )
+            ],
+            unit="s",
+            kind="bargauge",
+            width=12,
+            thresholds=((None, "green"), (7200, "red")),
+        ),
+        Panel(
+            "Releases under way, by stage",
+            "Asked ones wait for their commit, committed ones for the cluster or a person.",
+            [
+                Query(
+                    "sum by (stage) (max by (pilot, environment, stage) (pilotage_releases))",
+                    "{{stage}}",
+                )
+            ],
+            width=12,
+        ),
+        Panel(
             "Requests to retrain",
             "Open ones are to be taken up; waiting ones wait for a cooldown, budget, snooze or quiet hours.",
             [Query("sum by (state) (max by (pilot, state) (pilotage_triggers))", "{{state}}")],

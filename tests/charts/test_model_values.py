@@ -21,7 +21,7 @@ DIGEST = "sha256:" + "a" * 64
 MINIMAL = next(one for one in cases.of("model") if one.name == "minimal").values
 ANY = External(
     {
-        "Secret": frozenset({"given"}),
+        "Secret": frozenset({"given", "pilotage"}),
         "PriorityClass": frozenset({"high"}),
         "ServiceAccount": frozenset({"own"}),
         "PersistentVolumeClaim": frozenset({"own"}),

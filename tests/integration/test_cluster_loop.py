@@ -84,6 +84,7 @@ class Controller:
     repository: Path
     ill: set[int] = field(default_factory=set)
     seen: list[int] = field(default_factory=list)
+    _settled: list[int] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -102,8 +103,12 @@ class Controller:
         self._thread.join()
 
     def _follow(self) -> None:
-        while not self._ended.wait(1.0):
-            version = self.said()
+        head, before = self.repository / "refs" / "heads" / "main", 0.0
+        while not self._ended.wait(0.5):
+            changed = head.stat().st_mtime if head.exists() else 0.0
+            if changed == before and self.seen[-1:] == self._settled:
+                continue
+            version, before = self.said(), changed
             if version is None:
                 continue
             fresh = self.seen[-1:] != [version]
@@ -115,6 +120,8 @@ class Controller:
                 item = rollout(NAME, version, phase="Degraded", stable=False, **aborted)
             else:
                 item = rollout(NAME, version)
+            if not fresh:
+                self._settled = [version]
             self.fake.put("rollouts.argoproj.io", "models", item)
 
 

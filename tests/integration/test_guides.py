@@ -176,6 +176,16 @@ def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) ->
     require_shown(done)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("git") is None or shutil.which("ssh-keygen") is None, reason="git or ssh-keygen is not here"
+)
+def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "releases.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 14
+    require_shown(done)
+
+
 def test_every_event_is_on_its_page() -> None:
     page = (DOCS / "triggers.md").read_text()
     assert [kind for kind in Kind if f"| `{kind}` |" not in page] == [Kind.WEBHOOK_TEST]

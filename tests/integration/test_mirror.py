@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -67,11 +68,11 @@ def test_a_wheel_that_the_lock_does_not_know_is_not_carried(repository: Path, tm
 
 
 def test_what_was_changed_on_the_way_is_told(repository: Path, tmp_path: Path) -> None:
-    sys.path.insert(0, str(repository / MIRROR.parent))
-    try:
-        import mirror as script
-    finally:
-        sys.path.pop(0)
+    spec = importlib.util.spec_from_file_location("mirror", repository / MIRROR)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
     for name in ("a.whl", "b.whl", "sub/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)

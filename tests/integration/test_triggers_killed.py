@@ -1,6 +1,6 @@
 """One alarm, one retraining: whoever is killed wherever.
 
-For each statement on a trigger's way, until one is never reached, passes of the monitor are
+For each statement on a trigger's way that leaves something else behind, passes of the monitor are
 repeated as a restarted monitor does, and then there must be one completed run; see `killings`.
 The last tests have real steps.
 """

@@ -136,7 +136,7 @@ def _follow(
 ) -> tuple[Decision, str]:
     """What the decision means here: a release, a rollout or what became of the version before this repeat."""
     if decision is Decision.PROMOTED and settings.release_to:
-        decision, reason = Decision.RELEASING, f"{reason}; is released to {settings.release_environment}"
+        decision, reason = Decision.RELEASING, f"{reason}; is to be released"
     if decision in (Decision.PENDING, Decision.RELEASING):
         return _decided_before(registry, spec.pilot, version) or (decision, reason)
     if decision is Decision.PROMOTED:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -36,6 +36,9 @@ from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
 from pilotage.pipelines.stops import Reason, Stopped
 from pilotage.pipelines.workers import Workers
+
+if TYPE_CHECKING:
+    from pilotage.pipelines.kubeflow.runners import KubeflowRunner
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +77,15 @@ def execute(
     state = State.SUCCEEDED
     stopped: Stopped | None = None
     try:
+        runner = None if remote is None else _kubeflow_runner(settings, engine, journal)
         with stops.stoppable(engine, name):
-            if remote is not None:
-                _carry_out_elsewhere(engine, spec, folder, settings, journal)
+            if runner is not None:
+                runner.run(spec, folder, store.run(name).remote or {})
             else:
                 steps = _cache(engine, settings, spec, folder, name, cache)
                 _carry_out(spec, folder, settings, journal, steps, workers)
-    except errors.LeaseLost:
-        raise  # what becomes of it is another process's to say
+    except errors.LeaseLost:  # what becomes of the run is another process's to say
+        raise
     except Stopped as stop:
         state, stopped = State.CANCELLED, stop
         error = errors.Failure(f"The run was stopped by {stop}.", remedy="Run it again when you like.")
@@ -89,10 +93,7 @@ def execute(
         state, error = State.FAILED, failure
     except Exception as failure:
         logger.exception("run %s failed", name)
-        state = State.FAILED
-        error = errors.Failure(
-            f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more."
-        )
+        state, error = State.FAILED, _unexpected(failure)
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
     if (
         (asked or remote is not None)
@@ -126,6 +127,10 @@ def _begin(
     asked_by = "" if trigger is None else promotions.PLATFORM
     along = _beginning(trigger, name)
     store.begin_run(name, spec, folder, STEPS, trigger, asked_by=asked_by, remote=remote, along=along)
+
+
+def _unexpected(failure: Exception) -> errors.Failure:
+    return errors.Failure(f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more.")
 
 
 def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
@@ -208,14 +213,12 @@ def _carry_out(
     LocalRunner(settings, journal, cache, workers).run(pipeline, {"run": journal.run})
 
 
-def _carry_out_elsewhere(
-    engine: Engine, spec: PilotSpec, folder: Path, settings: Settings, journal: Journal
-) -> None:
+def _kubeflow_runner(settings: Settings, engine: Engine, journal: Journal) -> KubeflowRunner:
+    """Before the run can be told to stop: kfp's client takes seconds to import."""
     with _without_garbage_collection():
         from pilotage.pipelines.kubeflow.runners import KubeflowRunner
 
-    remote = Records(engine).run(journal.run).remote or {}
-    KubeflowRunner(settings, engine, journal).run(spec, folder, remote)
+    return KubeflowRunner(settings, engine, journal)
 
 
 @contextmanager

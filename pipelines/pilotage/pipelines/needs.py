@@ -30,6 +30,7 @@ _FOR_STEPS = (
     "PILOTAGE_TRUSTED_TYPES",
     "PILOTAGE_ALLOW_PICKLE",
     "PILOTAGE_REFERENCE_SAMPLE",
+    "PILOTAGE_RELEASE_TO",  # for `register`, which decides by it and touches nothing there
     "MLFLOW_DISABLE_TELEMETRY",
     "GX_ANALYTICS_ENABLED",
     "OMP_WAIT_POLICY",

@@ -8,9 +8,11 @@ Killing one touches no run: those are processes of their own.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +44,8 @@ EVERY_SECONDS = 1.0
 _SYNC_SECONDS = 10.0
 _BURY_SECONDS = 5.0
 _TRIGGERS_SECONDS = 5.0
+_RECURRENCES_SECONDS = 60.0
+_JOIN_SECONDS = 5.0
 
 
 class Scheduler:
@@ -57,6 +61,7 @@ class Scheduler:
         self._due: dict[str, float] = {}
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
+        self._clock: threading.Thread | None = None
 
     @property
     def lease(self) -> Lease | None:
@@ -95,6 +100,8 @@ class Scheduler:
         """Give the lease back."""
         self._step_back()
         self._reap()
+        if self._clock is not None:
+            self._clock.join(_JOIN_SECONDS)
         self._engine.dispose()
 
     def _require_current(self) -> None:
@@ -131,7 +138,10 @@ class Scheduler:
         if self._is_due("sync", _SYNC_SECONDS):
             self._read_pilots()
             schedules.sync(self._engine, lease)
-        schedules.fire(self._engine, lease)
+        schedules.fire(self._engine, lease, written=not self._settings.kubeflow_schedules)
+        every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
+        if self._settings.kubeflow_url and self._is_due("recurrences", every):
+            self._keep_clock(lease)
         if self._is_due("triggers", _TRIGGERS_SECONDS):
             self._ask_for_retrainings(lease)
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
@@ -145,6 +155,22 @@ class Scheduler:
                 raise
             except errors.PilotageError as error:
                 logger.warning("the retraining of %s waits: %s", pilot, error)
+
+    def _keep_clock(self, lease: Lease) -> None:
+        """See to Kubeflow's recurring runs, apart from what the leader does: its API may be slow."""
+        if self._clock is not None and self._clock.is_alive():
+            return
+
+        def sync() -> None:
+            from pilotage.pipelines.kubeflow import recurrences
+
+            try:
+                recurrences.sync(self._engine, self._settings, lease)
+            except (errors.PilotageError, SQLAlchemyError) as error:
+                logger.warning("Kubeflow's recurring runs are seen to later: %s", error)
+
+        self._clock = threading.Thread(target=sync, name="recurrences", daemon=True)
+        self._clock.start()
 
     def _read_pilots(self) -> None:
         """Read each pilot.yaml that changed since it was last read."""

@@ -167,8 +167,12 @@ def sync(engine: Engine, lease: Lease | None = None) -> None:
                 _write(connection, pilot, wanted.get(pilot))
 
 
-def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> list[str]:
+def fire(
+    engine: Engine, lease: Lease | None, clock: datetime | None = None, *, written: bool = True
+) -> list[str]:
     """Put in line what is due; returns the runs' ids.
+
+    Without `written` only what people made: another clock has what is written in pilot.yaml.
 
     Args:
         engine: the database.
@@ -180,6 +184,8 @@ def fire(engine: Engine, lease: Lease | None, clock: datetime | None = None) -> 
     """
     table, at = tables.schedules, clock or tables.now()
     due = select(table.c.id).where(table.c.state == ScheduleState.ACTIVE, table.c.next_at <= at)
+    if not written:
+        due = due.where(table.c.source == Source.PERSON)
     with tables.reading(engine) as connection:
         waiting = connection.scalars(due.order_by(table.c.next_at)).all()
     fired = []

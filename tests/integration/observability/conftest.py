@@ -176,6 +176,10 @@ def _enrich(connection: Connection) -> None:
         connection.execute(insert(tables.outbox), {**event, "relayed_at": now})
         told = {"event": state, "endpoint": "on-call", "state": state, "attempts": 1}
         connection.execute(insert(tables.deliveries), {**told, "since": now, "next_at": now})
+    for stage, ended in (("committed", None), ("done", earlier), ("reverted", now)):
+        one = {"id": stage, "pilot": PILOT, "version": 2, "environment": "prod", "action": "promoted"}
+        said = {"who": "pilotage", "why": "", "stage": stage, "asked_at": earlier, "next_at": now}
+        connection.execute(insert(tables.transitions), {**one, **said, "ended_at": ended})
     lost = now - timedelta(hours=1)
     gone = {"name": "console", "host": "h", "kind": "console", "state": "running", "restarts": 0}
     connection.execute(insert(tables.services), {**gone, "since": lost, "seen_at": lost, "detail": ""})

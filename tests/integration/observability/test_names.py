@@ -70,6 +70,7 @@ def test_what_is_told_is_shown_or_watched(scraped: Scraped, reader: Reader) -> N
         "pilotage_batch_requests_bucket": "for tuning batches",
         "pilotage_batch_rows_bucket": "for tuning batches",
         "pilotage_batch_model_seconds_bucket": "for tuning batches",
+        "pilotage_version_scores_total": "for analyses of canaries, in charts/model",
         "pilotage_version_rows_total": "for sizing",
         "pilotage_rows_total": "for sizing",
         "pilotage_labels_total": "for looking closer",

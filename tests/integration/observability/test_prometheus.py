@@ -70,12 +70,14 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     while True:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < limit, log.read_text()
-        try:
-            if len(_ask(url, "pilotage:requests:increase1h")) and len(_ask(url, "pilotage_leader")):
-                return
-        except httpx.TransportError:
-            pass
         time.sleep(0.5)
+        try:
+            if httpx.get(f"{url}/-/ready", timeout=30).status_code != 200:
+                continue  # until then it answers with texts
+        except httpx.TransportError:
+            continue
+        if len(_ask(url, "pilotage:requests:increase1h")) and len(_ask(url, "pilotage_leader")):
+            return
 
 
 def _ask(url: str, expr: str) -> list[object]:

@@ -144,3 +144,8 @@ def once(stage: str, fault: str) -> Fault:
         return left.pop() if left and stage in path and (method == "POST" or "info/refs" in stage) else ""
 
     return play
+
+
+def user_of(given: str) -> str:
+    """The user of a Basic Authorization header."""
+    return base64.b64decode(given.partition(" ")[2]).decode().partition(":")[0]

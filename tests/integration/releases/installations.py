@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pilotage.core import pilots
 from pilotage.core.artifacts import Decision, Estimate, Latency, Rival, Scorecard, Verdict
@@ -68,13 +67,14 @@ def add_version(
     registry.end_run(made)
     tags = {RUN_TAG: run, "pilotage.snapshot": DIGEST, "pilotage.scorecard": scorecard.content_digest}
     tags["pilotage.decision"] = (Decision.PROMOTED if passed else Decision.REFUSED).value
-    return registry.register(name, made, uri, tags)
+    version: int = registry.register(name, made, uri, tags)
+    return version
 
 
-def git(folder: Path, *words: str, **options: Any) -> str:
+def git(folder: Path, *words: str) -> str:
     """What a git command prints."""
     done = subprocess.run(
-        [*GIT, "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=False, **options
+        [*GIT, "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.rstrip("\n")

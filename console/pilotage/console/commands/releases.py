@@ -176,14 +176,12 @@ def told(document: dict[str, Any]) -> str:
 
 def _compared(document: dict[str, Any]) -> str:
     git, running = document["git"], document["running"]
-    said = "nothing"
-    if git is not None:
-        said = f"version {git['version']}"
-        said += f" (commit {git['commit'][:12]} by {git['by']})" if git["commit"] else ""
+    said = "nothing" if git is None else f"version {git['version']}"
+    commit = f" (commit {git['commit'][:12]} by {git['by']})" if git is not None and git["commit"] else ""
     runs = " and ".join(f"version {version}" for version in running["versions"]) or "nothing"
     verdict = "The same runs." if document["same"] else "That is not the same."
     return (
-        f"Git says {said} of {document['pilot']} in {document['environment']};"
+        f"Git says {said} of {document['pilot']} in {document['environment']}{commit};"
         f" {running['where']} says {runs}. {verdict}"
     )
 

@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show_rollouts(session: Session, pilot: NameArgument) -> None:
-    """How new versions fare that get a share of the traffic, or are released to a cluster.
+    """How new versions fare on their way to become champion.
 
     Lists the rollout that goes on and those before, and how both versions compare. `pilotage promote`
     ends one at once, `pilotage rollback` and `pilotage reject` take the version back.

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 from pilotage.console.metrics.families import counter, gauge, seconds
 from pilotage.core.artifacts import TriggerState
 from pilotage.pipelines import schedules, tables
-from pilotage.pipelines.promotions import ApprovalState
+from pilotage.pipelines.approvals import ApprovalState
 from pilotage.pipelines.schedules import ScheduleState
 from pilotage.pipelines.states import State
 

@@ -18,7 +18,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, exc, text
 
-from pilotage.console.metrics import executions, pilots, platforms, watching
+from pilotage.console.metrics import executions, pilots, platforms, releases, watching
 from pilotage.console.metrics.families import counter, gauge, single
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
@@ -48,6 +48,7 @@ class Installation(Collector):
             "pilots": pilots.collect,
             "executions": executions.collect,
             "watching": watching.collect,
+            "releases": releases.collect,
             "platform": lambda connection: platforms.collect(connection, desk.settings),
         }
 

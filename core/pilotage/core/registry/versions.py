@@ -139,9 +139,15 @@ class SqlReader:
         return _ask_file(file, statement, values) if file.exists() else []
 
     def _ask_server(self, statement: str, values: dict[str, Any]) -> list[Any]:
-        from sqlalchemy import create_engine, text
-        from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
-        from sqlalchemy.pool import NullPool
+        try:
+            from sqlalchemy import create_engine, text
+            from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
+            from sqlalchemy.pool import NullPool
+        except ModuleNotFoundError as error:
+            raise errors.MissingExtra(
+                "The model registry is a database, and `sqlalchemy`, which reads it, is not installed.",
+                remedy='`pip install "pilotage[postgresql]"`, or name an MLflow server.',
+            ) from error
 
         if self._engine is None:
             try:

@@ -61,23 +61,36 @@ class Client:
         api.rest_client = _Limited(api.configuration, settings.kubeflow_timeout_seconds)
         return client
 
-    def experiment(self, name: str) -> str:
-        """Id of the experiment with this name, which is made when it is not there."""
-        wanted = {"filter": _named(name), "page_size": _PAGE}
+    def find_experiment(self, name: str) -> str | None:
+        """Id of the experiment with this name; None where there is none."""
         namespace = self._settings.kubeflow_namespace or None
         found = self._ask(
             "look for the experiment",
-            lambda kfp: kfp.experiments.experiment_service_list_experiments(namespace=namespace, **wanted),
-        )
-        for known in found.experiments or ():
-            if known.display_name == name:
-                return str(known.experiment_id)
-        made = self._ask(
-            "make the experiment",
-            lambda kfp: kfp.experiments.experiment_service_create_experiment(
-                experiment=kfp_server_api.V2beta1Experiment(display_name=name, namespace=namespace)
+            lambda kfp: kfp.experiments.experiment_service_list_experiments(
+                namespace=namespace, filter=_named(name), page_size=_PAGE
             ),
         )
+        known = (item for item in found.experiments or () if item.display_name == name)
+        return next((str(item.experiment_id) for item in known), None)
+
+    def experiment(self, name: str) -> str:
+        """Id of the experiment with this name, which is made when it is not there."""
+        found = self.find_experiment(name)
+        if found is not None:
+            return found
+        namespace = self._settings.kubeflow_namespace or None
+        try:
+            made = self._ask(
+                "make the experiment",
+                lambda kfp: kfp.experiments.experiment_service_create_experiment(
+                    experiment=kfp_server_api.V2beta1Experiment(display_name=name, namespace=namespace)
+                ),
+            )
+        except errors.Conflict:
+            found = self.find_experiment(name)  # another process was faster
+            if found is None:
+                raise
+            return found
         return str(made.experiment_id)
 
     def create_run(self, run: kfp_server_api.V2beta1Run) -> Any:
@@ -275,6 +288,7 @@ def _refused(what: str, url: str, error: Any) -> errors.PilotageError:
 
 
 def _unreachable(what: str, url: str, cause: object) -> errors.Unavailable:
+    cause = getattr(cause, "reason", None) or cause
     return errors.Unavailable(
         f"Kubeflow at {url} could not {what}: {str(cause)[:_MOST_MESSAGE]}.",
         remedy="Check that its API runs and that PILOTAGE_KUBEFLOW_URL leads to it.",

@@ -46,39 +46,36 @@ class KubeflowRunner:
             Stopped: it was told to stop, and has ended in Kubeflow unless it was only interrupted here.
             LeaseLost: another process looks at it.
         """
-        if not remote.get("id"):
-            requirements.require(self._settings, spec, folder)
-        with self._looking() as still:
-            submitted = self._submit(spec, folder, remote)
-            follower = Follower(self._client, self._settings, self._journal, submitted, still)
-            try:
+        follower: Follower | None = None
+        try:
+            if not remote.get("id"):
+                requirements.require(self._settings, spec, folder)
+            with self._looking() as still:
+                submitted = submissions.submit(
+                    self._client, self._engine, self._settings, self._journal.run, spec, folder, remote
+                )
+                follower = Follower(self._client, self._settings, self._journal, submitted, still)
                 follower.follow()
-            except Stopped as stop:
-                if stop.reason is Reason.INTERRUPTED:
-                    raise
-                if not follower.cancel():
-                    raise
-
-    def _submit(self, spec: PilotSpec, folder: Path, remote: Mapping[str, Any]) -> str:
-        try:
-            return submissions.submit(
-                self._client, self._engine, self._settings, self._journal.run, spec, folder, remote
-            )
         except Stopped as stop:
-            if stop.reason is not Reason.INTERRUPTED:
-                self._withdraw(spec)
-            raise
+            if stop.reason is Reason.INTERRUPTED:
+                raise
+            follower = follower or self._known(spec, remote)
+            if follower is None or not follower.cancel():
+                raise
 
-    def _withdraw(self, spec: PilotSpec) -> None:
-        """End a run that was stopped while it was being submitted, if Kubeflow has it."""
+    def _known(self, spec: PilotSpec, remote: Mapping[str, Any]) -> Follower | None:
+        """Somebody who ends a run that was stopped while it was being submitted, if Kubeflow has it."""
+        found = remote.get("id")
         try:
-            experiment = self._client.experiment(spec.pilot)
-            name = submissions.name_of(spec.pilot, self._journal.run)
-            found = submissions.find(self._client, experiment, name)
-            if found is not None:
-                self._client.terminate(found)
+            if found is None:
+                experiment = self._client.experiment(spec.pilot)
+                name = submissions.name_of(spec.pilot, self._journal.run)
+                found = submissions.find(self._client, experiment, name)
         except errors.PilotageError as error:
             logger.warning("whether Kubeflow has the run that was stopped is not known: %s", error)
+        if found is None:
+            return None
+        return Follower(self._client, self._settings, self._journal, str(found), lambda: None)
 
     @contextmanager
     def _looking(self) -> Iterator[Callable[[], None]]:

@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 
 _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 10.0
+_LATE_SECONDS = 5.0
+"""How long after its answer was lost a submission may still be carried out."""
 PASSING = (errors.Unavailable, errors.Unauthenticated)
 """What may be mended by waiting: the API is back, or the token has been replaced."""
 
@@ -76,7 +78,9 @@ def submit(
             if time.monotonic() > deadline:
                 raise
             logger.warning("whether run %s was submitted is not known, it is looked for: %s", run, error)
-            time.sleep(_FIRST_WAIT_SECONDS)
+            found = _turns_up(client, settings, experiment, name)
+            if found is not None:
+                break
     remotes.note(engine, run, id=found, experiment=experiment)
     logger.info("run %s of %s is Kubeflow's run %s", run, spec.pilot, found)
     return found
@@ -92,6 +96,17 @@ def find(client: Client, experiment: str, name: str) -> str | None:
             with suppress(errors.PilotageError):
                 client.terminate(run.run_id)
     return str(runs[0].run_id) if runs else None
+
+
+def _turns_up(client: Client, settings: Settings, experiment: str, name: str) -> str | None:
+    """The run, if a request whose answer was lost was carried out late, as one that took too long is."""
+    deadline = time.monotonic() + min(settings.kubeflow_timeout_seconds, _LATE_SECONDS)
+    while time.monotonic() < deadline:
+        time.sleep(_FIRST_WAIT_SECONDS)
+        found = patiently(lambda: find(client, experiment, name), settings.kubeflow_patience_seconds)
+        if found is not None:
+            return found
+    return None
 
 
 def document(settings: Settings, spec: PilotSpec, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

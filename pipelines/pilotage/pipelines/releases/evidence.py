@@ -96,7 +96,8 @@ def message(
 ) -> Message:
     """What the commit of a release says."""
     pilot, version = evidence.registered.name, evidence.registered.version
-    was = f" in place of {replaced}" if replaced is not None else ""
+    was = f" in place of {replaced}" if replaced not in (None, version) else ""
+    again = "again " if replaced == version else ""  # with another pilot.yaml, image or model store
     shown = evidence.told(reason)
     trailers = {
         "Action": "release",
@@ -116,7 +117,7 @@ def message(
     body = "\n\n".join(
         part for part in (_why(evidence, by, reason, forced), _card(evidence), _origin(evidence)) if part
     )
-    return Message(f"Release {pilot} {version} to {environment}{was}", body, trailers)
+    return Message(f"Release {pilot} {version} {again}to {environment}{was}", body, trailers)
 
 
 def _why(evidence: Evidence, by: str, reason: str, forced: bool) -> str:

@@ -221,11 +221,12 @@ def _into_git(job: _Job, wish: Wisher, version: int | None, what: str) -> tuple[
     if isinstance(planner, Proposer) and not planner.is_in_force and forge is not None:
         assert planner.wish is not None  # noqa: S101 - only then it is not in force
         url = forge.ensure(name, planner.base, planner.wish.message)
+    said = version or planner.version or 0
     done = Release(
         pilot=job.pilot,
         environment=job.environment,
-        version=version or planner.version or 0,
-        replaced=planner.replaced if made.changed and planner.replaced != version else None,
+        version=said,
+        replaced=planner.replaced if made.changed and planner.replaced != said else None,
         changed=made.changed,
         location=place.location,
         file=job.path,

@@ -70,6 +70,8 @@ def wish(
     body = paragraph("Decision", [("taken back by", by), ("reason", reason)])
     body += f"\n\nThis reverts commit {undone.decode()}."
     subject = f"Take {pilot} back from {running} to {back} in {environment}"
+    if running == back:  # another pilot.yaml was released with it
+        subject = f"Take the last release of {pilot} {back} back in {environment}"
     return Wish(before, Message(subject, body, trailers), back, running)
 
 

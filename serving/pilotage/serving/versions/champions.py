@@ -43,6 +43,8 @@ class FailedLoad:
     version: int
     kind: str
     """Of the error."""
+    told: str
+    """What whoever asks may know of it."""
     attempts: int
     retry_at: float
     """By `time.monotonic()`."""
@@ -93,8 +95,7 @@ class Follower:
         Told to whoever asks, so addresses and paths are left to the log.
         """
         if self.failed is not None:
-            kind = self.failed.kind
-            return f"Version {self.failed.version} could not be loaded ({kind}); the server's log says why."
+            return self.failed.told
         if self.outage:
             return "The registry cannot be read; the server's log says why."
         if self.live is None:
@@ -103,7 +104,7 @@ class Follower:
             polled = self._polled.is_set()
             return f"Pilot `{self.name}` has no champion yet." if polled else "The champion is being loaded."
         for failed in self._failed_beside.values():
-            return f"Version {failed.version} could not be loaded ({failed.kind}); the server's log says why."
+            return failed.told
         return ""
 
     @property
@@ -269,4 +270,8 @@ class Follower:
             wait,
             error,
         )
-        return FailedLoad(version, type(error).__name__, attempts + 1, time.monotonic() + wait)
+        kind = type(error).__name__
+        told = f"Version {version} could not be loaded ({kind}); the server's log says why."
+        if isinstance(error, errors.MissingExtra):
+            told = str(error)
+        return FailedLoad(version, kind, told, attempts + 1, time.monotonic() + wait)

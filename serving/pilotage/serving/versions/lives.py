@@ -31,6 +31,8 @@ from pilotage.serving.versions import memory
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Artifact
 
+ESTIMATORS = frozenset({"lightgbm", "pandas", "scipy", "shap", "sklearn", "skops", "xgboost"})
+"""Libraries that trained models are loaded with; servers of inference forms do without."""
 _WARM_ROWS = (1, 8, 64)
 """Rows of the batches that a version predicts before it serves."""
 
@@ -104,6 +106,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     Raises:
         NotFound: its files are gone.
         UntrustedModel: the settings do not allow to load it.
+        MissingExtra: it has no inference form, and what it was trained with is not installed.
         ModelTooLarge: it takes more memory than one may.
         Failure: it loads but cannot predict.
     """
@@ -116,13 +119,28 @@ def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
     live = Live(
         registered=registered,
         predictor=forms.open_form(folder, Model.read(folder / INSIDE))
-        or models.open_predictor(folder, settings),
+        or _open_trained(folder, settings, registered),
         profile=ReferenceProfile.read(folder / INSIDE),
         folder=folder,
     )
     for rows in _WARM_ROWS:
         _warm(live, rows)
     return live
+
+
+def _open_trained(folder: Path, settings: Settings, registered: Registered) -> Answering:
+    try:
+        return models.open_predictor(folder, settings)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in ESTIMATORS:
+            raise
+        raise errors.MissingExtra(
+            f"Version {registered.version} of `{registered.name}` has no inference form that can be used, and"
+            f" `{library}`, which its trained model needs, is not installed.",
+            remedy='`pip install "pilotage[estimators]"`, or the image whose tag ends in `-estimators`.',
+            package=library,
+        ) from error
 
 
 def _warm(live: Live, rows: int) -> None:

@@ -112,6 +112,29 @@ def test_a_leader_is_one_whose_lease_holds(desk: Desk) -> None:
     assert value(scrape(Installation(desk)), "pilotage_leader") == 0
 
 
+@pytest.mark.databases
+def test_releases_on_their_way_are_told_of_by_stage(desk: Desk) -> None:
+    now = tables.now()
+    common = {"pilot": "p", "version": 2, "environment": "prod", "action": "promoted", "who": "w", "why": ""}
+    with desk.engine.begin() as connection:
+        for stage, ended in (("committed", None), ("done", now), ("superseded", now)):
+            row = {
+                **common,
+                "id": stage,
+                "stage": stage,
+                "asked_at": now - timedelta(hours=1),
+                "next_at": now,
+            }
+            connection.execute(insert(tables.transitions), {**row, "ended_at": ended})
+    found = scrape(Installation(desk))
+    labels = {"pilot": "p", "environment": "prod"}
+    assert value(found, "pilotage_releases", **labels, stage="committed") == 1
+    assert value(found, "pilotage_releases", **labels, stage="done") is None
+    asked = value(found, "pilotage_release_oldest_timestamp_seconds", **labels, stage="committed")
+    assert asked == pytest.approx((now - timedelta(hours=1)).timestamp())
+    assert value(found, "pilotage_release_last_end_timestamp_seconds", **labels, stage="done") is not None
+
+
 def test_webhooks_that_nobody_was_told_of_count_only_where_there_are_webhooks(
     desk: Desk, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +16,19 @@ from pilotage.pipelines.transitions import requests
 from pilotage.pipelines.transitions.stages import Stage
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world in which nothing has happened, with a database that has its tables."""
+    folder = tmp_path_factory.mktemp("first")
+    Console(folder)
+    return folder
+
+
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    return Console(tmp_path)
+def console(first: Path, tmp_path: Path) -> Console:
+    folder = tmp_path / "world"
+    shutil.copytree(first, folder)
+    return Console(folder)
 
 
 def test_a_version_becomes_champion_when_the_cluster_runs_it(console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -182,3 +183,30 @@ def test_the_typical_row_is_missing_where_training_saw_nothing(live: Live) -> No
     assert row["carrier"][0] is None
     assert np.isnan(row["holiday"][0])
     assert np.isnat(row["bought"][0])
+
+
+def test_a_version_whose_libraries_are_not_installed_says_what_to_install(
+    follower: Follower, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the light serving image, for a version without an inference form."""
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    monkeypatch.setitem(sys.modules, "skops", None)
+    shelf.live = {"champion": 1}
+    follower.poll()
+    assert follower.failed is not None
+    assert (follower.live, follower.failed.kind) == (None, "MissingExtra")
+    assert "Version 1 of `flights` has no inference form that can be used, and `skops`" in follower.reason
+    assert 'pip install "pilotage[estimators]"' in follower.reason
+
+
+def test_a_module_of_the_pilots_own_that_is_missing_is_no_missing_extra(
+    follower: Follower, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> Predictor:
+        raise ModuleNotFoundError("No module named 'scoring'", name="scoring")
+
+    monkeypatch.setattr(models, "open_predictor", missing)
+    shelf.live = {"champion": 1}
+    follower.poll()
+    assert follower.failed is not None
+    assert follower.failed.kind == "ModuleNotFoundError"

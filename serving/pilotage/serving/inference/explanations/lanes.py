@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,9 @@ from pilotage.serving.problems import Problem
 from pilotage.serving.protocols import batches, codecs
 from pilotage.serving.protocols.batches import Batch
 from pilotage.serving.versions.lives import Live
+
+_NEEDED = ("sklearn", "skops", "pandas", "shap")
+"""What the explaining process loads."""
 
 Choose = Callable[[list[str | None] | None], Live]
 """The version that answers a request with these ids; raises Problem when there is none."""
@@ -91,6 +95,9 @@ class Lane:
         left = limits.explain_seconds if until is None else until - time.perf_counter()
         if left <= 0:
             raise problems.too_late()
+        missing = next((name for name in _NEEDED if importlib.util.find_spec(name) is None), None)
+        if missing is not None:
+            raise _not_installed(missing)
         if live.folder is None:
             raise _unexplained(HTTPStatus.INTERNAL_SERVER_ERROR, "its files are not here")
         budget = Budget(limits.explain_evaluations, min(limits.explain_seconds, left))
@@ -104,6 +111,15 @@ class Lane:
         if until is not None and time.perf_counter() > until:
             raise problems.too_late()
         return found
+
+
+def _not_installed(package: str) -> Problem:
+    return Problem(
+        HTTPStatus.NOT_IMPLEMENTED,
+        "not-explained",
+        f"This server does not explain predictions: `{package}` is not installed."
+        ' `pip install "pilotage[estimators]"`, or the serving image whose tag ends in `-estimators`.',
+    )
 
 
 def _unexplained(status: HTTPStatus, reason: str) -> Problem:
