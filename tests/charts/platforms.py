@@ -46,5 +46,5 @@ def environment(found: Mapping[str, Any]) -> dict[str, Any]:
     told = {}
     for variable in found["env"]:
         of = variable.get("valueFrom", {}).get("secretKeyRef")
-        told[variable["name"]] = f"secret:{of['name']}/{of['key']}" if of else variable["value"]
+        told[variable["name"]] = f"secret:{of['name']}/{of['key']}" if of else str(variable.get("value", ""))
     return told

@@ -23,6 +23,8 @@ from tests.charts.platforms import (
 )
 from tests.charts.rendering import Document
 
+from pilotage.core import settings
+
 CHOICES: dict[str, list[dict[str, Any]]] = {
     "database": [
         {
@@ -277,3 +279,17 @@ def test_pilots_are_mounted_file_by_file_as_the_console_takes_them_in() -> None:
         for values in (EVERYTHING, changed)
     ]
     assert pods[0]["spec"]["template"] != pods[1]["spec"]["template"], "a changed pilot starts consoles anew"
+
+
+def test_every_variable_of_pilotage_is_a_setting_that_exists_and_takes_its_value() -> None:
+    known = {f"PILOTAGE_{name.upper()}" for name in settings.Settings.model_fields}
+    for case in cases.of():
+        for pod in Manifests(rendering.render(case.chart, case.values)).pods:
+            for one in pod.containers:
+                told = environment({"env": one.get("env", [])})
+                ours = {name: value for name, value in told.items() if name.startswith("PILOTAGE_")}
+                assert set(ours) <= known, f"{case} {pod.name}"
+                plain = {name: value for name, value in ours.items() if not value.startswith("secret:")}
+                settings.load(
+                    **{name.removeprefix("PILOTAGE_").lower(): value for name, value in plain.items()}
+                )

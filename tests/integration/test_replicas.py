@@ -24,6 +24,7 @@ from pilotage.console.access.actors import ALL, Grant, Role, at_this_machine
 from pilotage.console.operations import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
+from pilotage.pipelines import leases
 
 PILOTAGE = (sys.executable, "-m", "pilotage.console")
 PASSWORD = "correct horse battery"
@@ -59,7 +60,7 @@ class Replica:
             "PILOTAGE_HOME": str(self.home),
             "PILOTAGE_DATABASE_URL": self.url_of_database,
             "PILOTAGE_MIGRATE": "false",
-            "PILOTAGE_DRAIN_DELAY_SECONDS": "1",
+            "PILOTAGE_DRAIN_DELAY_SECONDS": "2",
         }
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class Replica:
         return self.process.wait(timeout=40)
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 180.0) -> None:
     """Wait until it is so."""
     end = time.monotonic() + seconds
     while not what():
@@ -224,11 +225,11 @@ def _hands_over(leader: Replica, other: Replica) -> None:
     stopping, staying = (leader, other) if leader.leads() else (other, leader)
     assert stopping.process is not None
     stopping.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: stopping.status("/health/ready") == 503, 5)
+    wait_for(lambda: stopping.status("/health/ready") == 503, 20)
     assert stopping.status("/static/app.js") == 200, "while it drains it answers"
     assert stopping.process.wait(timeout=40) == 0
     began = time.monotonic()
-    wait_for(staying.leads, 10)
-    assert time.monotonic() - began < 10
+    wait_for(staying.leads, 30)
+    assert time.monotonic() - began < leases.TTL_SECONDS, "it need not wait for the lease to end"
     assert staying.status("/health/ready") == 200
     assert staying.end(signal.SIGTERM) == 0
