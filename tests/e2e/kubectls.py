@@ -52,9 +52,9 @@ class Kubectl:
         except subprocess.TimeoutExpired as error:
             raise KubectlFailed(f"{' '.join(command)}: no end within {seconds:.0f} s") from error
         if done.returncode:
-            raise KubectlFailed(
-                f"{' '.join(command)}: {done.returncode}: {done.stderr.strip() or done.stdout}"
-            )
+            # Warnings are on one and answers on the other, such as the "no" of `auth can-i`.
+            said = "\n".join(filter(None, (done.stderr.strip(), done.stdout.strip())))
+            raise KubectlFailed(f"{' '.join(command)}: {done.returncode}: {said}")
         return done.stdout
 
     def try_run(self, *arguments: str, seconds: float = _CALL_SECONDS) -> str:
@@ -65,9 +65,12 @@ class Kubectl:
             return str(error)
 
     def apply(self, documents: Sequence[Document]) -> str:
-        """Let objects be as they are given."""
+        """Let objects be as they are given, each in the namespace that it names.
+
+        Without `-n`: kubectl refuses objects of another namespace than that, and a chart may have some.
+        """
         text = yaml.safe_dump_all(documents, sort_keys=False)
-        return self.run("apply", "-f", "-", stdin=text, seconds=300)
+        return Kubectl("", self.program).run("apply", "-f", "-", stdin=text, seconds=300)
 
     def get(self, kind: str, name: str = "", selector: str = "") -> Document:
         """An object, or a list of them."""
