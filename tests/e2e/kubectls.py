@@ -231,6 +231,25 @@ def parse_rights(table: str) -> set[tuple[str, str]]:
     return found
 
 
+def document_in(log: str, key: str) -> Document:
+    """The last JSON object of a container's log that has `key`, among whatever else was said.
+
+    A log has what was written to both outputs, and objects may span lines.
+    """
+    decoder, found, at = json.JSONDecoder(), None, 0
+    for line in log.splitlines(keepends=True):
+        if line.startswith("{"):
+            try:
+                one, _ = decoder.raw_decode(log, at)
+            except json.JSONDecodeError:
+                one = {}
+            found = one if key in one else found
+        at += len(line)
+    if found is None:
+        raise AssertionError(f"no JSON with `{key}` in the log:\n{log}")
+    return dict(found)
+
+
 def says_no(failure: str) -> bool:
     """Whether `auth can-i` ended with 1 because the answer is no, and not because it could not ask."""
     said = failure.rpartition(": 1: ")[2].strip()

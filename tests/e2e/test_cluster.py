@@ -99,7 +99,7 @@ def test_the_monitor_looks_once_and_tells_the_console(installation: Installation
     name = f"look-{secrets.token_hex(3)}"
     installation.models.run("create", "job", name, f"--from=cronjob/{PILOT}-monitor")
     installation.wait("the monitor", lambda: kubectls.has_ended(installation.models.get("job", name)))
-    told = json.loads(installation.models.run("logs", f"job/{name}").strip().splitlines()[-1])
+    told = kubectls.document_in(installation.models.run("logs", f"job/{name}"), "reports")
     assert told["pilot"] == PILOT
     assert told["reports"], "windows of the load before were closed"
     with installation.platform.forward("service/pilotage-console", 8000) as address:

@@ -99,7 +99,11 @@ def test_a_call_that_hangs_is_ended(tmp_path: Path) -> None:
         (1, "no\n", False),
         (1, "no - no RBAC policy matched\n", False),
         (1, "Warning: resource 'nodes' is not namespace scoped\n|no\n", False),
-        (1, "Warning: the server doesn't have a resource type 'rollouts' in group 'argoproj.io'\n|no\n", False),
+        (
+            1,
+            "Warning: the server doesn't have a resource type 'rollouts' in group 'argoproj.io'\n|no\n",
+            False,
+        ),
         (0, "Warning\nyes\n", True),
     ],
 )
@@ -128,6 +132,17 @@ def test_all_rights_are_read_from_their_table() -> None:
         ("deployments.apps", "get"),
         ("deployments.apps", "list"),
     }
+
+
+def test_what_a_command_prints_is_found_among_what_it_logs() -> None:
+    log = (
+        'alarm      3 columns differ\n{"time": "now", "message": "a line"}\n'
+        '{\n  "pilot": "parcels",\n  "reports": [\n    {\n      "rows": 3\n    }\n  ]\n}\n'
+        '{"time": "then"}\n{ not JSON\n'
+    )
+    assert kubectls.document_in(log, "reports") == {"pilot": "parcels", "reports": [{"rows": 3}]}
+    with pytest.raises(AssertionError, match="no JSON with `versions`"):
+        kubectls.document_in(log, "versions")
 
 
 @pytest.mark.parametrize(
