@@ -121,9 +121,41 @@ def test_argo_cd_applies_what_others_need_first() -> None:
             for one in found.documents
         }
         job = wave[next(key for key in wave if key[0] == "Job")]
-        early = ("ServiceAccount", "NetworkPolicy", "PersistentVolumeClaim", "StatefulSet")
+        early = ("ServiceAccount", "NetworkPolicy", "StatefulSet")
         assert all(number < job for (kind, _), number in wave.items() if kind in early), wave
         assert all(number > job for (kind, _), number in wave.items() if kind in ("Deployment", "CronJob"))
+
+
+def test_postgresqls_image_can_make_its_databases_as_a_user_without_a_name() -> None:
+    """It does so by the socket, where `peer` would compare names; 18 refuses a disk at 17's place."""
+    (pod,) = (one for one in render(TRIAL).pods if one.labels["app.kubernetes.io/component"] == "postgresql")
+    (container,) = pod.spec["containers"]
+    told = {one["name"]: one.get("value", "") for one in container["env"]}
+    assert "--auth-local=scram-sha-256" in told["POSTGRES_INITDB_ARGS"].split()
+    data = next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "data")
+    assert told["PGDATA"].startswith(f"{data}/"), "initdb takes only an empty folder"
+    assert not data.startswith("/var/lib/postgresql")
+    script = (rendering.CHARTS / "pilotage/files/databases.sh").read_text(encoding="utf-8")
+    assert "set -e" in script.splitlines(), "the entry point reads it in its own shell"
+
+
+def test_no_claim_waits_for_a_pod_that_comes_later() -> None:
+    """Many classes bind a claim when a pod comes; `helm --wait` and Argo CD wait for that."""
+    waves = "argocd.argoproj.io/sync-wave"
+    found = render(over(TRIAL, {"backup": {"enabled": True}}))
+    claims = {
+        one["metadata"]["name"]: one["metadata"].get("annotations", {}).get(waves, "0")
+        for one in found.documents
+        if one["kind"] == "PersistentVolumeClaim"
+    }
+    assert len(claims) == 2
+    for one in found.documents:
+        if one["kind"] in ("Deployment", "Job"):
+            for volume in one["spec"]["template"]["spec"]["volumes"]:
+                claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+                if claims.get(claim) == one["metadata"].get("annotations", {}).get(waves, "0"):
+                    del claims[claim]
+    assert claims == {}, "bound by nothing that runs at once in the same wave"
 
 
 def reaches(manifests: Manifests, source: Mapping[str, str], target: str, port: str) -> bool:
