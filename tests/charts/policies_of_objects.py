@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import zoneinfo
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 from tests.charts.manifests import SCALED, Manifests, title
 from tests.charts.rendering import Document
 
+_zones = functools.cache(zoneinfo.available_timezones)  # it reads all files of zones, each time
 _LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL_NAME.pattern}(\.{_LABEL_NAME.pattern})*")
 _LABEL_KEY = re.compile(rf"({_SUBDOMAIN.pattern}/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?")
@@ -142,7 +144,7 @@ def schedules(manifests: Manifests) -> Iterator[str]:
     for document in manifests.of("CronJob"):
         spec = document["spec"]
         yield from (f"{title(document)}: {problem}" for problem in cron_problems(str(spec["schedule"])))
-        if spec.get("timeZone", "Etc/UTC") not in zoneinfo.available_timezones():
+        if spec.get("timeZone", "Etc/UTC") not in _zones():
             yield f"{title(document)}: there is no time zone `{spec['timeZone']}`"
         if spec.get("concurrencyPolicy") not in ("Forbid", "Replace"):
             yield f"{title(document)}: concurrencyPolicy is not Forbid: slow jobs pile up"

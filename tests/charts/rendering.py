@@ -6,6 +6,8 @@ text. What the documents must look like is not known here (`policies`, `schemas`
 
 from __future__ import annotations
 
+import functools
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -83,13 +85,18 @@ def notes(
 
 
 def parse(text: str) -> Iterator[Document]:
-    """The documents of a file of manifests."""
+    """The documents of a file of manifests, for the caller to change."""
+    yield from pickle.loads(_parsed(text))  # ours, of a moment ago
+
+
+@functools.cache
+def _parsed(text: str) -> bytes:
+    """The documents, packed; most files of most combinations of values are the same."""
     try:
-        for document in yaml.load_all(text, Loader=_Loader):  # safe, and strict about keys
-            if document is not None:
-                yield document
+        documents = list(yaml.load_all(text, Loader=_Loader))  # safe, and strict about keys
     except yaml.YAMLError as error:
         raise Refused(f"no YAML: {error}\n{text}") from error
+    return pickle.dumps([document for document in documents if document is not None])
 
 
 def refusal(chart: str | Path, values: Mapping[str, Any]) -> str:
