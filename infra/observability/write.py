@@ -24,7 +24,7 @@ _LABELS = {"app.kubernetes.io/name": "pilotage", "app.kubernetes.io/part-of": "p
 
 def files() -> Iterator[tuple[Path, str]]:
     """Every file that is written, and its content."""
-    yield HERE / "kubernetes" / "rules.yaml", _manifests()
+    yield HERE / "operator" / "rules.yaml", _manifests()
     for name, build in _BOARDS.items():
         yield HERE / "grafana" / "dashboards" / name, json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
 

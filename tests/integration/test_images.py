@@ -31,12 +31,9 @@ from tests.charts import rendering
 from tests.conftest import REPOSITORY
 from tests.unit.serving import small_models
 
-from pilotage.components.compilation import forms as compilation
 from pilotage.core import features, models, settings
-from pilotage.core.artifacts import Model
-from pilotage.core.forms import FOLDER, GRAPH
-from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import FORM_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
@@ -96,7 +93,7 @@ def free_port() -> int:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What builds and runs images, configured for a machine without systemd; skipped where it is missing."""
     lacking = [name for name in NEEDED if shutil.which(name) is None]
-    runtime = next((name for name in ("crun", "runc") if shutil.which(name)), None)
+    runtime = next((name for name in ("runc", "crun") if shutil.which(name)), None)
     if lacking or runtime is None:
         pytest.skip(f"not installed: {', '.join(lacking) or 'crun or runc'}")
     if os.geteuid():
@@ -165,34 +162,42 @@ def tracking(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         wait_for(lambda: answers(f"{url}/health"), 120)
         found = Tracking(url, settings.load(home=home / "client", mlflow_tracking_uri=url))
-        register(found.settings, form=True)
-        register(found.settings, form=False)
+        train(home / "pilot", found.settings)
+        register_without_form(found.settings)
         yield found
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def register(installation: Settings, *, form: bool) -> int:
-    """A version whose files a server only reaches through MLflow."""
+def train(folder: Path, installation: Settings) -> None:
+    """Version 1, by the pipeline; its files are only reached through MLflow."""
+    small_models.pilot(folder)
+    write_rows(folder / "flights.csv")
+    run(
+        *(sys.executable, "-m", "pilotage.console", "run", str(folder), "--json"),
+        PILOTAGE_HOME=str(installation.home),
+        MLFLOW_TRACKING_URI=installation.tracking,
+    )
+    assert Registry(installation).version(small_models.NAME, 1).tags[FORM_TAG] == "ready"
+
+
+def write_rows(file: Path) -> None:
+    rows = small_models.rows(600)
+    table = [{**row, "late": late} for row, late in zip(rows, small_models.target(rows), strict=True)]
+    lines = [",".join("" if value is None else str(value) for value in row.values()) for row in table]
+    file.write_text("\n".join([",".join(table[0]), *lines]) + "\n")
+
+
+def register_without_form(installation: Settings) -> None:
+    """Version 2, of an estimator that has no inference form."""
     registry = Registry(installation)
-    run_id = registry.start_run(small_models.NAME, "train", {})
+    made_by = registry.start_run(small_models.NAME, "train", {})
     with tempfile.TemporaryDirectory() as scratch:
         folder = small_models.write(Path(scratch) / "model", small_models.predictor(), installation)
-        if form:
-            add_form(folder, installation)
-        uri = registry.log_model(small_models.NAME, run_id, folder, {})
-    registry.end_run(run_id)
-    return registry.register(small_models.NAME, run_id, uri, {})
-
-
-def add_form(folder: Path, installation: Settings) -> None:
-    made = Predictor(small_models.predictor().estimator, Model.read(folder / "pilotage"))
-    columns = features.from_rows(small_models.FEATURES, small_models.rows(200, seed=5))
-    form, graph = compilation.compile_form(made, columns)
-    form.write(folder / FOLDER)
-    (folder / FOLDER / GRAPH).write_bytes(graph)
-    models.sign(folder, installation)
+        uri = registry.log_model(small_models.NAME, made_by, folder, {})
+    registry.end_run(made_by)
+    assert registry.register(small_models.NAME, made_by, uri, {}) == 2
 
 
 def answers(url: str) -> int:
@@ -346,13 +351,15 @@ def test_nothing_in_it_tells_where_it_was_built(tree: Path) -> None:
     assert not (tree / "build").exists()
 
 
-def test_a_prediction_is_served_closed_in_and_its_counts_are_kept(serve: Serve) -> None:
+def test_a_prediction_is_served_closed_in_and_its_counts_are_kept(serve: Serve, tracking: Tracking) -> None:
     server = serve(1)
     try:
         wait_for(lambda: answers(f"{server.url}/health/ready") == 200, 120)
         answer = httpx.post(f"{server.url}/predict", json=ROWS)
         assert (answer.status_code, answer.json()["version"]) == (200, 1), answer.text
-        expected = small_models.predictor().predict(features.from_rows(small_models.FEATURES, ROWS["rows"]))
+        registry = Registry(tracking.settings)
+        trained = models.open_predictor(registry.folder(registry.version("flights", 1)), tracking.settings)
+        expected = trained.predict(features.from_rows(trained.model.features, ROWS["rows"]))
         said = [share[1] for share in answer.json()["probabilities"]]
         assert said == pytest.approx(expected.score.tolist(), abs=1e-5)
         assert 'form="onnx"' in httpx.get(f"{server.url}/metrics").text
@@ -429,15 +436,7 @@ def test_the_components_image_runs_a_step(base: Path, tmp_path: Path) -> None:
     build("components")
     pilot, out = tmp_path / "pilot", tmp_path / "out"
     small_models.pilot(pilot, small_models.YAML)
-    rows = [{**row, "late": late} for row, late in zip(*labelled(), strict=True)]
-    (pilot / "flights.csv").write_text(
-        "\n".join(
-            [
-                ",".join(rows[0]),
-                *(",".join("" if v is None else str(v) for v in row.values()) for row in rows),
-            ]
-        )
-    )
+    write_rows(pilot / "flights.csv")
     out.mkdir()
     os.chown(out, 10001, 10001)
     said = closed_in(
@@ -445,18 +444,13 @@ def test_the_components_image_runs_a_step(base: Path, tmp_path: Path) -> None:
         *("ingest", "--pilot", "/pilot", "--out", "/out/snapshot"),
         volumes={pilot: "/pilot:ro", out: "/out"},
     )
-    assert json.loads(said)["rows"] == 300
+    assert json.loads(said)["rows"] == 600
     assert (out / "snapshot" / "manifest.json").is_file()
     code = "import kfp.dsl.executor_main, lightgbm, xgboost, great_expectations, numba; print('all')"
     started = closed_in(
         f"localhost/pilotage/components-python:{TAG}", "-c", f'mktemp -d && python3 -c "{code}"', entry="sh"
     )
     assert started.splitlines()[-1] == "all"
-
-
-def labelled() -> tuple[list[dict[str, Any]], list[bool]]:
-    rows = small_models.rows(300)
-    return rows, small_models.target(rows)
 
 
 @pytest.mark.skipif(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pyarrow.parquet as pq
 import pytest
 from tests.unit.serving import small_models

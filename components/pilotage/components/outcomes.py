@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 Metadata = dict[str, Any]
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Metadata])
 
+LOG = "log.txt"
+"""What a step wrote, beside its outcome; whoever follows the run keeps it there."""
 _FINAL = (errors.ExitCode.WRONG_INPUT, errors.ExitCode.REFUSED)
 _MOST_FILE_BYTES = 16 << 20
 """Larger files beside an output are data, which is found where the output says."""

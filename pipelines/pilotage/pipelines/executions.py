@@ -74,8 +74,7 @@ def execute(
     journal = Journal(store, name, on_event)
     journal.tell(Kind.RUN_STARTED, state=State.RUNNING)
     error: errors.PilotageError | None = None
-    state = State.SUCCEEDED
-    stopped: Stopped | None = None
+    state, stopped = State.SUCCEEDED, None
     try:
         runner = None if remote is None else _kubeflow_runner(settings, engine, journal)
         with stops.stoppable(engine, name):

@@ -1,4 +1,8 @@
-"""What a run left in files: its steps' logs, its validation report, its snapshot's manifest."""
+"""What a run left in files: its steps' logs, its validation report, its snapshot's manifest.
+
+Of a run in Kubeflow that a console elsewhere followed nothing is on this disk; what its steps told of
+themselves in the storage is fetched once, and kept.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pilotage.components import outcomes
 from pilotage.console.access.actors import Actor
 from pilotage.console.operations import runs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Model
-from pilotage.core import errors
+from pilotage.core import errors, storage
 from pilotage.core.artifacts import Report, Snapshot
+from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.states import State
 
@@ -53,6 +59,8 @@ def read_log(
     with tables.reading(desk.engine) as connection:
         mine = tables.steps.c.run == found.id, tables.steps.c.name == step
         log = connection.scalar(select(tables.steps.c.log).where(*mine))
+    if log and ended and not Path(log).is_file():
+        log = _kept_log(desk, found.id, step) or log
     content, more = _read(Path(log), offset, limit) if log else (b"", False)
     if more or not ended:
         content = _whole_characters(content)
@@ -80,7 +88,7 @@ def get_report(desk: Desk, actor: Actor, run: str) -> dict[str, Any]:
     Raises:
         NotFound: there is no such run for this actor, or it has none.
     """
-    report = Report.read(_output(runs.get_run(desk, actor, run), "validate", "report"))
+    report = Report.read(_output(desk, runs.get_run(desk, actor, run), "validate", "report"))
     return report.model_dump(mode="json")
 
 
@@ -91,7 +99,8 @@ def get_report_page(desk: Desk, actor: Actor, run: str) -> str:
         NotFound: there is no such run for this actor, or it has none.
     """
     found = runs.get_run(desk, actor, run)
-    page = _output(found, "validate", "report").with_name(_PAGE)
+    place = _output(desk, found, "validate", "report")
+    page = (place if place.is_dir() else place.parent) / _PAGE
     try:
         return page.read_text(encoding="utf-8")
     except OSError as error:
@@ -104,11 +113,11 @@ def get_manifest(desk: Desk, actor: Actor, run: str) -> dict[str, Any]:
     Raises:
         NotFound: there is no such run for this actor, or it has none.
     """
-    manifest = Snapshot.read(_output(runs.get_run(desk, actor, run), "ingest", "snapshot"))
+    manifest = Snapshot.read(_output(desk, runs.get_run(desk, actor, run), "ingest", "snapshot"))
     return manifest.model_dump(mode="json")
 
 
-def _output(run: runs.Run, step: str, artifact: str) -> Path:
+def _output(desk: Desk, run: runs.Run, step: str, artifact: str) -> Path:
     """Where a run's artifact is; its file, or its folder."""
     uri = next((item.outputs.get(artifact, {}).get("uri") for item in run.steps if item.name == step), None)
     if not uri:
@@ -117,7 +126,28 @@ def _output(run: runs.Run, step: str, artifact: str) -> Path:
             remedy=f"Step `{step}` leaves one when it succeeds.",
             run=run.id,
         )
-    return Path(str(uri))
+    place = Path(str(uri))
+    return place if place.exists() else _kept_output(desk, run.id, step, artifact) or place
+
+
+def _kept_output(desk: Desk, run: str, step: str, artifact: str) -> Path | None:
+    """The folder of what a step in a pod told of itself; None where nothing is in the storage."""
+    kept = Storage(desk.settings.storage)
+    told = outcomes.read(kept, run, step)
+    if told is None or artifact not in told.files:
+        return None
+    return outcomes.restore(kept, told, desk.settings.home / "runs" / run / step)[artifact]
+
+
+def _kept_log(desk: Desk, run: str, step: str) -> Path | None:
+    """The log of a step that ended in a pod, as its follower kept it; None where there is none."""
+    try:
+        content = Storage(desk.settings.storage).read(f"{outcomes.place(run, step)}/{outcomes.LOG}")
+    except errors.NotFound:
+        return None
+    log = desk.settings.logs / run / f"{step}.log"
+    storage.write_file(log, content)
+    return log
 
 
 def _read(log: Path, offset: int, limit: int) -> tuple[bytes, bool]:

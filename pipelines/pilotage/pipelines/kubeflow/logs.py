@@ -98,7 +98,8 @@ class Logs:
         elif log.offset >= MOST_BYTES:
             self.note(step, f"the log goes on in Kubeflow; {MOST_BYTES >> 20} MB of it are here")
         try:
-            self._storage.write(f"{outcomes.place(self._journal.run, step)}/log.txt", log.path.read_bytes())
+            place = outcomes.place(self._journal.run, step)
+            self._storage.write(f"{place}/{outcomes.LOG}", log.path.read_bytes())
         except Exception as error:  # whatever the driver of the store raises; the log is here
             logger.warning("the log of %s is not kept in the storage: %s", step, error)
 

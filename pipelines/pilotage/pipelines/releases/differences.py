@@ -17,6 +17,7 @@ import urllib3
 from pilotage.core import errors
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import ClusterAccess, Settings, is_loopback
+from pilotage.pipelines.clusters.workloads import Phase
 from pilotage.pipelines.releases import credentials, openings, places, readings
 from pilotage.pipelines.releases.readings import Released
 
@@ -97,14 +98,16 @@ def _running(settings: Settings, pilot: str, environment: str, server: str) -> R
 
 def _in_cluster(settings: Settings, pilot: str) -> Running:
     """What the workload's object says."""
-    from pilotage.pipelines import clusters  # its client takes half a second, and releasing needs none
+    # Kubernetes' client takes half a second to import, and releasing needs none
+    from pilotage.pipelines.clusters import connections
+    from pilotage.pipelines.clusters import readings as workloads_there
 
-    cluster = clusters.connect(settings)
-    found = None if cluster is None else clusters.read(cluster, pilot)
+    cluster = connections.connect(settings)
+    found = None if cluster is None else workloads_there.read(cluster, pilot)
     where = "" if cluster is None else cluster.namespace
     if found is None or found.version is None:
         return Running((), Source.CLUSTER, where)
-    if found.phase is clusters.Phase.HEALTHY:
+    if found.phase is Phase.HEALTHY:
         return Running((found.version,), Source.CLUSTER, where)
     return Running((found.version,), Source.CLUSTER, f"{where} ({found.phase.value})", is_settled=False)
 

@@ -85,7 +85,7 @@ class Transition:
         if self.trouble is None:
             return self.standing or self.reason
         since = f" since {self.trouble_since:%Y-%m-%d %H:%M} UTC" if self.trouble_since else ""
-        return f"{self.standing or 'it cannot go on'}; trouble{since}: {self.trouble}"
+        return f"{self.standing or 'it cannot go on'}; trouble{since}: {self.trouble.rstrip('.')}"
 
 
 def transition(row: Row[Any]) -> Transition:

@@ -17,6 +17,7 @@ from sqlalchemy import event, insert, update
 from tests.unit.console.browsers import add_user
 from tests.unit.console.desks import actor, client
 
+from pilotage.components import outcomes
 from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
@@ -24,6 +25,8 @@ from pilotage.console.api import streams
 from pilotage.console.operations import tokens
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.run_files import read_log
+from pilotage.core.artifacts import Outcome
+from pilotage.core.storage import Storage
 from pilotage.pipelines import audits, records, requests, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.runs import STEPS
@@ -327,7 +330,7 @@ def test_a_run_without_report_or_snapshot_says_so(desk: Desk, admin: TestClient)
 def test_a_reports_page_can_do_nothing(desk: Desk, admin: TestClient, tmp_path: Path):
     run = start(admin)["id"]
     (tmp_path / "report.html").write_text("<script>alert(1)</script>")
-    outputs = {"report": {"uri": str(tmp_path / "report.json"), "digest": "x"}}
+    outputs = {"report": {"uri": str(tmp_path), "digest": "x"}}
     Records(desk.engine).update_step(run, "validate", state=State.SUCCEEDED, outputs=outputs)
     page = admin.get(f"/api/v1/runs/{run}/report", headers={"Accept": "text/html"})
     assert page.text == "<script>alert(1)</script>"
@@ -343,7 +346,7 @@ def test_the_page_of_a_run_leads_to_its_report_which_can_do_nothing(
 ):
     run = start(admin)["id"]
     (tmp_path / "report.html").write_text("<script>alert(1)</script>")
-    outputs = {"report": {"uri": str(tmp_path / "report.json"), "success": True, "checks": 3, "failed": 0}}
+    outputs = {"report": {"uri": str(tmp_path), "success": True, "checks": 3, "failed": 0}}
     Records(desk.engine).update_step(run, "validate", state=State.SUCCEEDED, outputs=outputs)
     shown = admin.get(f"/runs/{run}").text
     (address,) = re.findall(r'<a href="([^"]+)">Every check', shown)
@@ -371,3 +374,26 @@ def test_snapshots_are_known_from_runs(desk: Desk, admin: TestClient):
     assert admin.get(f"/api/v1/snapshots/{'d' * 64}").status_code == 404
     assert admin.get(f"/api/v1/snapshots/{'e' * 64}").json()["detail"].startswith("There is no snapshot")
     assert client(desk, actor(Role.ADMIN, "other")).get("/api/v1/snapshots").json()["items"] == []
+
+
+def test_what_a_run_elsewhere_left_is_fetched_from_the_storage(desk: Desk, admin: TestClient, tmp_path: Path):
+    """The console that followed it had a disk of its own: paths in the records lead nowhere here."""
+    run, kept, gone = start(admin)["id"], Storage(desk.settings.storage), tmp_path / "another-pod"
+    moment = tables.now()
+    told = Outcome(
+        run=run, step="validate", attempt=1, state="succeeded", started_at=moment, ended_at=moment,
+        outputs={"report": {"digest": "x"}}, files={"report": ("report.html",)},
+    )  # fmt: skip
+    place = outcomes.place(run, "validate")
+    kept.write(f"{place}/{Outcome.FILE}", told.model_dump_json().encode())
+    kept.write(f"{place}/report/report.html", b"<p>All well</p>")
+    kept.write(f"{place}/{outcomes.LOG}", b"looked at 600 rows\n")
+    Records(desk.engine).update_step(
+        run, "validate", state=State.SUCCEEDED, log=str(gone / "validate.log"),
+        outputs={"report": {"uri": str(gone / "report")}},
+    )  # fmt: skip
+    page = admin.get(f"/api/v1/runs/{run}/report", headers={"Accept": "text/html"})
+    assert (page.status_code, page.text) == (200, "<p>All well</p>")
+    assert admin.get(f"/api/v1/runs/{run}/logs?step=validate").json()["text"] == "looked at 600 rows\n"
+    Records(desk.engine).update_step(run, "train", state=State.FAILED, log=str(gone / "train.log"))
+    assert admin.get(f"/api/v1/runs/{run}/logs?step=train").json()["text"] == ""

@@ -7,64 +7,37 @@ pilot is in pilot.yaml, not here.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pilotage.core import errors
 from pilotage.core.places import Place
+from pilotage.core.settings.choices import AccessLogPolicy, ClusterAccess, Forge, PicklePolicy, ReleaseMode
+from pilotage.core.settings.fields import (
+    CollectorUrl,
+    File,
+    Folder,
+    Hosts,
+    Person,
+    PrivateUrl,
+    Proxies,
+    WebUrl,
+    Words,
+    is_loopback,
+)
 
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-
-
-class PicklePolicy(StrEnum):
-    """Which pickled models may be loaded."""
-
-    NEVER = "never"
-    OWN = "own"
-    """Only those that this installation signed when it trained them."""
-    ANY = "any"
-
-
-class AccessLogPolicy(StrEnum):
-    """Which requests a model server's access log has a line for."""
-
-    OFF = "off"
-    ERRORS = "errors"
-    """Those that were not answered well: status 400 and above."""
-    ALL = "all"
-
-
-class ClusterAccess(StrEnum):
-    """How the cluster that releases go to is reached."""
-
-    NONE = "none"
-    """It is not: a person confirms what became of a release."""
-    INSIDE = "inside"
-    """This process is in one of its pods."""
-    KUBECONFIG = "kubeconfig"
-
-
-class ReleaseMode(StrEnum):
-    """How a release gets into its branch."""
-
-    COMMIT = "commit"
-    BRANCH = "branch"
-    """On a branch of its own, for a pull or merge request."""
-
-
-class Forge(StrEnum):
-    """Whose API opens requests."""
-
-    NONE = ""
-    GITHUB = "github"
-    GITLAB = "gitlab"
+__all__ = [
+    "AccessLogPolicy",
+    "ClusterAccess",
+    "Forge",
+    "PicklePolicy",
+    "ReleaseMode",
+    "Settings",
+    "is_loopback",
+    "load",
+]
 
 
 class Settings(BaseSettings):
@@ -74,7 +47,7 @@ class Settings(BaseSettings):
         env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True
     )
 
-    home: Path = Path(".pilotage")
+    home: Folder = Path(".pilotage")
     """Folder for the database, snapshots, windows, artifacts and logs."""
     database_url: str = ""
     """SQLAlchemy URL of runs, triggers and audit; SQLite in `home` when empty."""
@@ -87,25 +60,25 @@ class Settings(BaseSettings):
         default="", validation_alias=AliasChoices("MLFLOW_TRACKING_URI", "PILOTAGE_MLFLOW_TRACKING_URI")
     )
     """MLflow's tracking and registry server; SQLite in `home` when empty."""
-    trusted_types: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_types: Words = ()
     """Types that stored models may hold besides the built-in list, comma-separated."""
     allow_pickle: PicklePolicy = PicklePolicy.OWN
     installation_key: SecretStr = SecretStr("")
     """Secret that tells this installation's models from others', where it has several homes, such as pods;
     made in `home` when empty."""
-    signing_key_file: Path | None = None
+    signing_key_file: File | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
-    verify_key_file: Path | None = None
+    verify_key_file: File | None = None
     """Public key (PEM); when set, a model loads only where its signature is right."""
-    auth_tokens_file: Path | None = None
+    auth_tokens_file: File | None = None
     """Bearer tokens that model servers take, `name:sha256[:rate[:roles]]` a line; `pilotage tokens new`."""
     auth_jwks: str = ""
     """Keys of the issuer of JSON Web Tokens: a file, an https URL, or an http URL on loopback."""
     auth_jwt_issuer: str = ""
     """The `iss` that a JSON Web Token must have."""
-    auth_jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
+    auth_jwt_audience: Words = ()
     """The `aud` that a JSON Web Token must have, one of these, comma-separated."""
-    auth_jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = ("RS256", "PS256", "ES256", "EdDSA")
+    auth_jwt_algorithms: Words = ("RS256", "PS256", "ES256", "EdDSA")
     """Signature algorithms of JSON Web Tokens, comma-separated; symmetric ones are not taken."""
     auth_jwt_leeway_seconds: float = Field(default=30.0, ge=0, le=600)
     """How far clocks of the issuer and of this machine may be apart."""
@@ -113,11 +86,11 @@ class Settings(BaseSettings):
     """Scope that a JSON Web Token needs to ask the model; none when empty."""
     auth_rate: float = Field(default=0.0, ge=0)
     """Requests a second of each caller that has no rate of its own; 0 stands for no limit."""
-    tls_cert_file: Path | None = None
+    tls_cert_file: File | None = None
     """Certificate (PEM, with its chain) of model servers; they speak TLS when set."""
-    tls_key_file: Path | None = None
+    tls_key_file: File | None = None
     """Private key (PEM) of the certificate."""
-    tls_client_ca_file: Path | None = None
+    tls_client_ca_file: File | None = None
     """Authorities (PEM) whose certificates clients must present; any client may connect when unset."""
     step_timeout_seconds: float = Field(default=3600.0, gt=0)
     step_memory_mb: int = Field(default=0, ge=0)
@@ -148,25 +121,25 @@ class Settings(BaseSettings):
     """How often a model server looks for a new champion."""
     access_log: AccessLogPolicy = AccessLogPolicy.ERRORS
     """Which requests a model server's access log has a line for."""
-    access_log_file: Path | None = None
+    access_log_file: File | None = None
     """Where the access log is appended; stderr when unset."""
-    traces: str = Field(
+    traces: CollectorUrl = Field(
         default="", validation_alias=AliasChoices("PILOTAGE_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT")
     )
     """URL of the collector that takes a model server's traces over OTLP/HTTP; none are made when empty."""
     traces_ratio: float = Field(default=1.0, ge=0, le=1)
     """Share of requests that are traced, where their callers have not decided it."""
-    webhooks_file: Path | None = None
+    webhooks_file: File | None = None
     """Whom to tell of events, and of which (YAML); nobody when unset."""
-    webhook_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_private_hosts: Words = ()
     """Names, addresses and networks that webhooks may be sent to although they are private,
     comma-separated; plain http is for these only."""
-    console_url: str = ""
+    console_url: PrivateUrl = ""
     """Address that people reach the console at, when it is not on loopback: https://…, without a path."""
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    trusted_proxies: Proxies = ("127.0.0.1", "::1")
     """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto the console believes,
     comma-separated."""
-    inside_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    inside_hosts: Hosts = ()
     """Names that programs with tokens reach the console at over plain http, inside a cluster whose network
     nobody else reads; the console answers at them, commands send tokens to them, comma-separated."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
@@ -179,13 +152,13 @@ class Settings(BaseSettings):
     """After how long a browser has to sign in again in any case."""
     four_eyes: bool = False
     """Whether versions may be approved and promoted only by others than those who asked for their run."""
-    oidc_issuer: str = ""
+    oidc_issuer: PrivateUrl = ""
     """URL of the OpenID provider that people sign in with; local accounts alone when empty."""
     oidc_client_id: str = ""
     """Name of the console at the OpenID provider."""
     oidc_client_secret: SecretStr = SecretStr("")
     """Its secret there; none for public clients."""
-    oidc_client_secret_file: Path | None = None
+    oidc_client_secret_file: File | None = None
     """File with that secret, in place of it."""
     oidc_roles_claim: str = ""
     """Claim of the id token whose values `pilotage:ROLE` and `pilotage:ROLE@PILOT` give roles."""
@@ -201,26 +174,26 @@ class Settings(BaseSettings):
     release_image: str = ""
     """Image of the model server that releases pin, REPOSITORY:TAG or REPOSITORY@sha256:…; Pilotage's own of
     this version when empty."""
-    release_committer: str = "Pilotage <pilotage@localhost>"
+    release_committer: Person = "Pilotage <pilotage@localhost>"
     """Committer of releases, NAME <EMAIL>; their author is who released."""
-    release_key_file: Path | None = None
+    release_key_file: File | None = None
     """Private key that signs commits: an SSH key, or an armoured OpenPGP key where `gpg` is installed."""
-    release_ssh_key_file: Path | None = None
+    release_ssh_key_file: File | None = None
     """Private key that ssh shows the git server."""
-    release_known_hosts_file: Path | None = None
+    release_known_hosts_file: File | None = None
     """Keys of git servers that ssh connects to; the user's own list when unset."""
-    release_ca_file: Path | None = None
+    release_ca_file: File | None = None
     """Authorities (PEM) of the git server's and the forge's certificates; the system's when unset."""
     release_server: str = ""
     """URL of the model server that runs what is released, for `pilotage diff`; `{pilot}` and `{environment}`
     in it are replaced."""
-    release_server_token_file: Path | None = None
+    release_server_token_file: File | None = None
     """Token for that server, where it asks for one."""
     forge: Forge = Forge.NONE
     """What opens requests for branches and what commits are linked at; none when empty."""
-    forge_url: str = ""
+    forge_url: PrivateUrl = ""
     """Root of the forge's API, when it is not where the repository's host has it."""
-    forge_token_file: Path | None = None
+    forge_token_file: File | None = None
     """Token for git over https and for the forge."""
     url: str = ""
     """Console that commands go to; they work on this machine's installation when empty."""
@@ -228,7 +201,7 @@ class Settings(BaseSettings):
     """Token that commands show that console; `pilotage users token` makes one."""
     cluster: ClusterAccess = ClusterAccess.NONE
     """How to see what became of a release: from `inside` its cluster, by a `kubeconfig`, or not at all."""
-    cluster_kubeconfig_file: Path | None = None
+    cluster_kubeconfig_file: File | None = None
     """The kubeconfig; that of KUBECONFIG or the home directory when unset."""
     cluster_context: str = ""
     """Context of the kubeconfig; the current one when empty."""
@@ -239,13 +212,13 @@ class Settings(BaseSettings):
 
     run_on: Place = Place.LOCAL
     """Where runs go that the console, schedules and triggers start; `pilotage run --on` says it for one."""
-    kubeflow_url: str = ""
+    kubeflow_url: WebUrl = ""
     """Address of Kubeflow Pipelines' API: https://…, or http://… within the cluster."""
     kubeflow_namespace: str = ""
     """Kubernetes namespace of runs where Kubeflow has several users; empty where it has one."""
-    kubeflow_token_file: Path | None = None
+    kubeflow_token_file: File | None = None
     """File with the bearer token for its API, read again for each request; none is sent when unset."""
-    kubeflow_ca_file: Path | None = None
+    kubeflow_ca_file: File | None = None
     """Authorities (PEM) of its API's certificate, where they are not the usual ones."""
     kubeflow_root: str = ""
     """Where Kubeflow keeps steps' outputs: s3://…, gs://…; its own default when empty."""
@@ -263,7 +236,7 @@ class Settings(BaseSettings):
     """Image of the steps' pods."""
     components_secret: str = ""
     """Kubernetes secret with what steps need to know to reach MLflow and the storage; none when empty."""
-    components_secret_keys: Annotated[tuple[str, ...], NoDecode] = (
+    components_secret_keys: Words = (
         "PILOTAGE_INSTALLATION_KEY",
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_PASSWORD",
@@ -272,113 +245,6 @@ class Settings(BaseSettings):
         "AWS_SECRET_ACCESS_KEY",
     )
     """Its keys that become environment variables of the same name, comma-separated; any may be missing."""
-
-    @field_validator("home")
-    @classmethod
-    def _folder(cls, home: Path) -> Path:
-        if home.expanduser().exists() and not home.expanduser().is_dir():
-            raise ValueError("is a file, not a folder")
-        return home.expanduser().absolute()
-
-    @field_validator(
-        "signing_key_file",
-        "verify_key_file",
-        "auth_tokens_file",
-        "tls_cert_file",
-        "tls_key_file",
-        "tls_client_ca_file",
-        "access_log_file",
-        "webhooks_file",
-        "oidc_client_secret_file",
-        "kubeflow_token_file",
-        "kubeflow_ca_file",
-        "cluster_kubeconfig_file",
-        "release_key_file",
-        "release_ssh_key_file",
-        "release_known_hosts_file",
-        "release_ca_file",
-        "release_server_token_file",
-        "forge_token_file",
-    )
-    @classmethod
-    def _absolute(cls, file: Path | None) -> Path | None:
-        return None if file is None else file.expanduser().absolute()
-
-    @field_validator(
-        "trusted_types",
-        "auth_jwt_audience",
-        "auth_jwt_algorithms",
-        "webhook_private_hosts",
-        "trusted_proxies",
-        "inside_hosts",
-        "components_secret_keys",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("traces")
-    @classmethod
-    def _url(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
-        return url.rstrip("/")
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in proxies:
-            try:
-                network = ipaddress.ip_network(proxy)
-            except ValueError as error:
-                raise ValueError(
-                    f"has `{proxy}`, which is no address or network such as 10.0.0.0/8"
-                ) from error
-            if not network.prefixlen:
-                raise ValueError(f"has `{proxy}`: then whoever connects could say to be anybody")
-        return proxies
-
-    @field_validator("inside_hosts")
-    @classmethod
-    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            if not _HOST.fullmatch(host.lower()):
-                raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
-        return tuple(host.lower() for host in hosts)
-
-    @field_validator("kubeflow_url")
-    @classmethod
-    def _kubeflow(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("is no http:// or https:// URL")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("has a user, a query or a fragment")
-        return url.rstrip("/")
-
-    @field_validator("console_url", "oidc_issuer", "forge_url")
-    @classmethod
-    def _private(cls, url: str) -> str:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        if not parts.hostname or not (
-            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-        ):
-            raise ValueError("is no https:// URL, nor http:// on loopback")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("has a user, a query or a fragment")
-        return url.rstrip("/")
-
-    @field_validator("release_committer")
-    @classmethod
-    def _person(cls, text: str) -> str:
-        if not re.fullmatch(r"[^<>\x00-\x1f]+ <[^<>\s\x00-\x1f]+>", text):
-            raise ValueError("is no NAME <EMAIL>")
-        return text
 
     @property
     def database(self) -> str:
@@ -404,14 +270,6 @@ class Settings(BaseSettings):
     def logs(self) -> Path:
         """Where the logs of steps and servers are."""
         return self.home / "logs"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is this machine and nothing else."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def load(**overrides: object) -> Settings:

@@ -1,0 +1,116 @@
+"""Kinds of values that settings have, each with the one check it needs.
+
+A wrong value is told of by what is said of it after the setting's name: "is …" or "has …".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_PERSON = re.compile(r"[^<>\x00-\x1f]+ <[^<>\s\x00-\x1f]+>")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine and nothing else."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _folder(folder: Path) -> Path:
+    if folder.expanduser().exists() and not folder.expanduser().is_dir():
+        raise ValueError("is a file, not a folder")
+    return folder.expanduser().absolute()
+
+
+def _absolute(file: Path) -> Path:
+    return file.expanduser().absolute()
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in proxies:
+        try:
+            network = ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise ValueError(f"has `{proxy}`, which is no address or network such as 10.0.0.0/8") from error
+        if not network.prefixlen:
+            raise ValueError(f"has `{proxy}`: then whoever connects could say to be anybody")
+    return proxies
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST.fullmatch(host.lower()):
+            raise ValueError(f"has `{host}`, which is no name of a host: lower case, no scheme, no port")
+    return tuple(host.lower() for host in hosts)
+
+
+def _collector(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("is no http:// or https:// URL (OTEL_EXPORTER_OTLP_ENDPOINT sets it too)")
+    return url.rstrip("/")
+
+
+def _web(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("is no http:// or https:// URL")
+    return _bare(url)
+
+
+def _private(url: str) -> str:
+    parts = urlsplit(url)
+    if url and not (
+        parts.hostname
+        and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)))
+    ):
+        raise ValueError("is no https:// URL, nor http:// on loopback")
+    return _bare(url)
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("has a user, a query or a fragment")
+    return url.rstrip("/")
+
+
+def _person(text: str) -> str:
+    if not _PERSON.fullmatch(text):
+        raise ValueError("is no NAME <EMAIL>")
+    return text
+
+
+Folder = Annotated[Path, AfterValidator(_folder)]
+"""A folder that may not be there yet; absolute."""
+File = Annotated[Path, AfterValidator(_absolute)]
+"""A file; absolute."""
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several words; comma-separated in the environment."""
+Proxies = Annotated[Words, AfterValidator(_networks)]
+"""Addresses and networks."""
+Hosts = Annotated[Words, AfterValidator(_hosts)]
+"""Names of hosts, without port."""
+CollectorUrl = Annotated[str, AfterValidator(_collector)]
+"""An http or https URL, or nothing."""
+WebUrl = Annotated[str, AfterValidator(_web)]
+"""An http or https URL without secrets, or nothing."""
+PrivateUrl = Annotated[str, AfterValidator(_private)]
+"""An https URL without secrets, or http on loopback, or nothing."""
+Person = Annotated[str, AfterValidator(_person)]
+"""NAME <EMAIL>."""
