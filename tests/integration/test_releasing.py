@@ -14,9 +14,9 @@ from tests.unit.console.desks import actor, client
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, settings
-from pilotage.core.artifacts import Alarm, DriftReport, TriggerState
+from pilotage.core.artifacts import Alarm, Decision, DriftReport, TriggerState
 from pilotage.core.registry import Registry
-from pilotage.core.settings import Settings
+from pilotage.core.settings import ClusterAccess, Settings
 from pilotage.core.specs import Cause
 from pilotage.pipelines import promotions, requests, tables, triggers
 from pilotage.pipelines.states import State
@@ -106,6 +106,63 @@ def test_force_takes_a_persons_word_that_it_is_live(installation: Settings, desk
     assert Registry(installation).aliases(NAME)["champion"] == 1, "who does not lead moves nothing"
     with pytest.raises(errors.Conflict, match="becomes champion at this moment"):
         promotions.rollback(installation, NAME)
+
+
+def commit(desk: Desk) -> None:
+    """As if the leader had made the newest release's commit."""
+    with desk.engine.begin() as connection:
+        rows.change(connection, transitions.find(desk.engine, NAME)[0], Stage.COMMITTED)
+
+
+def test_a_rollback_that_is_sent_twice_goes_on(installation: Settings, desk: Desk) -> None:
+    Registry(installation).promote(NAME, 2)
+    ask = client(desk, actor(Role.APPROVER))
+    assert ask.post(f"{API}/rollback", json={}).json()["changed"]
+    again = ask.post(f"{API}/rollback", json={}).json()
+    assert (again["version"], again["releasing"], again["changed"]) == (1, True, False)
+    going = transitions.going(desk.engine, NAME, "production")
+    assert going is not None
+    assert going.action == "rollback"
+    promotions.reject(installation, NAME, 1, who="ada", why="it is worse")
+    assert transitions.going(desk.engine, NAME, "production") is None, "by its name it is taken back"
+
+
+def test_an_approval_that_is_sent_twice_says_of_no_version_that_it_is_live(
+    installation: Settings, desk: Desk
+) -> None:
+    unwatched = installation.model_copy(update={"cluster": ClusterAccess.NONE})
+    promotions.record_decision(desk.engine, NAME, 2, Decision.PENDING, "run", "", None)
+    assert promotions.approve(unwatched, NAME, who="ada").releasing
+    commit(desk)
+    assert not promotions.approve(unwatched, NAME, 2, who="ada").changed
+    assert transitions.find(desk.engine, NAME)[0].stage is Stage.COMMITTED
+    promotions.promote(unwatched, NAME, 2, who="ada")
+    assert transitions.find(desk.engine, NAME)[0].stage is Stage.LIVE, "that is what a promotion says"
+
+
+def test_who_is_not_told_where_releases_go_moves_no_alias_beside_one(
+    installation: Settings, desk: Desk
+) -> None:
+    elsewhere = installation.model_copy(update={"release_to": ""})
+    promotions.record_decision(desk.engine, NAME, 2, Decision.PENDING, "run", "", None)
+    promotions.promote(installation, NAME, 2, who="ada")
+    commit(desk)
+    with pytest.raises(errors.Conflict, match="PILOTAGE_RELEASE_TO is not set here"):
+        promotions.promote(elsewhere, NAME, 3, who="bob", force=True)
+    with pytest.raises(errors.Conflict, match="Version 2 of `flights` is being released to production"):
+        promotions.approve(elsewhere, NAME, 2, who="bob")
+    assert promotions.rollback(elsewhere, NAME, who="bob").replaced == 2
+    assert transitions.find(desk.engine, NAME)[0].stage is Stage.REVERTING
+    assert Registry(installation).aliases(NAME)["champion"] == 1
+
+
+def test_a_page_says_of_a_version_on_its_way_that_it_is_on_its_way(desk: Desk) -> None:
+    ask = client(desk, actor(Role.APPROVER))
+    begun = ask.post(f"/pilots/{NAME}/models/2/promote", data={})
+    assert "is champion now" not in begun.text
+    assert "Version 2 of flights is on its way" in begun.text
+    back = ask.post(f"/pilots/{NAME}/rollback", data={})
+    assert "Version 2 of flights is taken back; version 1 stays champion." in back.text
 
 
 def report(alarm: str = "drift-1", pilot: str = NAME) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_other_commands_go_there_too(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["drift", "late"], "works on this machine's installation"),
+        (["drift", "usual.csv", "now.csv"], "works on this machine's installation"),
         (["sign-in"], "works on this machine's installation"),
         (["promote", "late", "1", "--who", "somebody"], "knows who"),
         (["runs", "show", "nothing"], "no run `nothing`"),

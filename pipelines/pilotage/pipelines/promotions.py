@@ -61,6 +61,7 @@ def promote(
         NotFound: there is no such version.
         Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
         PromotionRefused: its gates or a person said no, and it is not forced.
+        Conflict: a release is under way, and these settings do not say where to.
     """
     registry, engine = Registry(settings), tables.connect(settings)
     registered = registry.version(pilot, version)
@@ -73,6 +74,7 @@ def promote(
         _check_allowed(engine, registry, pilot, version)
     if settings.release_to:
         return _release(settings, engine, registered, champion, person, why, action, force=force)
+    _require_none_under_way(settings, engine, pilot)
     registry.client  # noqa: B018 - MLflow's import and start must not happen inside the transaction
     with engine.begin() as connection:
         audits.write(connection, action, pilot, person, why, version=version, replaced=champion, forced=force)
@@ -85,16 +87,17 @@ def promote(
 def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str = "") -> Promotion:
     """Make the previous champion champion again; where releases are committed, end one that is under way.
 
+    Asked again while that goes on, it changes nothing.
+
     Raises:
         NotFound: there is none to go back to.
         Conflict: what is under way becomes champion at this moment.
     """
     registry, engine = Registry(settings), tables.connect(settings)
     aliases = registry.aliases(pilot)
-    if settings.release_to:
-        ended = _withdraw(settings, engine, aliases, pilot, None, who, why, Decision.REFUSED)
-        if ended is not None:
-            return ended
+    ended = _withdraw(settings, engine, aliases, pilot, None, who, why, Decision.REFUSED)
+    if ended is not None:
+        return ended
     champion, previous = aliases.get(Alias.CHAMPION), aliases.get(Alias.PREVIOUS)
     if previous is None or previous == champion:
         raise errors.NotFound(
@@ -104,7 +107,7 @@ def rollback(settings: Settings, pilot: str, *, who: str | None = None, why: str
         )
     if settings.release_to:
         registered, person = registry.version(pilot, previous), who or people.user()
-        return _release(settings, engine, registered, champion, person, why, "rollback")
+        return _release(settings, engine, registered, champion, person, why, requests.ROLLBACK)
     registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
         audits.write(
@@ -139,6 +142,7 @@ def approve(
     _require_other(settings, engine, registered, person)
     if settings.release_to:
         return _release(settings, engine, registered, champion, person, why, "approve")
+    _require_none_under_way(settings, engine, pilot)
     registry.client  # noqa: B018 - see promote
     with engine.begin() as connection:
         audits.write(connection, "approve", pilot, person, why, version=asked.version, replaced=champion)
@@ -159,13 +163,12 @@ def reject(
         Conflict: it becomes champion at this moment.
     """
     registry, engine = Registry(settings), tables.connect(settings)
-    if settings.release_to:
-        ended = _withdraw(settings, engine, {}, pilot, version, who, why, Decision.REJECTED)
-        if ended is not None and ended.replaced is not None:
-            with engine.begin() as connection:
-                person = who or people.user()
-                approvals.keep_out(connection, pilot, ended.replaced, who=person, why=why)
-            return approvals.asked(engine, pilot, ended.replaced)
+    ended = _withdraw(settings, engine, {}, pilot, version, who, why, Decision.REJECTED)
+    if ended is not None and ended.replaced is not None:
+        with engine.begin() as connection:
+            person = who or people.user()
+            approvals.keep_out(connection, pilot, ended.replaced, who=person, why=why)
+        return approvals.asked(engine, pilot, ended.replaced)
     asked = approvals.asked(engine, pilot, version)
     if asked.state is ApprovalState.APPROVED:
         raise errors.PromotionRefused(
@@ -267,9 +270,14 @@ def _release(
     *,
     force: bool = False,
 ) -> Promotion:
-    """Let a version be released on a person's word; of one that is committed, take it that it is live."""
+    """Let a version be released on a person's word.
+
+    Of one that is committed `promote` says that it is live; an approval or a rollback that is sent twice
+    says no such thing.
+    """
     pilot, version, environment = registered.name, registered.version, settings.release_environment
-    if (force or settings.cluster is ClusterAccess.NONE) and requests.confirm(
+    confirms = action == "promote" and (force or settings.cluster is ClusterAccess.NONE)
+    if confirms and requests.confirm(
         engine, pilot, environment, version, who=person, why=why, replaced=champion
     ):
         return Promotion(pilot, version, champion, changed=True, releasing=True)
@@ -306,8 +314,27 @@ def _withdraw(
     if ended is None:
         return None
     champion = aliases.get(Alias.CHAMPION, 0)
+    if ended.action == requests.ROLLBACK and version is None:
+        return Promotion(pilot, ended.version, champion or None, changed=False, releasing=True)
     reason = f"taken back by {person}" + (f": {why}" if why else "")
     return Promotion(pilot, champion, ended.version, changed=True, taken_back=reason)
+
+
+def _require_none_under_way(settings: Settings, engine: Engine, pilot: str) -> None:
+    """Move no alias by hand, where this process would not tell git, while another one releases the pilot.
+
+    Raises:
+        Conflict: one is under way.
+    """
+    going = requests.going(engine, pilot, settings.release_environment)
+    if going is not None:
+        raise errors.Conflict(
+            f"Version {going.version} of `{pilot}` is being released to {going.environment},"
+            " and PILOTAGE_RELEASE_TO is not set here.",
+            remedy="Set it as it is for the console, or let the console do it (PILOTAGE_URL);"
+            f" `pilotage rollback {pilot}` takes that release back.",
+            version=going.version,
+        )
 
 
 def _check_allowed(engine: Engine, registry: Registry, pilot: str, version: int) -> None:

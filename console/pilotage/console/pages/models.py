@@ -160,8 +160,16 @@ def _page(pilot: str) -> str:
 
 
 def _moved(request: Request, done: decisions.Moved) -> RedirectResponse:
-    told = f"Version {done.version} of {done.pilot} is champion"
-    told += " now." if done.changed else " already."
+    if done.releasing:
+        told = (
+            f"Version {done.version} of {done.pilot} is on its way; it is champion when the cluster runs it."
+        )
+    elif done.reason:
+        stays = f"version {done.version} stays champion" if done.version else "there is no champion"
+        told = f"Version {done.replaced} of {done.pilot} is taken back; {stays}."
+    else:
+        told = f"Version {done.version} of {done.pilot} is champion"
+        told += " now." if done.changed else " already."
     return rendering.see(request, _page(done.pilot), told)
 
 

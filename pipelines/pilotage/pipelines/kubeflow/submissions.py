@@ -65,7 +65,7 @@ def submit(
     experiment = patiently(lambda: client.experiment(spec.pilot), patience)
     name = name_of(spec.pilot, run)
     wanted: kfp_server_api.V2beta1Run | None = None
-    deadline = time.monotonic() + patience
+    deadline: float | None = None
     while True:
         found = patiently(lambda: find(client, experiment, name), patience)
         if found is not None:
@@ -75,6 +75,7 @@ def submit(
         try:
             client.create_run(wanted)
         except PASSING as error:
+            deadline = deadline or time.monotonic() + patience  # packing took its own time
             if time.monotonic() > deadline:
                 raise
             logger.warning("whether run %s was submitted is not known, it is looked for: %s", run, error)

@@ -21,15 +21,13 @@ from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
 from pilotage.core.settings import Settings
 from pilotage.pipelines import approvals, audits, leases, promotions, tables
 from pilotage.pipelines.leases import Lease
-from pilotage.pipelines.transitions import looks
+from pilotage.pipelines.transitions import looks, requests
 from pilotage.pipelines.transitions.gits import Git
 from pilotage.pipelines.transitions.looks import Watcher
 from pilotage.pipelines.transitions.rows import change
 from pilotage.pipelines.transitions.stages import GIVEN_UP, UNDER_WAY, Stage, Transition
 
 logger = logging.getLogger(__name__)
-
-ROLLBACK = "rollback"
 
 
 @dataclass
@@ -65,7 +63,7 @@ def advance(means: Means, item: Transition) -> None:
 def _commit(means: Means, item: Transition) -> None:
     """Say on the version that it is on its way, and let git say that it is to run."""
     _tag(means, item, Decision.RELEASING, item.why or f"asked for by {item.who}")
-    forced = item.forced or item.action == ROLLBACK  # it was champion once
+    forced = item.forced or item.action == requests.ROLLBACK  # it was champion once
     made = means.git.release(item.pilot, item.version, by=item.who, reason=item.why, force=forced)
     logger.info("%s version %d: commit %s", item.pilot, item.version, made.commit)
     with means.engine.begin() as connection:
@@ -102,7 +100,7 @@ def _complete(means: Means, item: Transition) -> None:
             environment=item.environment,
             commit=item.commit,
         )
-        if item.action == ROLLBACK:
+        if item.action == requests.ROLLBACK:
             means.registry.restore(item.pilot, item.version)
         else:
             means.registry.promote(item.pilot, item.version)

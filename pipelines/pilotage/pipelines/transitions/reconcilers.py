@@ -118,9 +118,15 @@ class Reconciler:
         self._discovered = time.monotonic()
 
     def _due(self) -> list[Transition]:
-        """Open transitions whose time has come, the oldest wish first."""
-        table = tables.transitions
-        query = select(table).where(table.c.stage.in_(OPEN), table.c.next_at <= tables.now())
+        """Open transitions whose time has come, the oldest wish first.
+
+        Those to an environment that the settings named before stay as they are: commits would go to the
+        one that they name now.
+        """
+        table, environment = tables.transitions, self._settings.release_environment
+        query = select(table).where(
+            table.c.stage.in_(OPEN), table.c.next_at <= tables.now(), table.c.environment == environment
+        )
         with tables.reading(self._engine) as connection:
             found = connection.execute(query.order_by(table.c.asked_at, table.c.id))
             return [transition(row) for row in found]

@@ -13,12 +13,15 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from pilotage.core import errors
 from pilotage.pipelines import audits, states, tables
+from pilotage.pipelines.transitions.rows import line
 from pilotage.pipelines.transitions.stages import HALTABLE, UNDER_WAY, Stage, Transition, transition
 
 RELEASING = "releasing"
 """What the audit calls the beginning; `release` is the commit."""
 PROMOTED = "promoted"
 """The action that no person asked for."""
+ROLLBACK = "rollback"
+"""The action that brings an earlier champion back."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ def withdraw(
 ) -> Transition | None:
     """Take the release back that is under way; None when none is, or not that of `version`.
 
+    A rollback that is under way is left as it is unless its version is named: who asks for one twice
+    wants it once.
+
     Args:
         engine: the database.
         pilot: whose release.
@@ -93,6 +99,8 @@ def withdraw(
         found = next((item for item in items if version in (None, item.version)), None)
         if found is None:
             return None
+        if found.action == ROLLBACK and version is None:
+            return found
         if found.stage is Stage.LIVE:
             raise errors.Conflict(
                 f"Version {found.version} of `{pilot}` is live, and becomes champion at this moment.",
@@ -108,7 +116,7 @@ def take_back(connection: Connection, item: str, reason: str, *, outcome: str, w
     """Let the commit of a release be reverted; in the caller's transaction."""
     changed = {
         "stage": Stage.REVERTING,
-        "reason": reason,
+        "reason": line(reason),
         "outcome": outcome,
         "ended_by": who,
         "standing": "its commit is taken back",

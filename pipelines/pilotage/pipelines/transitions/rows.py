@@ -14,7 +14,17 @@ from pilotage.pipelines.transitions.stages import Stage, Transition
 
 _MOST_WAIT_SECONDS = 60.0
 _LONGEST = 2000
-"""Characters of a trouble that are kept."""
+"""Characters of what is told that are kept."""
+_TOLD = ("standing", "reason", "trouble")
+
+
+def line(text: str) -> str:
+    """What a cluster, a server or a person said, on one line and without what a database or terminal minds.
+
+    PostgreSQL takes no NUL: a row that cannot say what is wrong would hold up every other.
+    """
+    kept = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(kept.split())[:_LONGEST]
 
 
 def change(connection: Connection, item: Transition, to: Stage, **values: Any) -> bool:
@@ -24,8 +34,9 @@ def change(connection: Connection, item: Transition, to: Stage, **values: Any) -
     """
     table = tables.transitions
     fresh = {"attempts": 0, "trouble": None, "trouble_since": None, "next_at": tables.now()}
+    told = {name: line(values[name]) for name in _TOLD if values.get(name)}
     mine = update(table).where(table.c.id == item.id, table.c.stage == item.stage)
-    return bool(connection.execute(mine.values({**fresh, **values, "stage": to})).rowcount)
+    return bool(connection.execute(mine.values({**fresh, **values, **told, "stage": to})).rowcount)
 
 
 def fail(connection: Connection, item: Transition, error: Exception) -> None:
@@ -34,7 +45,7 @@ def fail(connection: Connection, item: Transition, error: Exception) -> None:
     told = str(error) if isinstance(error, errors.PilotageError) else f"{type(error).__name__}: {error}"
     trouble = {
         "attempts": item.attempts + 1,
-        "trouble": told[:_LONGEST],
+        "trouble": line(told),
         "trouble_since": item.trouble_since or tables.now(),
         "next_at": tables.now() + timedelta(seconds=wait),
     }

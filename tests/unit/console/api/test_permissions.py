@@ -15,15 +15,17 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.unit.console.browsers import add_user, bearer, browser
 from tests.unit.console.desks import client
+from tests.unit.pipelines import drift_reports
 
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.operations.desks import Desk
 from pilotage.pipelines import tables
 
-ROLES = ("viewer", "operator", "approver", "admin")
-READ, OPERATE, APPROVE, ADMINISTER = (
+ROLES = ("viewer", "operator", "monitor", "approver", "admin")
+READ, OPERATE, REPORT, APPROVE, ADMINISTER = (
     ROLES,
     ("operator", "admin"),
+    ("monitor", "admin"),
     ("approver", "admin"),
     ("admin",),
 )
@@ -47,6 +49,7 @@ NEW_RUN = Route(OPERATE, OF_A_PILOT, WHY)
 LOOK, LIST = Route(READ, OF_A_PILOT), Route(READ, OF_NONE)
 DECIDE = Route(APPROVE, OF_A_PILOT, WHY)
 ADMIN = Route(ADMINISTER, OF_NONE)
+REPORTED = drift_reports.report(1).model_dump(mode="json")
 SCHEDULE = {"pilot": "small", "cron": "0 3 * * *", "time_zone": "UTC"}
 ROUTES: dict[str, Route] = {
     "GET /pilots": LIST,
@@ -87,6 +90,9 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/environments/{environment}/diff": LOOK,
     "POST /pilots/{pilot}/environments/{environment}/release": Route(APPROVE, OF_A_PILOT, {"version": 1}),
     "POST /pilots/{pilot}/environments/{environment}/rollback": DECIDE,
+    "GET /pilots/{pilot}/transitions": LOOK,
+    "GET /pilots/{pilot}/observations": LOOK,
+    "POST /pilots/{pilot}/observations": Route(REPORT, OF_A_PILOT, {"reports": [REPORTED]}),
     "GET /monitors": LIST,
     "GET /pilots/{pilot}/monitor": LOOK,
     "GET /pilots/{pilot}/monitor/matrix": LOOK,

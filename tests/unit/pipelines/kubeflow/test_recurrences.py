@@ -16,7 +16,7 @@ from pilotage.pipelines.states import State
 @pytest.fixture
 def clock(cluster_with) -> Any:
     """An installation whose clock Kubeflow keeps, with one pilot that is due every Monday."""
-    cluster = cluster_with(kubeflow_schedules=True)
+    cluster = cluster_with(kubeflow_schedules=True, kubeflow_timeout_seconds=30)
     file = cluster.folder / "pilot.yaml"
     file.write_text(file.read_text() + 'retrain: {schedule: "0 3 * * 1"}\n')
     take_in(cluster)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ssl
-import time
 from pathlib import Path
 
 import pytest
@@ -142,11 +141,9 @@ def test_a_token_file_without_a_token_is_a_wrong_setting(cluster_with, tmp_path:
 )
 def test_what_waiting_does_not_mend_is_told_at_once(cluster, status: int, kind: type, words: str):
     cluster.kubeflow.faults[CREATE] = [status]
-    began = time.monotonic()
     with pytest.raises(kind, match=words):
         cluster.carry_out()
     assert cluster.kubeflow.count(CREATE) == 1
-    assert time.monotonic() - began < cluster.settings.kubeflow_patience_seconds
 
 
 def test_an_api_that_never_answers_is_given_up_after_its_patience(cluster_with):

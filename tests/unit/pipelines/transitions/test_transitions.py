@@ -12,7 +12,7 @@ from tests.unit.pipelines.transitions.worlds import HOME, PILOT, Console
 
 from pilotage.core import errors
 from pilotage.pipelines import leases, tables
-from pilotage.pipelines.transitions import requests
+from pilotage.pipelines.transitions import requests, rows
 from pilotage.pipelines.transitions.stages import Stage
 
 
@@ -343,3 +343,32 @@ def _let_pass(console: Console, seconds: float) -> None:
         before = {"looked_at": tables.now() - timedelta(seconds=seconds)}
         with console.engine.begin() as connection:
             connection.execute(update(tables.transitions), before)
+
+
+def test_a_release_to_an_environment_of_before_is_not_committed_to_another(console: Console) -> None:
+    console.ask(2)
+    moved = Console(console.folder, options={"release_environment": "elsewhere"})
+    moved.tick(3)
+    assert moved.find().stage is Stage.ASKED
+    assert moved.world.read()["main"] == 1
+    console.tick(3)
+    assert console.find().stage is Stage.DONE, "where it was asked for it goes on"
+
+
+def test_what_a_cluster_or_a_server_says_is_kept_on_one_line_that_every_database_takes(
+    console: Console,
+) -> None:
+    console.ask(2)
+    item = console.find()
+    said = "back-off\x00 \x1b[31mpulling\nimage" + "x" * 10_000
+    with console.engine.begin() as connection:
+        rows.fail(connection, item, errors.Unavailable(said))
+    trouble = console.find().trouble or ""
+    assert trouble.startswith("back-off [31mpulling imagexxx")
+    assert len(trouble) == 2000
+    with console.engine.begin() as connection:
+        rows.change(connection, item, Stage.COMMITTED, standing=said)
+        requests.take_back(connection, item.id, said, outcome="rejected", who=None)
+    found = console.find()
+    assert found.reason == trouble
+    assert found.standing.isprintable()
