@@ -183,7 +183,7 @@ def compile_all(python: Path) -> None:
     In one process and without random hashes: the order of sets, and what objects modules share, are in it.
     """
     code = (
-        "import compileall, py_compile, sys; compileall.compile_dir(sys.argv[1], quiet=2,"
+        "import compileall, py_compile, sys; compileall.compile_dir(sys.argv[1], quiet=2, force=True,"
         " invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
     )
     run(python, "-B", "-c", code, site_packages(ENVIRONMENT), PYTHONHASHSEED="0")
