@@ -178,12 +178,15 @@ def keep_commands(names: tuple[str, ...]) -> None:
 
 
 def compile_all(python: Path) -> None:
-    """Bytecode beside the sources, for a root that cannot be written to."""
+    """Bytecode beside the sources, for a root that cannot be written to.
+
+    In one process and without random hashes: the order of sets, and what objects modules share, are in it.
+    """
     code = (
-        "import compileall, py_compile, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0,"
+        "import compileall, py_compile, sys; compileall.compile_dir(sys.argv[1], quiet=2, force=True,"
         " invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
     )
-    run(python, "-B", "-c", code, site_packages(ENVIRONMENT))
+    run(python, "-B", "-c", code, site_packages(ENVIRONMENT), PYTHONHASHSEED="0")
 
 
 def add_user() -> None:

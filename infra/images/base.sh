@@ -26,6 +26,6 @@ mmdebstrap --quiet --mode="${MODE:-auto}" --variant=essential --format=tar \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/lintian/*' \
     --dpkgopt='path-exclude=/usr/share/bash-completion/*' \
-    --customize-hook="chroot \"\$1\" python3 -B -I - < '$here/trim.py'" \
+    --customize-hook="chroot \"\$1\" env PYTHONHASHSEED=0 python3 -B -s - < '$here/trim.py'" \
     "${SUITE:-trixie}" "$out.part" ${MIRROR:+"$MIRROR"}
 mv "$out.part" "$out"
