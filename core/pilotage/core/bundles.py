@@ -42,6 +42,8 @@ _LEFT_OUT = frozenset(
         ".ruff_cache",
         ".ipynb_checkpoints",
         ".DS_Store",
+        ".env",  # secrets, by custom
+        ".envrc",
         REVISION,
     }
 )

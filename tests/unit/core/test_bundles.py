@@ -55,6 +55,7 @@ def test_what_is_no_part_of_a_pilot_stays_out(folder: Path, tmp_path: Path) -> N
         ".git/config",
         ".pilotage/pilotage.db",
         "code/__pycache__/load.pyc",
+        ".env",
         "elsewhere/pilotage.db",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

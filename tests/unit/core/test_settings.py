@@ -62,3 +62,12 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(errors.SettingsError, match=r"PILOTAGE_HOME: is a file, not a folder, got .*home"):
         settings.load(home=tmp_path / "home")
+
+
+def test_the_line_break_at_the_end_of_a_secrets_file_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"DATABASE_URL": "postgresql://db/pilotage\n", "TOKEN": "abc\r\n"}.items():
+        monkeypatch.setenv(f"PILOTAGE_{name}", value)
+    loaded = settings.load()
+    assert (loaded.database, loaded.token.get_secret_value()) == ("postgresql://db/pilotage", "abc")

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     """One installation; every default works on a laptop without a cluster."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="PILOTAGE_", frozen=True, extra="ignore", populate_by_name=True, str_strip_whitespace=True
     )
 
     home: Folder = Path(".pilotage")

@@ -8,6 +8,7 @@ standard output; ours does none of it.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import warnings
@@ -103,16 +104,11 @@ class Client:
         if name is not None:
             wanted["filter"] = _named(name)
 
-        def page(kfp: Any) -> Any:
+        def page(kfp: Any, token: str) -> Any:
             return kfp.runs.run_service_list_runs(page_token=token, **wanted)
 
-        token = ""
-        while True:
-            found = self._ask("look for runs", page)
+        for found in self._pages("look for runs", page):
             yield from found.runs or ()
-            token = found.next_page_token or ""
-            if not token:
-                return
 
     def run(self, run: str) -> Any:
         """A run with what its tasks do."""
@@ -142,18 +138,13 @@ class Client:
     def recurring_runs(self, experiment: str) -> Iterator[Any]:
         """Every recurring run of an experiment."""
 
-        def page(kfp: Any) -> Any:
+        def page(kfp: Any, token: str) -> Any:
             return kfp.recurring_runs.recurring_run_service_list_recurring_runs(
                 experiment_id=experiment, page_token=token, page_size=_PAGE
             )
 
-        token = ""
-        while True:
-            found = self._ask("look for recurring runs", page)
+        for found in self._pages("look for recurring runs", page):
             yield from found.recurring_runs or ()
-            token = found.next_page_token or ""
-            if not token:
-                return
 
     def create_recurring_run(self, wanted: kfp_server_api.V2beta1RecurringRun) -> Any:
         """Let Kubeflow's clock start runs; asking twice starts each twice."""
@@ -170,6 +161,17 @@ class Client:
                 recurring_run_id=recurring
             ),
         )
+
+    def _pages(self, what: str, page: Callable[[Any, str], Any]) -> Iterator[Any]:
+        """Answer after answer, until one names no next or one that was there."""
+        token, seen = "", {""}
+        while True:
+            found = self._ask(what, functools.partial(page, token=token))
+            yield found
+            token = found.next_page_token or ""
+            if token in seen:
+                return
+            seen.add(token)
 
     def _ask(self, what: str, call: Callable[[Any], Result]) -> Result:
         """The result of a call, or what went wrong with it in our terms.

@@ -6,6 +6,7 @@ import datetime
 import ssl
 from pathlib import Path
 
+import kfp_server_api
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -253,3 +254,17 @@ def test_nothing_is_left_in_the_users_home_nor_printed(cluster, monkeypatch, tmp
     assert not (tmp_path / "person").exists()
     assert capfd.readouterr().out == ""
     assert cluster.kubeflow.count("healthz_service_get_healthz") == 0
+
+
+def test_a_page_that_names_itself_as_the_next_ends_the_look(cluster, monkeypatch):
+    client = Client(cluster.settings)
+    experiment = client.experiment("small")
+    answers = iter(range(100))
+
+    def ask(what, call):
+        next(answers)
+        return kfp_server_api.V2beta1ListRunsResponse(runs=[], next_page_token="again")
+
+    monkeypatch.setattr(client, "_ask", ask)
+    assert list(client.runs(experiment)) == []
+    assert next(answers) == 2
