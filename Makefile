@@ -55,7 +55,7 @@ demo: $(STAMP) ## Run the whole loop on real data
 
 test: $(STAMP) ## Run the unit and integration tests with branch coverage
 	@rm -f .coverage.*
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report= --cov-report=term:skip-covered $(ARGS)
 
 check: check-format check-lint check-types check-imports ## Check format, lint, types and who imports whom

@@ -126,7 +126,7 @@ def main() -> None:
     """Build what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", nargs="*", default=BY_DEFAULT, help=f"of {', '.join(IMAGES)}")
-    parser.add_argument("--engine", help="docker, podman or buildah; the first that is there when left out")
+    parser.add_argument("--engine", help="docker, podman or buildah; the first that works here when left out")
     parser.add_argument("--base", help="the base image, with Python 3.13")
     parser.add_argument("--tag", help="pyproject.toml's version when left out")
     parser.add_argument(
@@ -175,10 +175,20 @@ def _build(engine: Engine, name: str, image: Image, tag: str, arguments: dict[st
 
 
 def _program(wanted: str | None) -> str:
-    found = next((name for name in ([wanted] if wanted else ENGINES) if shutil.which(name)), None)
-    if found is None:
-        raise SystemExit(f"None of {', '.join([wanted] if wanted else ENGINES)} is installed.")
-    return found
+    """The engine to build with: the one that is wanted, else the first that answers."""
+    reasons = []
+    for name in [wanted] if wanted else ENGINES:
+        if shutil.which(name) is None:
+            reasons.append(f"{name} is not installed")
+            continue
+        answer = subprocess.run(  # noqa: S603 - one of ENGINES
+            [name, "info"], capture_output=True, text=True, timeout=60, check=False
+        )
+        if answer.returncode == 0:
+            return name
+        said = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
+        reasons.append(f"{name} does not work here ({said[-1]})")
+    raise SystemExit(f"There is nothing to build images with: {'; '.join(reasons)}.")
 
 
 def _base(engine: Engine, wanted: str | None) -> str:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -105,20 +105,30 @@ def test_a_context_without_a_room_is_refused(
         assemble.check()
 
 
-@pytest.mark.parametrize(
-    ("present", "wanted", "said"),
-    [((), None, "None of docker, podman, buildah"), (("podman",), "docker", "None of docker is installed")],
-)
-def test_an_engine_that_is_missing_is_named(
-    tools: Path, monkeypatch: pytest.MonkeyPatch, present: tuple[str, ...], wanted: str | None, said: str
-) -> None:
-    build = load("build")
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in present else None)
-    with pytest.raises(SystemExit, match=said):
-        build._program(wanted)
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Programs on the path, each with what it says when it does not work; all others are gone."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def put(**programs: str) -> None:
+        for name, trouble in programs.items():
+            path = tmp_path / name
+            path.write_text(f"#!/bin/sh\necho '{trouble}' >&2\nexit {int(bool(trouble))}\n")
+            path.chmod(0o755)
+
+    return put
 
 
-def test_the_first_engine_that_is_there_builds(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_missing_or_does_not_work_is_named(tools: Path, engines: Callable[..., None]):
     build = load("build")
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name != "docker" else None)
+    with pytest.raises(SystemExit, match=r"docker is not installed; podman is not installed; buildah is not"):
+        build._program(None)
+    engines(docker="Is the daemon running?", podman="")
+    with pytest.raises(SystemExit, match=r"docker does not work here \(Is the daemon running\?\)"):
+        build._program("docker")
+
+
+def test_the_first_engine_that_works_builds(tools: Path, engines: Callable[..., None]):
+    build = load("build")
+    engines(docker="Is the daemon running?", podman="", buildah="")
     assert (build._program(None), build._program("buildah")) == ("podman", "buildah")

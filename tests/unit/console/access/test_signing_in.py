@@ -17,7 +17,7 @@ from tests.unit.console.desks import actor
 
 from pilotage.console.access import attempts, doors, links, passwords
 from pilotage.console.access.accounts import UserState
-from pilotage.console.access.actors import ALL, Grant, Role
+from pilotage.console.access.actors import ALL, Grant, Permission, Role
 from pilotage.console.access.digests import digest_of
 from pilotage.console.operations import users
 from pilotage.console.operations.desks import Desk
@@ -298,7 +298,7 @@ def test_a_link_signs_in_once_with_a_button(desk: Desk):
         assert "<button" in client.get(link).text, "looking at it uses nothing up"
     assert client.post(link).status_code == 303
     assert client.get("/api/v1/me").json()["name"] == "local"
-    assert client.get("/api/v1/me").json()["permissions"] == ["read", "operate", "approve", "administer"]
+    assert client.get("/api/v1/me").json()["permissions"] == list(Permission)
     again = browser(desk).post(link)
     assert again.status_code == 401
     assert "pilotage sign-in" in again.text
