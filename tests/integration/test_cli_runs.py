@@ -160,7 +160,7 @@ def test_versions_are_promoted_and_rolled_back(desk: Desk, ran: dict[str, Any]) 
     assert desk.call("rollback", "price", code=2)["error"]["type"] == "NotFound"
     assert desk.call("promote", "price", "9", code=2)["error"]["type"] == "NotFound"
     assert desk.call("models", "nobody", code=2)["error"]["type"] == "NotFound"
-    assert desk.call("rollouts", "price") == {"pilot": "price", "rollouts": []}
+    assert desk.call("rollouts", "price") == {"pilot": "price", "rollouts": [], "releases": []}
     assert desk.call("rollouts", "nobody", code=2)["error"]["type"] == "NotFound"
 
 
