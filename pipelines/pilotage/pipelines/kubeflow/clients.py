@@ -8,7 +8,6 @@ standard output; ours does none of it.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import warnings
@@ -166,7 +165,7 @@ class Client:
         """Answer after answer, until one names no next or one that was there."""
         token, seen = "", {""}
         while True:
-            found = self._ask(what, functools.partial(page, token=token))
+            found = self._ask(what, lambda kfp, token=token: page(kfp, token))
             yield found
             token = found.next_page_token or ""
             if token in seen:
