@@ -164,8 +164,12 @@ class Client:
     def _pages(self, what: str, page: Callable[[Any, str], Any]) -> Iterator[Any]:
         """Answer after answer, until one names no next or one that was there."""
         token, seen = "", {""}
+
+        def ask(kfp: Any) -> Any:
+            return page(kfp, token)
+
         while True:
-            found = self._ask(what, lambda kfp, token=token: page(kfp, token))
+            found = self._ask(what, ask)
             yield found
             token = found.next_page_token or ""
             if token in seen:
