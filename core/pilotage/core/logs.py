@@ -5,6 +5,7 @@ On a terminal it is readable instead. What is logged is not known here.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import sys
@@ -29,26 +30,34 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class WithoutTraceback(logging.Filter):
-    """Keeps the message of an exception and drops its traceback, which people ask for with `--debug`."""
+class _WithoutTraceback(logging.Formatter):
+    """Leaves out the traceback of an exception, which people ask for with `--debug`.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info:
-            record.exc_info = record.exc_text = None
-        return True
+    A formatter and no filter: the record goes on to other handlers, which still find the exception in it.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        short = copy.copy(record)
+        short.exc_info = short.exc_text = None
+        return super().format(short)
+
+
+class ShortLines(_WithoutTraceback):
+    """A readable line for each record."""
+
+
+class ShortJsonLines(_WithoutTraceback, JsonLines):
+    """One JSON object a line, without tracebacks."""
 
 
 def configure(verbosity: int, *, debug: bool) -> None:
     """Send logs to stderr: warnings, with 1 also what Pilotage does, with 2 also how."""
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
-        )
+        lines = logging.Formatter if debug else ShortLines
+        handler.setFormatter(lines("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     else:
-        handler.setFormatter(JsonLines())
-    if not debug:
-        handler.addFilter(WithoutTraceback())
+        handler.setFormatter(JsonLines() if debug else ShortJsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.DEBUG if verbosity > 1 else logging.ERROR)

@@ -320,7 +320,6 @@ def _logging() -> dict[str, Any]:
     root = logging.getLogger()
     handler = root.handlers[0] if root.handlers else logging.StreamHandler()
     formatter = handler.formatter or logging.Formatter(logging.BASIC_FORMAT)
-    filters = {str(position): {"()": _dotted(type(one))} for position, one in enumerate(handler.filters)}
     ours = [name for name in ("pilotage", "py.warnings") if logging.getLogger(name).level]
     return {
         "version": 1,
@@ -332,10 +331,7 @@ def _logging() -> dict[str, Any]:
                 "datefmt": formatter.datefmt,
             }
         },
-        "filters": filters,
-        "handlers": {
-            "same": {"class": "logging.StreamHandler", "formatter": "same", "filters": list(filters)}
-        },
+        "handlers": {"same": {"class": "logging.StreamHandler", "formatter": "same"}},
         "loggers": {name: {"level": logging.getLogger(name).level} for name in ours},
         "root": {"level": root.level, "handlers": ["same"]},
     }

@@ -73,15 +73,13 @@ def test_workers_log_as_their_supervisor_does(monkeypatch: pytest.MonkeyPatch) -
     from pilotage.core import logs
 
     handler = logging.StreamHandler()
-    handler.setFormatter(logs.JsonLines())
-    handler.addFilter(logs.WithoutTraceback())
+    handler.setFormatter(logs.ShortJsonLines())
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [handler])
     document = workers._logging()
     logging.config.dictConfig(document)
     (made,) = root.handlers
-    assert isinstance(made.formatter, logs.JsonLines)
-    assert [type(one) for one in made.filters] == [logs.WithoutTraceback]
+    assert isinstance(made.formatter, logs.ShortJsonLines)
 
 
 @pytest.mark.parametrize(
