@@ -43,6 +43,16 @@ $(BIN)/$(COMPILE) pyproject.toml --output-file infra/images/locks/$(1).lock \
 
 endef
 
+# What is too large for everyone. On Linux the index has PyTorch for CUDA only, with gigabytes of its libraries;
+# the CPU build is taken where pip finds it (in a folder that its configuration names), and nothing elsewhere.
+OPTIONAL := $(VENV)/.optional
+TORCH := torch==2.13.0
+TORCH_CPU := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+LINUX := sys_platform == 'linux' and platform_machine == 'x86_64'
+ELSEWHERE := sys_platform != 'linux' or platform_machine != 'x86_64'
+CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 \
+	nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
+
 .PHONY: help setup demo test check check-format check-lint check-types check-imports bench bench-serving screenshots charts lock images image-base cluster cluster-down clean
 
 help: ## Show the targets
@@ -53,7 +63,7 @@ setup: $(STAMP) ## Make .venv with the locked packages and the project
 demo: $(STAMP) ## Run the whole loop on real data
 	$(BIN)/pilotage demo $(ARGS)
 
-test: $(STAMP) ## Run the unit and integration tests with branch coverage
+test: $(STAMP) $(OPTIONAL) ## Run the unit and integration tests with branch coverage
 	@rm -f .coverage.*
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report= --cov-report=term:skip-covered $(ARGS)
@@ -92,6 +102,11 @@ lock: $(STAMP) ## Resolve pyproject.toml into requirements.lock and the images' 
 	printf '%s\n' $(IMAGE_TOOLS) | $(BIN)/$(COMPILE) - --output-file infra/images/locks/tools.lock \
 		--python-version 3.13 --constraints requirements.lock
 
+	printf "%s ; sys_platform == 'never'\n" $(CUDA) >$(VENV)/no-cuda.txt
+	echo '$(TORCH)' | $(BIN)/$(COMPILE) pyproject.toml --output-file optional.lock --python-version 3.11 \
+		--extra deep --extra pii --constraints requirements.lock --constraints - --override $(VENV)/no-cuda.txt
+	sed -i "s/^$(TORCH) /$(TORCH)+cpu ; $(LINUX) \\\\\n    --hash=$(TORCH_CPU)\n$(TORCH) ; $(ELSEWHERE) /" optional.lock
+
 images: $(STAMP) ## Build the images (ENGINE=, BASE_IMAGE=, TAG=, PREFIX=; IMAGES="serving estimators" for some)
 	$(BIN)/python infra/images/build.py $(IMAGES) $(if $(ENGINE),--engine $(ENGINE)) \
 		$(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TAG),--tag $(TAG)) $(if $(PREFIX),--prefix $(PREFIX))
@@ -128,4 +143,12 @@ $(STAMP): requirements.lock pyproject.toml $(wildcard pilots/*/*)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q $(ROOMS) || true
+	@touch $@
+
+# Tests of what is not there are skipped, and say so.
+$(OPTIONAL): $(STAMP) optional.lock
+	@echo 'Installing PyTorch and other optional packages into $(VENV): minutes the first time'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r optional.lock \
+		&& $(BIN)/python -c 'import torch' \
+		|| echo 'They cannot be had here: tests that need them will be skipped.' >&2
 	@touch $@
