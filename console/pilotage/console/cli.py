@@ -17,6 +17,7 @@ from pilotage.console.commands import (
     drifts,
     models,
     pilots,
+    readiness,
     releases,
     rollouts,
     runs,
@@ -71,7 +72,19 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(
+            scoring,
+            drifts,
+            validations,
+            values,
+            readiness,
+            tokens,
+            users,
+            audits,
+            backups,
+            supervision,
+            schedules,
+        ),
     ):
         module.add_to(app)
     return app

@@ -18,7 +18,7 @@ class Task(StrEnum):
 
 
 class Measure(StrEnum):
-    """What `evaluate` finds besides scikit-learn's scores."""
+    """What is found besides scikit-learn's scores: by `evaluate`, but for `DECIDED_MEASURES`."""
 
     LATENCY_P50_MS = "latency_p50_ms"
     LATENCY_P99_MS = "latency_p99_ms"
@@ -30,6 +30,8 @@ class Measure(StrEnum):
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    READINESS = "readiness"
+    """Of the pilot for production: its ML Test Score, 0 to 7 (Breck et al., 2017)."""
 
 
 GROUP_MEASURES = frozenset(
@@ -40,6 +42,9 @@ GROUP_MEASURES = frozenset(
     }
 )
 """Measures between the groups of a column; a gate on one says `by`."""
+
+DECIDED_MEASURES = frozenset({Measure.READINESS})
+"""Measures that only the database knows: judged where a version is promoted or released, by no step."""
 
 CLASS_MEASURES = frozenset(
     {
@@ -117,4 +122,4 @@ def task_of(metric: str) -> Task:
 
 def greater_is_better(name: str) -> bool:
     """Whether a larger value of metric or measure `name` is the better one."""
-    return name in METRICS or name == Measure.BUSINESS_VALUE
+    return name in METRICS or name in (Measure.BUSINESS_VALUE, Measure.READINESS)

@@ -14,6 +14,7 @@ from pilotage.console.api import (
     monitors,
     observations,
     pilots,
+    readiness,
     releases,
     runs,
     schedules,
@@ -32,7 +33,7 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
-    *(monitors, observations, alarms, triggers),
+    *(monitors, observations, alarms, triggers, readiness),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

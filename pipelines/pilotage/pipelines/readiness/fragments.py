@@ -58,6 +58,12 @@ def merged(base: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, An
     return whole
 
 
+def hook(pilot: str) -> str:
+    """A file of webhooks that tells somebody of events about a pilot."""
+    address = {"url": "https://hooks.example.org/pilotage", "secret": "env:PILOTAGE_HOOK_SECRET"}
+    return str(yaml.safe_dump([{"name": "on-call", **address, "pilots": [pilot]}], sort_keys=False)).rstrip()
+
+
 def gate(**condition: Any) -> str:
     """A gate more."""
     return text({"gates": [condition]})
@@ -102,9 +108,7 @@ def _column(snapshot: Snapshot | None, card: Scorecard | None) -> str:
     if snapshot is None:
         return ""
     grouped = [
-        item.name
-        for item in snapshot.features
-        if item.kind in (FeatureKind.CATEGORY, FeatureKind.BOOLEAN)
+        item.name for item in snapshot.features if item.kind in (FeatureKind.CATEGORY, FeatureKind.BOOLEAN)
     ]
     sliced = [part.column for part in card.slices] if card is not None else []
     known = {column.name for column in snapshot.columns}

@@ -51,6 +51,8 @@ def assess(
     engine = engine or tables.connect(settings)
     about = Subject(settings, engine, registry or Registry(settings), pilot, version, now)
     about.entry  # noqa: B018 - a pilot that is not here is said to be so before anything is judged
+    if version is not None:
+        about.registry.version(pilot, version)
     with tables.reading(engine) as connection:
         held = notes.holding(connection, pilot, about.now)
     return judge(about, held)

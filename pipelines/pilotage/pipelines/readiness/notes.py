@@ -37,9 +37,7 @@ class Note:
     withdrawn_by: str | None = None
 
 
-def add(
-    engine: Engine, pilot: str, test: str, text: str, *, who: str, until: datetime | None = None
-) -> Note:
+def add(engine: Engine, pilot: str, test: str, text: str, *, who: str, until: datetime | None = None) -> Note:
     """Keep a note; it takes the place of an earlier one for the same test.
 
     Raises:
@@ -62,8 +60,7 @@ def add(
     note = Note(states.new_id(), pilot, test, said, who, now, end)
     with engine.begin() as connection:
         connection.execute(insert(tables.readiness_notes), vars(note))
-        details = {"test": test, "until": end, "note": note.id}
-        audits.write(connection, NOTED, pilot, who, said, **details)
+        audits.write(connection, NOTED, pilot, who, said, test=test, until=end, note=note.id)
     return note
 
 
@@ -101,9 +98,7 @@ def listed(engine: Engine, pilot: str, limit: int = 200) -> list[Note]:
 def holding(connection: Connection, pilot: str, now: datetime) -> dict[str, Note]:
     """The note that holds by test: the newest of those that were neither withdrawn nor have ended."""
     table = tables.readiness_notes
-    query = select(table).where(
-        table.c.pilot == pilot, table.c.withdrawn_at.is_(None), table.c.until > now
-    )
+    query = select(table).where(table.c.pilot == pilot, table.c.withdrawn_at.is_(None), table.c.until > now)
     rows = connection.execute(query.order_by(table.c.at, table.c.id))
     return {row.test: Note(**row._mapping) for row in rows}
 

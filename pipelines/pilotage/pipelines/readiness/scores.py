@@ -112,8 +112,6 @@ def earned(*evidence: Evidence) -> Finding:
     return Finding(evidence=evidence)
 
 
-def wanting(
-    missing: str, following: str, *evidence: Evidence, means: Means = Means.COMMAND
-) -> Finding:
+def wanting(missing: str, following: str, *evidence: Evidence, means: Means = Means.COMMAND) -> Finding:
     """The test is not done, or did not go well: why, what would earn the point, and what is there of it."""
     return Finding(evidence=evidence, missing=missing, next=following, means=means)

@@ -47,6 +47,8 @@ MOVES = ("promoted", "promote", "approve", "rollback", "halt", "withdraw")
 _FORM = "form"
 _RUNS, _WINDOWS, _MOVES, _APPROVALS, _TRAININGS = 20, 60, 100, 20, 10
 GRACE = timedelta(days=1)
+_SHARED = ("entry", "aliases", "moves", "all_windows")
+"""What was read of the pilot, and is the same whichever version is judged."""
 
 
 class Subject:
@@ -110,7 +112,10 @@ class Subject:
     def registered(self) -> Registered | None:
         """The version that is judged; None while there is none."""
         version = self._version or self.aliases.get(Alias.CHAMPION)
-        return None if version is None else self.registry.version(self.pilot, version)
+        try:
+            return None if version is None else self.registry.version(self.pilot, version)
+        except errors.NotFound:
+            return None
 
     @property
     def version(self) -> int | None:
@@ -176,7 +181,9 @@ class Subject:
 
     def other(self, version: int) -> Subject:
         """The same of another version of the pilot."""
-        return Subject(self.settings, self.engine, self.registry, self.pilot, version, self.now)
+        made = Subject(self.settings, self.engine, self.registry, self.pilot, version, self.now)
+        made.__dict__ |= {name: self.__dict__[name] for name in _SHARED if name in self.__dict__}
+        return made
 
     def _of_run(self, kind: type[ArtifactT]) -> ArtifactT | None:
         if self.registered is None:
@@ -229,7 +236,7 @@ class Subject:
         """Training steps of the latest runs that were really carried out, newest first."""
         table = tables.steps
         mine = [run.id for run in self.runs]
-        query = select(table.c.run, table.c.seconds, table.c.peak_memory_bytes).where(
+        query = select(table.c.run, table.c.seconds, table.c.peak_memory_bytes, table.c.ended_at).where(
             table.c.run.in_(mine),
             table.c.name == "train",
             table.c.state == State.SUCCEEDED,

@@ -103,7 +103,9 @@ def requirements(about: Subject) -> Finding:
         return wanting("pilot.yaml does not say which columns may be features.", fragment, means=Means.YAML)
     wrong = [name for name in used if name in banned or (allowed is not None and name not in allowed)]
     if wrong:
-        return wanting(f"{words.names(wrong)} may not be a feature and is one.", f"pilotage run {about.pilot}")
+        return wanting(
+            f"{words.names(wrong)} may not be a feature and is one.", f"pilotage run {about.pilot}"
+        )
     betrayed = [item.column or "" for item in report.findings if item.kind in _BETRAYALS]
     if betrayed:
         return wanting(
@@ -121,7 +123,7 @@ def privacy(about: Subject) -> Finding:
     """Who may reach the pilot is named, and what is done with personal data is said and was done."""
     return wanting(
         "That access to the data and deletion are controlled is not seen from here.",
-        f'pilotage readiness {about.pilot} --note data-5 --text "what was checked, by whom, with which result"',
+        f'pilotage readiness {about.pilot} --note data-5 --text "what was checked, with which result"',
     )
 
 
@@ -187,8 +189,8 @@ def _before(about: Subject) -> Subject | None:
     replaced = move.details.get("replaced") if move is not None else None
     if not isinstance(replaced, int):
         return None
-    known = {item.version for item in about.registry.versions(about.pilot)}
-    return about.other(replaced) if replaced in known else None
+    before = about.other(replaced)
+    return before if before.registered is not None else None
 
 
 def _added(about: Subject, later: Subject, before: Subject) -> Finding | None:
@@ -206,7 +208,9 @@ def _added(about: Subject, later: Subject, before: Subject) -> Finding | None:
     )
     told = Evidence(kind="run", text=text, link=places.run(run.id), at=move.at)
     if took > QUICKLY:
-        return wanting(f"It took {_span(took)}, more than {QUICKLY.days} days.", f"pilotage run {about.pilot}", told)
+        return wanting(
+            f"It took {_span(took)}, more than {QUICKLY.days} days.", f"pilotage run {about.pilot}", told
+        )
     return earned(told)
 
 

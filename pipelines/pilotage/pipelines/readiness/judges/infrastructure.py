@@ -77,7 +77,9 @@ def validated(about: Subject) -> Finding:
     failed = [item for item in card.gates if not item.passed]
     move = about.promotion
     if failed or (move is not None and move.details.get("forced")):
-        why = words.told(failed[0]) if failed else f"{move.who} overruled the gates" if move is not None else ""
+        why = (
+            words.told(failed[0]) if failed else f"{move.who} overruled the gates" if move is not None else ""
+        )
         return wanting(f"{why[:1].upper()}{why[1:]}.", f"pilotage run {about.pilot}")
     text = f"{len(card.gates)} gates passed on {card.test_rows:,} held-out rows: "
     return earned(words.scorecard(about, text + "; ".join(item.gate for item in card.gates)))
@@ -89,7 +91,9 @@ def debuggable(about: Subject) -> Finding:
         return words.unversioned(about)
     if about.form is None:
         why = about.tags.get("pilotage.form", "") or "none was made"
-        return wanting(f"The version has no inference form to follow: {why}.", f"pilotage run {about.pilot} --no-cache")
+        return wanting(
+            f"The version has no inference form to follow: {why}.", f"pilotage run {about.pilot} --no-cache"
+        )
     if not about.has_reference:
         return wanting(
             "No held-out rows are stored with the version for explanations to rest on.",
@@ -124,7 +128,11 @@ def rolled_back(about: Subject) -> Finding:
     if about.registered is None:
         return words.unversioned(about)
     done = next(
-        (move for move in about.moves if move.action in ("rollback", "halt") and about.now - move.at <= REHEARSED),
+        (
+            move
+            for move in about.moves
+            if move.action in ("rollback", "halt") and about.now - move.at <= REHEARSED
+        ),
         None,
     )
     champion, previous = about.aliases.get(Alias.CHAMPION), about.aliases.get(Alias.PREVIOUS)
@@ -158,7 +166,7 @@ def _regular(about: Subject) -> Evidence | None:
     planned = next((row for row in about.schedules if row.next_at is not None), None)
     if planned is None:
         return None
-    text = f"schedule `{planned.cron}` ({planned.time_zone}) starts it, next {planned.next_at:%Y-%m-%d %H:%M} UTC"
+    text = f"schedule `{planned.cron}` ({planned.time_zone}) starts it"
     return Evidence(kind="schedule", text=text, link=places.SCHEDULES, at=planned.created_at)
 
 

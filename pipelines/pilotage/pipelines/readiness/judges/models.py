@@ -77,7 +77,9 @@ def correlated(about: Subject) -> Finding:
         f"over {len(pairs)} labelled windows, {about.spec.performance_metric} and the value gained per"
         f" prediction correlate with r = {found:.2f} (95 % at least {low:.2f})"
     )
-    told = Evidence(kind="window", text=text, link=places.monitoring(about.pilot), at=about.all_windows[0].updated_at)
+    told = Evidence(
+        kind="window", text=text, link=places.monitoring(about.pilot), at=about.all_windows[0].updated_at
+    )
     if not low > 0:
         return wanting(
             f"The metric does not tell what predictions bring: r = {found:.2f}, 95 % at least {low:.2f}.",
@@ -119,7 +121,11 @@ def staleness(about: Subject) -> Finding:
         )
     older, newer = about.other(rival.version).model, about.model
     ages = [model.trained_until for model in (older, newer) if model is not None and model.trained_until]
-    span = f", whose data ended {(ages[1] - ages[0]).total_seconds() / 86400:.3g} days earlier" if len(ages) == 2 else ""
+    span = (
+        f", whose data ended {(ages[1] - ages[0]).total_seconds() / 86400:.3g} days earlier"
+        if len(ages) == 2
+        else ""
+    )
     text = (
         f"on the same held-out rows {card.metric} was {own.value:.4g}, and {old:.4g} for version"
         f" {rival.version}{span}"
@@ -144,12 +150,14 @@ def simpler(about: Subject) -> Finding:
 
 def sliced(about: Subject) -> Finding:
     """A gate limits how much worse the metric is in any group of a column."""
-    return _grouped(about, (Measure.GROUP_METRIC_DIFFERENCE,), "No gate limits how bad the worst slice is.", 0.1)
+    return _grouped(
+        about, (Measure.GROUP_METRIC_DIFFERENCE,), "No gate limits how bad the worst slice is.", 0.1
+    )
 
 
 def inclusive(about: Subject) -> Finding:
     """A gate limits how differently groups of people are treated."""
-    wanted = (Measure.GROUP_METRIC_DIFFERENCE,)
+    wanted: tuple[Measure, ...] = (Measure.GROUP_METRIC_DIFFERENCE,)
     if about.spec.task is Task.CLASSIFICATION:
         wanted = tuple(item for item in GROUP_MEASURES if item not in wanted)
     return _grouped(about, wanted, "No gate limits how differently groups are treated.", 0.2)
@@ -191,9 +199,7 @@ def correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     xs, ys = zip(*pairs, strict=True)
     mean_x, mean_y = math.fsum(xs) / count, math.fsum(ys) / count
     cross = math.fsum((x - mean_x) * (y - mean_y) for x, y in pairs)
-    spread = math.sqrt(
-        math.fsum((x - mean_x) ** 2 for x in xs) * math.fsum((y - mean_y) ** 2 for y in ys)
-    )
+    spread = math.sqrt(math.fsum((x - mean_x) ** 2 for x in xs) * math.fsum((y - mean_y) ** 2 for y in ys))
     found = max(-1.0, min(1.0, cross / spread)) if spread > 0 else 0.0
     if abs(found) == 1.0:
         return found, found

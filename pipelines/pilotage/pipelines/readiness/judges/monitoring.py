@@ -5,6 +5,7 @@ Each is about the newest window that the monitor has judged; a monitor that stop
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from datetime import datetime, timedelta
@@ -44,14 +45,14 @@ def notified(about: Subject) -> Finding:
     except errors.SettingsError as error:
         return wanting(error.message, "pilotage webhooks", means=Means.COMMAND)
     if not wanted:
-        setting = f"PILOTAGE_WEBHOOKS_FILE=webhooks.yaml  # - {{name: on-call, url: 'https://…', secret: 'env:HOOK', pilots: [{about.pilot}]}}"
+        setting = "PILOTAGE_WEBHOOKS_FILE=webhooks.yaml, with\n" + fragments.hook(about.pilot)
         return wanting("Nobody is told of events about the pilot.", setting, means=Means.SETTING)
     if told is None or told.endpoint not in wanted or about.now - told.ended_at > HEARD:
         return wanting(
             f"{words.names(wanted)} was told of nothing about the pilot in {HEARD.days} days.",
             f"pilotage run {about.pilot}",
         )
-    text = f"`{told.endpoint}` took an event ({told.type}); a changed schema, a failed expectation or an alarm is told too"
+    text = f"`{told.endpoint}` took an event ({told.type}); data that does not pass is told the same way"
     return earned(Evidence(kind="delivery", text=text, link=places.SETTINGS, at=told.ended_at))
 
 
@@ -95,13 +96,15 @@ def fresh(about: Subject) -> Finding:
         most = 2 * _period(planned.cron, about.now)
     if age > most:
         return wanting(
-            f"Version {about.version} is {age.days} days old; at most {most.total_seconds() / 86400:.3g} are right.",
+            f"Version {about.version} is {_days(age)} days old; at most {_days(most)} are right.",
             f"pilotage run {about.pilot}",
         )
-    aged = words.version(about, f"{age.total_seconds() / 86400:.2g} days old, at most {most.total_seconds() / 86400:.3g} are right")
+    aged = words.version(about, f"{_days(age)} days old, at most {_days(most)} are right")
     if planned is not None:
         text = f"schedule `{planned.cron}` renews it"
-        return earned(aged, Evidence(kind="schedule", text=text, link=places.SCHEDULES, at=planned.created_at))
+        return earned(
+            aged, Evidence(kind="schedule", text=text, link=places.SCHEDULES, at=planned.created_at)
+        )
     causes = about.entry.spec.retrain.on
     if causes and about.window is not None:
         return earned(aged, words.window(about, f"{' and '.join(causes)} ask for a retraining"))
@@ -129,7 +132,7 @@ def stable(about: Subject) -> Finding:
     form = about.form
     parity = ""
     if form is not None:
-        parity = f"; the form differs from the trained model by {form.difference:.1e} at most on {form.rows:,} rows"
+        parity = f"; the form is within {form.difference:.1e} of the model on {form.rows:,} rows"
     return earned(words.window(about, f"every served score is a finite number{parity}"))
 
 
@@ -141,7 +144,11 @@ def quick(about: Subject) -> Finding:
     if row is None or row.latency_p99_ms is None:
         return words.unwatched(about)
     promised, now = about.entry.spec.serve.p99_ms, row.latency_p99_ms
-    before = [item.latency_p99_ms for item in about.all_windows if item.latency_p99_ms is not None and item.start < row.start]
+    before = [
+        item.latency_p99_ms
+        for item in about.all_windows
+        if item.latency_p99_ms is not None and item.start < row.start
+    ]
     if now > promised:
         fragment = fragments.gate(metric=str(Measure.LATENCY_P99_MS), max=promised)
         return wanting(f"p99 is {now:.3g} ms, {promised:g} ms are promised.", fragment, means=Means.YAML)
@@ -158,8 +165,9 @@ def quick(about: Subject) -> Finding:
                 f"pilotage runs show {about.trainings[0].run}",
             )
     latest = about.trainings[0]
-    text = f"training took {latest.seconds:.3g} s and {(latest.peak_memory_bytes or 0) / 2**20:,.0f} MiB, as usual"
-    trained = Evidence(kind="run", text=text, link=places.run(latest.run), at=about.now)
+    memory = (latest.peak_memory_bytes or 0) / 2**20
+    text = f"training took {latest.seconds:.3g} s and {memory:,.0f} MiB, as usual"
+    trained = Evidence(kind="run", text=text, link=places.run(latest.run), at=latest.ended_at)
     return earned(words.window(about, f"p99 {now:.3g} ms, promised {promised:g} ms"), trained)
 
 
@@ -201,11 +209,15 @@ def _unanswered(about: Subject) -> Finding | None:
     )
 
 
+def _days(span: timedelta) -> str:
+    return f"{span.total_seconds() / 86400:.3g}"
+
+
 def _period(cron: str, now: datetime) -> timedelta:
     """The longest time between the next moments of a schedule."""
     moments = CronSim(cron, now)
     found = [next(moments) for _ in range(8)]
-    return max(later - earlier for earlier, later in zip(found, found[1:], strict=False))
+    return max(later - earlier for earlier, later in itertools.pairwise(found))
 
 
 def _regressed(values: list[float | None]) -> tuple[float, float] | None:
