@@ -1,4 +1,4 @@
-"""`/api/v1/pilots/{pilot}/readiness`: the ML Test Score, its history, its badge, and what people vouch for."""
+"""`/api/v1/pilots/{pilot}/readiness`: the ML Test Score, its history and badge, what people vouch for."""
 
 from __future__ import annotations
 

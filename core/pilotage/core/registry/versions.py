@@ -111,8 +111,8 @@ class SqlReader:
             **values,
         )
         rows = self._query(
-            "SELECT name, version, run_id, source, storage_location, creation_time FROM model_versions"
-            f" {where} AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",  # noqa: S608
+            "SELECT name, version, run_id, source, storage_location, creation_time FROM model_versions"  # noqa: S608
+            f" {where} AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",
             name=name,
             **values,
         )

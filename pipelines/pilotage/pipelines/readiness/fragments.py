@@ -1,7 +1,7 @@
 """Commands and fragments of pilot.yaml that would earn a point, made for the pilot at hand.
 
-A fragment holds keys that are added to pilot.yaml or take the place of what is there; items of its lists are
-added to the list that is there. What pilot.yaml says already is not said again.
+A fragment holds keys that are added to pilot.yaml or take the place of what is there; gates and excluded
+columns are added to those that are there. What pilot.yaml says already is not said again.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _SPACES: Mapping[str, Mapping[str, Any]] = {
         "max_depth": {"low": 2, "high": 10},
     },
 }
+_ADDED = ("gates", "exclude")
+"""Lists to which items are added."""
 _RIDGE = {"alpha": {"low": 0.001, "high": 100.0, "log": True}}
 _OWN = {"YOUR_PARAMETER": {"low": 0.1, "high": 1.0}}
 
@@ -51,7 +53,7 @@ def merged(base: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, An
         held = whole.get(key)
         if isinstance(value, Mapping) and isinstance(held, Mapping) and key != "features":
             whole[key] = merged(held, value)
-        elif isinstance(value, Sequence) and not isinstance(value, str) and isinstance(held, Sequence):
+        elif key in _ADDED and isinstance(held, Sequence):
             whole[key] = [*held, *(item for item in value if item not in held)]
         else:
             whole[key] = value

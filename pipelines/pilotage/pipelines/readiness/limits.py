@@ -99,9 +99,16 @@ def judge(
     settings: Settings, engine: Engine, registry: Registry, registered: Registered, environment: str
 ) -> Verdict | None:
     """What the limit says of a version; None where none is set or it was champion before."""
-    asked = limit(settings, spec_of(engine, registered.name), environment)
+    spec = spec_of(engine, registered.name)
+    asked = limit(settings, spec, environment)
     if asked is None or _was_champion(engine, registered):
         return None
+    if spec is None:
+        raise errors.PromotionRefused(
+            f"How ready `{registered.name}` is for {environment} is not known: its pilot.yaml is not known here.",
+            remedy="`pilotage readiness FOLDER` takes it in; `--force` with a reason does without.",
+            **{DETAIL: None},
+        )
     found = judgements.assess(settings, registered.name, registered.version, engine=engine, registry=registry)
     return verdict(found, asked)
 

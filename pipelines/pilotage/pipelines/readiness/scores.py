@@ -27,7 +27,7 @@ class Means(StrEnum):
     """Nothing is missing."""
     COMMAND = "command"
     YAML = "yaml"
-    """A fragment of pilot.yaml: keys to add or change; items of its lists are added."""
+    """A fragment of pilot.yaml: keys to add or change; gates and excluded columns are added."""
     SETTING = "setting"
     """Of the installation: a variable, and the file that it names."""
 

@@ -34,13 +34,12 @@ def schema(about: Subject) -> Finding:
     covered = {check.column for check in report.checks}
     left = [feature.name for feature in snapshot.features if feature.name not in covered]
     if left:
-        whose = "a drafted suite" if report.drafted else "the pilot's suite"
-        return wanting(
-            f"Nothing is expected of {words.names(left)} in {whose}.",
-            fragments.without(about.entry.spec, left),
-            _reported(about, report, f"{len(report.checks)} expectations"),
-            means=Means.YAML,
-        )
+        told = _reported(about, report, f"{len(report.checks)} expectations")
+        if report.drafted:
+            why = f"Nothing was expected of {words.names(left)}, which the champion before did not have."
+            return wanting(why, f"pilotage run {about.pilot} --no-cache", told)
+        why = f"Nothing is expected of {words.names(left)}: add it to the suite, or let one be drafted."
+        return wanting(why, fragments.text({"expectations": None}), told, means=Means.YAML)
     if not report.success:
         return wanting("The version's data did not meet what is expected.", f"pilotage run {about.pilot}")
     whose = "drafted from the data, then held" if report.drafted else "the pilot's own suite"

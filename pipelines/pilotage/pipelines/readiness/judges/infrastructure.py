@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pilotage.core.artifacts import RolloutState
+from pilotage.core.artifacts import Rollout, RolloutState
 from pilotage.core.registry import Alias
+from pilotage.core.specs import Strategy
 from pilotage.pipelines.readiness import fragments, places
 from pilotage.pipelines.readiness.judges import words
 from pilotage.pipelines.readiness.judges.data import proved_by_tests
@@ -111,16 +112,30 @@ def canaried(about: Subject) -> Finding:
     if about.registered is None:
         return words.unversioned(about)
     rollout = about.rollout
-    if rollout is not None and rollout.state is RolloutState.COMPLETED:
+    if rollout is not None and rollout.state is RolloutState.COMPLETED and _seen_through(rollout):
         shares = ", ".join(f"{share} %" for share in rollout.steps)
         text = f"{rollout.strategy} against version {rollout.champion} in steps of {shares}: {rollout.reason}"
         return earned(
             Evidence(kind="rollout", text=text, link=places.models(about.pilot), at=rollout.ended_at)
         )
-    fragment = fragments.text({"serve": {"rollout": {"strategy": "canary", "steps": [10, 50]}}})
+    if rollout is not None and rollout.state is RolloutState.COMPLETED:
+        why = "It was promoted before its rollout had gone through its steps."
+        return wanting(why, f"pilotage run {about.pilot} --no-cache")
     if rollout is not None:
         return wanting(f"Its rollout is {rollout.state}: {rollout.reason}.", f"pilotage models {about.pilot}")
+    if about.entry.spec.serve.rollout.strategy is not Strategy.SWAP:
+        why = "It answered all traffic at once, before pilot.yaml said otherwise or for want of a champion."
+        return wanting(why, f"pilotage run {about.pilot} --no-cache")
+    fragment = fragments.text({"serve": {"rollout": {"strategy": "canary", "steps": [10, 50]}}})
     return wanting("It answered all traffic at once.", fragment, means=Means.YAML)
+
+
+def _seen_through(rollout: Rollout) -> bool:
+    """Whether every step was gone through, with requests, and no person promoted the version meanwhile."""
+    measured = rollout.measured
+    if measured is None or len(rollout.stages) + 1 != len(rollout.steps):
+        return False
+    return max(measured.requests, measured.copied) >= rollout.min_requests
 
 
 def rolled_back(about: Subject) -> Finding:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pilotage.core.metrics import GROUP_MEASURES, Measure, Task
 from pilotage.core.specs import Estimator
-from pilotage.pipelines.readiness import fragments, places
+from pilotage.pipelines.readiness import fragments, places, reviews
 from pilotage.pipelines.readiness.judges import words
 from pilotage.pipelines.readiness.proofs import Kind
 from pilotage.pipelines.readiness.scores import Evidence, Finding, Means, earned, wanting
@@ -38,10 +38,11 @@ def reviewed(about: Subject) -> Finding:
             f"git -C {folder} commit -a && pilotage run {folder} --no-cache",
         )
     committed = words.version(about, f"trained from commit {revision[:12]}")
-    yes = _approval(about)
+    yes = _approval(about) or _review(about, revision)
     if yes is None:
         return wanting(
-            "Nobody but who asked for it has approved a version that is made as this one.",
+            "Nobody but who asked for it has approved a version that is made as this one, and its commit"
+            " names no reviewer (`Reviewed-by`).",
             fragments.text({"approval": "manual"}),
             committed,
             means=Means.YAML,
@@ -191,6 +192,14 @@ def _approval(about: Subject) -> Evidence | None:
             text = f"its release to {row.environment} was a request that somebody merged"
             return Evidence(kind="release", text=text, link=places.models(about.pilot), at=row.ended_at)
     return None
+
+
+def _review(about: Subject, revision: str) -> Evidence | None:
+    """What the commit says of its review."""
+    said = reviews.of(about.entry.folder, revision)
+    if said is None:
+        return None
+    return Evidence(kind="review", text=said.told, link=places.models(about.pilot), at=said.at)
 
 
 def correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
