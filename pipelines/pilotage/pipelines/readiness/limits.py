@@ -105,7 +105,8 @@ def judge(
         return None
     if spec is None:
         raise errors.PromotionRefused(
-            f"How ready `{registered.name}` is for {environment} is not known: its pilot.yaml is not known here.",
+            f"How ready `{registered.name}` is for {environment} is not known: its"
+            " pilot.yaml is not known here.",
             remedy="`pilotage readiness FOLDER` takes it in; `--force` with a reason does without.",
             **{DETAIL: None},
         )
