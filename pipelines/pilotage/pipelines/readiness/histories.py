@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, Row, insert, select
 
 from pilotage.core import errors
 from pilotage.core.registry import Registry
@@ -18,6 +18,7 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines import catalogues, leases, states, tables
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.readiness import judgements
+from pilotage.pipelines.readiness.rubrics import RULES, Section
 from pilotage.pipelines.readiness.scores import Readiness
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,14 @@ def listed(engine: Engine, pilot: str, limit: int = 400) -> list[Entry]:
     query = select(table).where(table.c.pilot == pilot).order_by(table.c.at.desc(), table.c.id.desc())
     with tables.reading(engine) as connection:
         rows = connection.execute(query.limit(limit)).all()
-    return [Entry(**row._mapping) for row in reversed(rows)]
+    return [_entry(row) for row in reversed(rows)]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    """A row, with sections and tests in the paper's order: the database sorts them."""
+    sections = {str(name): row.sections[name] for name in Section if name in row.sections}
+    points = {rule.id: row.points[rule.id] for rule in RULES if rule.id in row.points}
+    return Entry(**{**row._mapping, "sections": sections, "points": points})
 
 
 def keep(engine: Engine, settings: Settings, lease: Lease) -> None:
