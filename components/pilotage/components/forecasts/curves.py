@@ -156,7 +156,9 @@ class Mean:
         floor = _FLOOR * curve.span
         self.noise = float(np.sqrt(self._lines.distance.min() / freedom + floor**2))
         """Standard deviation of the points around the best candidate, at the largest size."""
-        fit = shapes.prior * np.exp(-0.5 * (self._lines.distance - self._lines.distance.min()) / self.noise**2)
+        fit = shapes.prior * np.exp(
+            -0.5 * (self._lines.distance - self._lines.distance.min()) / self.noise**2
+        )
         self.share: Floats = fit / fit.sum()
 
     def at(self, size: float) -> tuple[float, float]:
@@ -175,7 +177,9 @@ class Mean:
     def shares(self) -> dict[str, float]:
         """Weight by family."""
         return {
-            name: float(sum(share for share, other in zip(self.share, self.names, strict=True) if other == name))
+            name: float(
+                sum(share for share, other in zip(self.share, self.names, strict=True) if other == name)
+            )
             for name in dict.fromkeys(self.names)
         }
 
@@ -187,6 +191,11 @@ class Mean:
         low, high = (float(self._lines.a[order][np.searchsorted(mass, q)]) for q in (0.1, 0.9))
         value = float(self.share @ self._lines.a)
         return Interval(value, min(low, value), max(high, value))
+
+
+def noise(curve: Curve) -> float:
+    """Standard deviation of a point around the course of the curve."""
+    return Mean(curve).noise
 
 
 def weights_of(curve: Curve) -> Floats:
@@ -225,6 +234,7 @@ def reach(found: Forecast, target: float) -> tuple[float | None, float | None, f
 
     None where it does not within FARTHEST times the largest size.
     """
+
     def first(bound: str) -> float | None:
         sizes = np.array([point.n for point in found.drawn])
         losses = np.minimum.accumulate([getattr(point.loss, bound) for point in found.drawn])

@@ -45,13 +45,13 @@ def shapes(sizes: npt.ArrayLike, smallest: float) -> Shapes:
         "pow3": n**-slopes,
         "pow4": np.concatenate([((n + late) / (1 + late)) ** -slopes for late in _LATE]),
         "wbl4": np.concatenate(
-            [np.exp(-((n / scale) ** _BENDS[:, None])) / np.exp(-((1 / scale) ** _BENDS[:, None])) for scale in _SCALES]
-        ),
-        "mmf4": np.concatenate(
             [
-                (1 + scale ** -_TURNS[:, None]) / (1 + (n / scale) ** _TURNS[:, None])
+                np.exp(-((n / scale) ** _BENDS[:, None])) / np.exp(-((1 / scale) ** _BENDS[:, None]))
                 for scale in _SCALES
             ]
+        ),
+        "mmf4": np.concatenate(
+            [(1 + scale ** -_TURNS[:, None]) / (1 + (n / scale) ** _TURNS[:, None]) for scale in _SCALES]
         ),
     }
     prior = np.concatenate([np.full(len(part), 1 / (len(parts) * len(part))) for part in parts.values()])

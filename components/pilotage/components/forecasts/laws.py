@@ -81,27 +81,27 @@ def fit(
 ) -> Fit:
     """Fit the law to losses of models of size `n` trained on `d` examples; all positive, of one length."""
     points = _Points(*(np.log(np.asarray(part, float)) for part in (n, d, loss)))
-    refusal = _too_few(points)
-    if refusal:
-        return _refused(refusal)
+    why = _too_few(points)
+    if why:
+        return refusal(why)
     rng = np.random.default_rng(seed)
     kept, tied = _without_outliers(points, rng)
     aside = tuple(int(place) for place in np.flatnonzero(~kept))
     used = points.take(kept)
     best = _best(used, tied=tied)
     residual = float(np.median(np.abs(used.residuals(best))))
-    refusal = _unlike_a_law(used, best, residual, kept)
-    if refusal:
-        return _refused(refusal, aside)
+    why = _unlike_a_law(used, best, residual, kept)
+    if why:
+        return refusal(why, aside)
     drawn = [
         _polish(used.take(rng.integers(len(used.loss), size=len(used.loss))), best, tied=tied)
         for _ in range(resamples)
     ]
     laws = tuple(used.law(found) for found in drawn)
     law = used.law(best)
-    refusal = _undetermined(laws)
-    if refusal:
-        return _refused(refusal, aside)
+    why = _undetermined(laws)
+    if why:
+        return refusal(why, aside)
     parameters = {name: _interval(name, law, laws) for name in NAMES}
     return Fit(law, parameters, laws, aside, tied, residual)
 
@@ -137,9 +137,7 @@ class _Points:
     def terms(self, found: Floats) -> Floats:
         """Logs of the three terms, of the vector (a, b, e, alpha, beta) around the centres."""
         (n0, d0), (a, b, e, alpha, beta) = self.centres, found
-        return np.stack(
-            [a - alpha * (self.n - n0), b - beta * (self.d - d0), np.full_like(self.n, e)]
-        )
+        return np.stack([a - alpha * (self.n - n0), b - beta * (self.d - d0), np.full_like(self.n, e)])
 
     def residuals(self, found: Floats) -> Floats:
         return np.asarray(np.logaddexp.reduce(self.terms(found), axis=0) - self.loss)
@@ -318,5 +316,6 @@ def _interval(name: str, law: Law, laws: Sequence[Law]) -> Interval:
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
-def _refused(why: str, aside: tuple[int, ...] = ()) -> Fit:
+def refusal(why: str, aside: tuple[int, ...] = ()) -> Fit:
+    """No law, and why."""
     return Fit(None, {}, (), aside, False, float("nan"), why)

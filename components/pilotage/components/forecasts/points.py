@@ -87,7 +87,9 @@ def _rows(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
                 yield stream.line_num, row
     except csv.Error as error:
         raise errors.DataError(
-            f"Row {stream.line_num} of `{place}` is not CSV: {error}.", remedy="Correct it.", row=stream.line_num
+            f"Row {stream.line_num} of `{place}` is not CSV: {error}.",
+            remedy="Correct it.",
+            row=stream.line_num,
         ) from error
 
 

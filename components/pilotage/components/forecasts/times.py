@@ -21,7 +21,9 @@ _FEWEST = 4
 """Different sizes."""
 
 
-def forecast(n: npt.ArrayLike, seconds: npt.ArrayLike, at: Sequence[float], level: float = 0.8) -> list[Interval] | None:
+def forecast(
+    n: npt.ArrayLike, seconds: npt.ArrayLike, at: Sequence[float], level: float = 0.8
+) -> list[Interval] | None:
     """Seconds of a training on each number of rows in `at`; None where too few sizes were timed.
 
     The interval is of resampled timings and of their scatter; nothing about another machine is in it.
