@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from pilotage.pipelines.forecasts.answers import Answer, Document
 from pilotage.pipelines.forecasts.plans import Options
-from pilotage.pipelines.forecasts.work import PLOT, forecast, points_document, read
+from pilotage.pipelines.forecasts.work import PLOT, forecast, points_document, points_picture, read
 
-__all__ = ["PLOT", "Answer", "Document", "Options", "forecast", "points_document", "read"]
+__all__ = ["PLOT", "Answer", "Document", "Options", "forecast", "points_document", "points_picture", "read"]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pilotage.components import datasets, ingest, provenance, splits
 from pilotage.components.datasets import Dataset
@@ -206,18 +208,18 @@ def points_document(points: Points, at: Sequence[tuple[float, float | None]] = (
 
 
 def _law_document(points: Points, at: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    assert points.d is not None
+    data = np.ones_like(points.n) if points.d is None else points.d
     zero = int((points.loss <= 0).sum())
     if zero:
         found = laws.refusal(f"{zero} of the losses are 0, and the law is of their logarithms")
     else:
-        found = laws.fit(points.n, points.d, points.loss)
+        found = laws.fit(points.n, data, points.loss)
     told: dict[str, Any] = {"kind": "law", "points": len(points.n), "refused": found.refused or None}
     aside = [
         {
             "row": place + 1,
             "n": float(points.n[place]),
-            "d": float(points.d[place]),
+            "d": float(data[place]),
             "loss": float(points.loss[place]),
         }
         for place in found.set_aside
@@ -259,4 +261,25 @@ def _curve_document(points: Points, at: Sequence[float]) -> dict[str, Any]:
         "floor": None if found.floor is None else found.floor.document,
         "backtest": None if found.backtest is None else results.looked_back(found.backtest),
         "families": found.shares,
+    }
+
+
+def points_picture(points: Points, told: Mapping[str, Any]) -> dict[str, Any]:
+    """A curve of given points as `plots.of_document` draws it; `told` is their document."""
+    curve = curves.gather(points.n, points.loss, points.stderr)
+    found = curves.forecast(curve)
+    errors_known = curve.stderr if curve.stderr is not None else [None] * len(curve.n)
+    return {
+        "pilot": "given points",
+        "metric": points.name,
+        "target": None,
+        "rows": round(curve.largest),
+        "current": float(curve.loss[-1]),
+        "refused": told["refused"] or "",
+        "forecast": told["forecast"],
+        "points": [
+            {"n": round(n), "scale": 1.0, "value": float(loss), "stderr": error, "repeats": 1}
+            for n, loss, error in zip(curve.n, curve.loss, errors_known, strict=True)
+        ],
+        "drawn": [{"n": place.n, **place.loss.document} for place in found.drawn],
     }
