@@ -95,7 +95,9 @@ def test_few_points_are_fitted_with_one_exponent():
     ("points", "why"),
     [
         pytest.param(([1e6] * 5, [1e8] * 5, [3.0] * 5), "too few", id="few"),
-        pytest.param(([1e6] * 14, np.geomspace(1e8, 1e10, 14), [3.0] * 14), "`n` has 1 different", id="one-n"),
+        pytest.param(
+            ([1e6] * 14, np.geomspace(1e8, 1e10, 14), [3.0] * 14), "`n` has 1 different", id="one-n"
+        ),
         pytest.param(
             (np.geomspace(1e6, 1e9, 14), np.geomspace(1e8, 1e11, 14), np.linspace(4, 2, 14)),
             "grow together",
@@ -103,7 +105,9 @@ def test_few_points_are_fitted_with_one_exponent():
         ),
         pytest.param((*grid(), np.full(25, 2.0)), "edge|do not depend|cannot be determined", id="flat"),
         pytest.param(
-            (*grid(), np.exp(np.random.default_rng(0).normal(size=25))), "no such law|do not depend", id="noise"
+            (*grid(), np.exp(np.random.default_rng(0).normal(size=25))),
+            "no such law|do not depend",
+            id="noise",
         ),
         pytest.param((*grid(), 1 + grid()[1] / 1e10), "no such law|do not depend|edge", id="rising"),
     ],
