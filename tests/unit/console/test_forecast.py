@@ -1,4 +1,4 @@
-"""`pilotage forecast`: of given points and of a pilot, in words and as JSON, and what is wrong said clearly."""
+"""`pilotage forecast`: of given points and of a pilot, in words and as JSON, and what is wrong is named."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def test_the_plan_has_nested_sizes_with_more_repeats_of_the_smaller():
     plain = [trial for trial in found if trial.scale == trial.share == 1.0]
     sizes = sorted({trial.rows for trial in plain})
     assert sizes[-1] == 32_000
-    assert all(later <= 2.05 * earlier for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert all(later <= 2.05 * earlier for earlier, later in itertools.pairwise(sizes))
     counts = [sum(trial.rows == size for trial in plain) for size in sizes]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] == 2

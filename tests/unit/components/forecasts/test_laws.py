@@ -1,4 +1,4 @@
-"""The scaling law is found again where it is known, outliers are set aside, and what has no law is refused."""
+"""The scaling law is found again where it is known, outliers are set aside, what has no law is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
 
 
 def simulated(seed: int, *, bad: int = 0) -> tuple[Any, Any, Any]:
-    """Runs along lines of equal compute with heavy-tailed noise; `bad` of them, of little data, far too high."""
+    """Runs along lines of equal compute, with heavy-tailed noise; `bad` of them are far too high."""
     rng = np.random.default_rng(seed)
     compute = np.repeat(BUDGETS, 26)
     n = np.clip(np.sqrt(compute / 120) * np.exp(rng.uniform(-1.6, 1.6, len(compute))), 5e7, 2e10)

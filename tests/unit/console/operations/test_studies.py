@@ -1,4 +1,4 @@
-"""Studies through the API and the page: started as a process, followed, stopped, and shown with what they found."""
+"""Studies through the API and the page: started as a process, followed, stopped, shown with their result."""
 
 from __future__ import annotations
 
