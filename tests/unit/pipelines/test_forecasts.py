@@ -117,9 +117,12 @@ def test_what_was_trained_before_a_crash_is_not_trained_again(
     study = studies.latest(engine, "small", Kind.FORECAST)
     assert study is not None
     assert study.state is State.FAILED
-    monkeypatch.setattr(
-        trials, "carry_out", lambda trial, *rest: (carried.append(trial), real(trial, *rest))[1]
-    )
+
+    def counted(trial: Trial, *rest: Any) -> Any:
+        carried.append(trial)
+        return real(trial, *rest)
+
+    monkeypatch.setattr(trials, "carry_out", counted)
     document = forecasts.forecast(spec, tmp_path / "pilot", installation, options, "bob", study=study.id)
     assert document.study == study.id
     assert document.kept == 5

@@ -38,8 +38,8 @@ def forecast(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of models"
-            " of size n trained on d examples; `stderr` if it is known.",
+            help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of"
+            " models of size n trained on d examples; `stderr` if it is known.",
         ),
     ] = None,
     at: Annotated[

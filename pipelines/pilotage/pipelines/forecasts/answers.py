@@ -266,9 +266,8 @@ def better_buy(
             if fewer.low > 0
             else "they repeat each other, so that more of the same kind would bring little"
         )
-        told.append(
-            f"Without half of the features: {_gain(Interval(-fewer.value, -fewer.high, -fewer.low))}; {means}."
-        )
+        gain = Interval(-fewer.value, -fewer.high, -fewer.low)
+        told.append(f"Without half of the features: {_gain(gain)}; {means}.")
     if left is not None:
         told.append(f"Rows without end would bring {_gain(left)} at most; the rest is not in these features.")
     verdict, first = _choose(data, model, left)
