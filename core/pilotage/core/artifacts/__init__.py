@@ -57,6 +57,7 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -102,6 +103,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Usage,
 )
 """Every arrow whose schema is committed."""
 
@@ -109,6 +111,7 @@ __all__ = [
     "ARTIFACTS",
     "Alarm",
     "Artifact",
+    "Basis",
     "Brought",
     "CalibrationBin",
     "Change",
@@ -123,6 +126,7 @@ __all__ = [
     "Decision",
     "Digest",
     "DriftReport",
+    "Energy",
     "Estimate",
     "EstimateMethod",
     "EstimatedPerformance",
@@ -167,6 +171,7 @@ __all__ = [
     "TrainedModel",
     "Trigger",
     "TriggerState",
+    "Usage",
     "Verdict",
     "Version",
     "Wait",
