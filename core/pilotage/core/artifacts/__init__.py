@@ -57,6 +57,7 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -68,6 +69,7 @@ from pilotage.core.artifacts.versions import (
     ModelFormat,
     Rival,
     Scorecard,
+    Shrunk,
     Slice,
     TrainedModel,
     Verdict,
@@ -102,6 +104,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Shrink,
 )
 """Every arrow whose schema is committed."""
 
@@ -111,6 +114,7 @@ __all__ = [
     "Artifact",
     "Brought",
     "CalibrationBin",
+    "Candidate",
     "Change",
     "ChangeKind",
     "Check",
@@ -157,11 +161,15 @@ __all__ = [
     "Scores",
     "Segment",
     "Severity",
+    "Share",
+    "Shrink",
+    "Shrunk",
     "Side",
     "Skew",
     "Slice",
     "Snapshot",
     "Stage",
+    "Technique",
     "TimeInput",
     "Track",
     "TrainedModel",
