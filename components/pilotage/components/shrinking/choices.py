@@ -36,6 +36,8 @@ def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> tuple[
 
 
 def _named(candidates: Sequence[Candidate], wanted: str) -> tuple[str | None, str]:
+    if wanted == ORIGINAL:
+        return ORIGINAL, "the version as it is was asked for"
     for item in candidates:
         if item.name == wanted:
             if item.passed:

@@ -6,13 +6,12 @@ of its trees are needed; the same estimator fitted on the one part can, judged o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pilotage.components.compilation import encoders, estimators as tables
+from pilotage.components.compilation import encoders
+from pilotage.components.compilation import estimators as tables
 from pilotage.components.compilation.estimators import Ensemble
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
@@ -30,7 +29,7 @@ FEATURES = (0.25, 0.5, 0.75)
 
 
 def enough_rounds(source: Source, tolerance: float) -> int:
-    """Rounds of trees from which on the goal's metric is within `tolerance` of the best, less than all of them.
+    """Rounds of trees from which on the goal's metric is within `tolerance` of the best; not all of them.
 
     Raises:
         EstimatorError: fewer are never as good.
@@ -43,11 +42,10 @@ def enough_rounds(source: Source, tolerance: float) -> int:
     tried = sorted({max(1, round(total * share)) for share in FRACTIONS} - {total})
     inputs = encoders.inputs(fitted.estimator.steps[0][1])
     matrix = Encoder(inputs).matrix(chosen_by.columns, chosen_by.rows)
-    metrics = [
-        _score(source, builds.answers(trees.keep_first(body, count, averaged=source.averaged), matrix, fitted.model),
-               fitted, chosen_by)
-        for count in [*tried, total]
-    ]  # fmt: skip
+    metrics = []
+    for count in [*tried, total]:
+        kept = trees.keep_first(body, count, averaged=source.averaged)
+        metrics.append(_score(source, builds.answers(kept, matrix, fitted.model), fitted, chosen_by))
     best = max(metrics)
     for count, metric in zip(tried, metrics[:-1], strict=True):
         if metric >= best - tolerance:
@@ -62,7 +60,7 @@ def fewest_features(source: Source, tolerance: float) -> tuple[str, ...]:
     """The most important features with which the goal's metric is within `tolerance` of that with all.
 
     Raises:
-        EstimatorError: it takes all of them, their importance is not known, or there are too few to choose from.
+        EstimatorError: it takes all of them, or their importance is not known, or there are too few.
     """
     ranked = sorted(source.importances, key=lambda name: -source.importances[name])
     known = {feature.name for feature in source.model.features}
