@@ -15,6 +15,7 @@ from pilotage.console.commands import (
     audits,
     backups,
     drifts,
+    forecasts,
     models,
     pilots,
     releases,
@@ -72,6 +73,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(forecasts,),
     ):
         module.add_to(app)
     return app

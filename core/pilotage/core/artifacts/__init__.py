@@ -58,6 +58,7 @@ from pilotage.core.artifacts.rollouts import (
 )
 from pilotage.core.artifacts.scores import Scores
 from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -105,6 +106,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Scores,
     Outcome,
     Shrink,
+    Usage,
 )
 """Every arrow whose schema is committed."""
 
@@ -112,6 +114,7 @@ __all__ = [
     "ARTIFACTS",
     "Alarm",
     "Artifact",
+    "Basis",
     "Brought",
     "CalibrationBin",
     "Candidate",
@@ -127,6 +130,7 @@ __all__ = [
     "Decision",
     "Digest",
     "DriftReport",
+    "Energy",
     "Estimate",
     "EstimateMethod",
     "EstimatedPerformance",
@@ -175,6 +179,7 @@ __all__ = [
     "TrainedModel",
     "Trigger",
     "TriggerState",
+    "Usage",
     "Verdict",
     "Version",
     "Wait",

@@ -28,6 +28,7 @@ from pilotage.pipelines.tables.studying import studies
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
 from pilotage.pipelines.tables.transactions import lock, reading
+from pilotage.pipelines.tables.usages import usages
 from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "tokens",
     "transitions",
     "triggers",
+    "usages",
     "users",
     "web_sessions",
     "windows",

@@ -337,6 +337,25 @@ def upgrade() -> None:
     )
     op.create_index("triggers_by_time", "triggers", ["at"], unique=False)
     op.create_table(
+        "usages",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("part", sa.String(length=32), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("wall_seconds", sa.Float(), nullable=False),
+        sa.Column("cpu_seconds", sa.Float(), nullable=False),
+        sa.Column("gpu_seconds", sa.Float(), nullable=False),
+        sa.Column("gpu", sa.String(length=128), nullable=False),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("processor", sa.String(length=128), nullable=False),
+        sa.Column("processors", sa.Integer(), nullable=False),
+        sa.Column("joules", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("kind", "subject", "part", "attempt"),
+    )
+    op.create_index("usages_by_pilot", "usages", ["pilot", "at"], unique=False)
+    op.create_table(
         "users",
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("full_name", sa.String(), nullable=False),
