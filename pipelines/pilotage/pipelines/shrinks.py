@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from pilotage.core import errors
@@ -29,61 +29,32 @@ from pilotage.pipelines.studies import Progress, Work
 
 logger = logging.getLogger(__name__)
 
+PLOT = "shrink.svg"
+"""The picture that a study leaves."""
 AT_MOST = 0.5
 """Share of the original's size or time that a candidate may have when nobody says."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a study of smaller models may be told."""
+class Options(BaseModel):
+    """What a study of smaller models is asked."""
 
-    version: int | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Annotated[int, Field(ge=1)] | None = None
     """The champion, or the newest version, when left out."""
-    max_drop: float | None = None
-    """A hundredth of the metric's size when left out."""
-    at_most: float = AT_MOST
-    choose: str | None = None
-    register: bool = True
+    max_drop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How much of the goal's metric may be lost; a hundredth of its size when left out."""
+    at_most: Annotated[float, Field(gt=0, le=1)] = AT_MOST
+    """Share of the original's size or time that a candidate may have."""
+    choose: Annotated[str, Field(max_length=64)] | None = None
+    """A candidate by name, in place of the rule."""
+    register_chosen: Annotated[bool, Field(alias="register")] = True
+    """Whether the chosen one becomes a version."""
 
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Options:
-        """The options of a study, as its row has them.
-
-        Raises:
-            InputError: one is unknown, or its value cannot be used.
-        """
-        known = cls.__dataclass_fields__
-        strange = [name for name in told if name not in known]
-        if strange:
-            raise errors.InputError(
-                f"`{strange[0]}` is no option of shrink.", remedy=f"Options are {', '.join(sorted(known))}."
-            )
-        made = cls(**told)
-        made._check()
-        return made
-
-    def _check(self) -> None:
-        whole = isinstance(self.version, int) and not isinstance(self.version, bool)
-        _require(
-            self.version is None or (whole and int(self.version) >= 1), "version", self.version, "1, 2, …"
-        )
-        _require(self.max_drop is None or _within(self.max_drop, 0, 1e300), "max_drop", self.max_drop, ">= 0")
-        _require(_within(self.at_most, 1e-9, 1), "at_most", self.at_most, "above 0, at most 1")
-        _require(self.choose is None or isinstance(self.choose, str), "choose", self.choose, "a name")
-        _require(isinstance(self.register, bool), "register", self.register, "true or false")
-
+    @property
     def told(self) -> dict[str, Any]:
-        """The options as a row has them, without those that were left out."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-def _within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _require(sound: bool, name: str, value: object, expected: str) -> None:
-    if not sound:
-        raise errors.InputError(f"Option `{name}` is {value!r}, expected {expected}.", remedy="Correct it.")
+        """As a row of the table has them."""
+        return self.model_dump(mode="json", by_alias=True)
 
 
 def run(
@@ -113,13 +84,18 @@ def run(
         NotFound: there is no such version, or no candidate of the name that is to be chosen.
         RunActive: a study of the kind goes on for the pilot.
     """
+    from pilotage.components.shrinking import plots
+
     kind = studies.Kind.SHRINK
-    told = options.told()
     with studies.carry_out(
-        settings, spec.pilot, kind, told, who, study=study, on_progress=on_progress
+        settings, spec.pilot, kind, options.told, who, study=study, on_progress=on_progress
     ) as work:
-        found = _Shrinking(spec, folder, settings, Options.of(work.study.options), work).run(bundle)
-        work.finish(found.model_dump(mode="json"), short(found))
+        found = _Shrinking(spec, folder, settings, Options.model_validate(work.study.options), work).run(
+            bundle
+        )
+        document = found.model_dump(mode="json")
+        work.write(PLOT, plots.of_document(document).encode())
+        work.finish(document, short(found))
         return work.study.id, found
 
 
@@ -160,12 +136,12 @@ class _Shrinking:
         found = self._measured(source)
         chosen, reason = choices.choose(found.candidates, self._options.choose)
         found = found.model_copy(update={"chosen": chosen, "reason": reason})
-        if chosen is None or not (self._options.register or bundle):
+        if chosen is None or not (self._options.register_chosen or bundle):
             return found
         made, how = self._made(source, chosen, found.max_drop)
         if chosen == choices.ORIGINAL:
             found = found.model_copy(update={"registered": registered.version})
-        elif self._options.register:
+        elif self._options.register_chosen:
             found = self._registered(found, source, made, how)
         if bundle is not None:
             self._bundle(bundle, found, made)

@@ -30,7 +30,7 @@ def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> tuple[
         return _named(candidates, wanted)
     passed = [item for item in candidates if item.passed]
     if not passed:
-        return None, f"none passed: {'; '.join(_briefly(item) for item in candidates)}"
+        return None, _none(candidates)
     best = min(passed, key=lambda item: (_product(item), item.name))
     return best.name, f"of {len(passed)} that passed it has the smallest shares: {_shares(best)}"
 
@@ -64,8 +64,15 @@ def _shares(item: Candidate) -> str:
     return f"{size:.2f} of the size, {row:.2f} of the time for a row, {batch:.2f} for a batch"
 
 
-def _briefly(item: Candidate) -> str:
-    return f"{item.name} ({item.reasons[0]})" if item.reasons else item.name
+def _none(candidates: Sequence[Candidate]) -> str:
+    """Why none was chosen: what the one says that failed by least."""
+    made = [item for item in candidates if item.size is not None]
+    if not made:
+        return "none of the candidates can be made of this version"
+    near = min(made, key=lambda item: (len(item.reasons), _product(item), item.name))
+    if len(near.reasons) == 1:
+        return f"none passed; `{near.name}` fails only by this: {near.reasons[0]}"
+    return f"none passed; `{near.name}` fails by least: {'; '.join(near.reasons)}"
 
 
 def default_drop(metric: float | None) -> float:

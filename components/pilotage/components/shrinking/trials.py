@@ -1,4 +1,4 @@
-"""Every candidate through the same trial: it compiles, answers soundly, passes gates, loses little, saves much.
+"""Every candidate through one trial: it compiles, answers soundly, passes gates, loses little, saves much.
 
 Gates are judged by `evaluate` on the rows that evaluation holds out. What a candidate is made
 of is not known here, and nothing is chosen: that is `choices`'.

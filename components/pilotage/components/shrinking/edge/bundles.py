@@ -157,6 +157,7 @@ def schema(form: InferenceForm, model: Model) -> dict[str, Any]:
 
 def _readme(form: InferenceForm, model: Model, version: str) -> str:
     example = {item.name: _example(item, form) for item in model.features}
+    shares = ", `probabilities` in the order of `classes` in model.json" if model.classes else ""
     answer = "a number" if not model.classes else f"one of {', '.join(str(item) for item in model.classes)}"
     return f"""# {model.pilot}, version {version}
 
@@ -170,7 +171,7 @@ A row is a JSON object a line; `schema.json` describes it. CSV with a header wor
 
     {json.dumps(example, ensure_ascii=False)}
 
-Each row is answered by a line: `row` (from 0), `prediction`{", `probabilities` in the order of `classes` in model.json" if model.classes else ""};
+Each row is answered by a line: `row` (from 0), `prediction`{shares};
 a wrong row by `errors`, each with `column` and `message`, and the others are answered all the same.
 Exit codes: 0 all rows were predicted, 1 a file could not be read or written, 2 something given was wrong.
 
