@@ -186,9 +186,7 @@ def main(arguments: list[str]) -> None:
                 _measure(writer, stream, name, read, place, done)
 
 
-def _measure(
-    writer: Any, stream: Any, name: str, read: Callable[[], Table], place: int, done: set[Any]
-) -> None:
+def _measure(writer: Any, stream: Any, name: str, read: Callable[[], Table], place: int, done: set[Any]) -> None:
     try:
         rows, labels = read()
     except Exception as error:

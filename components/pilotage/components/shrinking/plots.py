@@ -1,6 +1,6 @@
 """The picture of a study of smaller models as SVG: the metric against size, time for a row and for a batch.
 
-It stands alone with a style for light and dark; a page leaves that out and brings its own for the same classes.
+It stands alone with a style for light and dark; a page leaves that out and brings its own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ _TICKS = 4
 STYLE = """
 svg.shrink{font:13px system-ui,sans-serif;background:#fff}
 .shrink text{fill:#333}.shrink .faint{fill:#5b6472;font-size:11px}.shrink .rule{stroke:#d5d9e0;fill:none}
-.shrink .first{fill:#1b2330}.shrink .passed{fill:#2f6fde}.shrink .failed{fill:#fff;stroke:#8a5a00;stroke-width:1.5}
+.shrink .first{fill:#1b2330}.shrink .passed{fill:#2f6fde}
+.shrink .failed{fill:#fff;stroke:#8a5a00;stroke-width:1.5}
 .shrink .chosen{fill:none;stroke:#2f6fde;stroke-width:2}
 .shrink .limit{stroke:#a4262c;stroke-dasharray:4 3;fill:none}
 @media (prefers-color-scheme:dark){svg.shrink{background:#14181f}.shrink text{fill:#e6e9ef}
-.shrink .faint{fill:#a3acba}.shrink .rule{stroke:#333b47}.shrink .first{fill:#e6e9ef}.shrink .passed{fill:#6ea2ff}
+.shrink .faint{fill:#a3acba}.shrink .rule{stroke:#333b47}.shrink .first{fill:#e6e9ef}
+.shrink .passed{fill:#6ea2ff}
 .shrink .failed{fill:#14181f;stroke:#e0b060}.shrink .chosen{stroke:#6ea2ff}.shrink .limit{stroke:#ff8a8a}}
 """
 
