@@ -170,9 +170,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--keel", type=Path)
-    parser.add_argument("--share", default="0/1", help="which part of the tables, such as 0/2")
+    parser.add_argument("--only", default="", help="names of tables, by comma; all when left out")
     chosen = parser.parse_args(arguments)
-    part, parts = (int(number) for number in chosen.share.split("/"))
+    wanted = [name for name in chosen.only.split(",") if name]
     done = set()
     if chosen.output.exists():
         with chosen.output.open() as stream:
@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> None:
         if not done:
             writer.writerow(FIELDS)
         for place, (name, read) in enumerate(tables(chosen.keel)):
-            if place % parts == part:
+            if not wanted or name in wanted:
                 _measure(writer, stream, name, read, place, done)
 
 

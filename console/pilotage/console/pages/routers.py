@@ -14,6 +14,7 @@ from pilotage.console.pages import (
     pilots,
     run_details,
     runs,
+    scaling,
     schedules,
     settings,
     signing_in,
@@ -23,7 +24,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring),
+    *(models, monitoring, scaling),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )
