@@ -128,12 +128,15 @@ class _Shrinking:
         self._registry = Registry(settings)
 
     def run(self, bundle: Path | None) -> Shrink:
-        from pilotage.components.shrinking import choices, sources
+        from pilotage.components.shrinking import choices, sources, trials
 
         registered = self._version()
         self._work.progress(0, 1, "the version and its rows")
         source = sources.open_source(self._spec, self._folder, self._settings, self._registry, registered)
         found = self._measured(source)
+        limits = trials.Limits(found.max_drop, self._options.at_most)
+        judged = tuple(trials.limit(item, limits) for item in found.candidates)
+        found = found.model_copy(update={"candidates": judged, "at_most": limits.at_most})
         chosen, reason = choices.choose(found.candidates, self._options.choose)
         found = found.model_copy(update={"chosen": chosen, "reason": reason})
         if chosen is None or not (self._options.register_chosen or bundle):
@@ -186,7 +189,6 @@ class _Shrinking:
             "spec": self._spec.model_dump(mode="json"),
             "champion": None if champion is None else champion.version,
             "max_drop": self._options.max_drop,
-            "at_most": self._options.at_most,
             "code": provenance.code_digest(()),
         }
         kept = self._work.kept(made_of)
@@ -202,7 +204,6 @@ class _Shrinking:
             source,
             recipes.recipes(source, max_drop / 2),
             rows,
-            trials.Limits(max_drop, self._options.at_most),
             self._work.progress,
         )
         found = Shrink(

@@ -79,9 +79,9 @@ def make(recipe: Recipe, source: Source) -> tuple[Made, str]:
 
 
 def run(
-    source: Source, recipes: Sequence[Recipe], rows: HeldOut, limits: Limits, tell: Tell
+    source: Source, recipes: Sequence[Recipe], rows: HeldOut, tell: Tell
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """The version itself, and every candidate, measured and judged."""
+    """The version itself, and every candidate, measured and judged by gates; `limit` comes after."""
     total = len(recipes) + 2
     tell(0, total, "the version as it is")
     first = _original(source, rows)
@@ -91,9 +91,8 @@ def run(
         tell(number, total, recipe.name)
         tried.append(_try(recipe, source, rows, first.candidate, truth))
     tell(total - 1, total, "times, in turn")
-    timed = _timed([first, *tried], source)
-    original = timed[0]
-    return original, tuple(_limited(item, original, limits) for item in timed[1:])
+    original, *timed = _timed([first, *tried], source)
+    return original, tuple(timed)
 
 
 def _original(source: Source, rows: HeldOut) -> _Tried:
@@ -250,8 +249,8 @@ def _timed(tried: Sequence[_Tried], source: Source) -> list[Candidate]:
     return found
 
 
-def _limited(candidate: Candidate, original: Candidate, limits: Limits) -> Candidate:
-    """The verdict on a candidate, with what it loses and saves."""
+def limit(candidate: Candidate, limits: Limits) -> Candidate:
+    """The verdict on a measured candidate, with what it loses and saves."""
     if candidate.size is None:
         return candidate
     reasons = list(candidate.reasons)

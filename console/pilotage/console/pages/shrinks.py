@@ -1,4 +1,4 @@
-"""The part of a pilot's scaling page about smaller models: picture, table, and registering one that passed."""
+"""The part of a pilot's scaling page about smaller models: picture, table, registering one that passed."""
 
 from __future__ import annotations
 
