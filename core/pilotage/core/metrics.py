@@ -32,6 +32,10 @@ class Measure(StrEnum):
     """Best minus worst group on the goal's metric."""
     READINESS = "readiness"
     """Of the pilot for production: its ML Test Score, 0 to 7 (Breck et al., 2017)."""
+    SIZE_MB = "size_mb"
+    """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
+    MEMORY_MB = "memory_mb"
+    """Megabytes of resident memory that opening the inference form and answering adds to a process."""
 
 
 GROUP_MEASURES = frozenset(

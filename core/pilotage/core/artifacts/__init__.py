@@ -57,6 +57,8 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -68,6 +70,7 @@ from pilotage.core.artifacts.versions import (
     ModelFormat,
     Rival,
     Scorecard,
+    Shrunk,
     Slice,
     TrainedModel,
     Verdict,
@@ -102,6 +105,8 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Shrink,
+    Usage,
 )
 """Every arrow whose schema is committed."""
 
@@ -109,8 +114,10 @@ __all__ = [
     "ARTIFACTS",
     "Alarm",
     "Artifact",
+    "Basis",
     "Brought",
     "CalibrationBin",
+    "Candidate",
     "Change",
     "ChangeKind",
     "Check",
@@ -123,6 +130,7 @@ __all__ = [
     "Decision",
     "Digest",
     "DriftReport",
+    "Energy",
     "Estimate",
     "EstimateMethod",
     "EstimatedPerformance",
@@ -157,16 +165,21 @@ __all__ = [
     "Scores",
     "Segment",
     "Severity",
+    "Share",
+    "Shrink",
+    "Shrunk",
     "Side",
     "Skew",
     "Slice",
     "Snapshot",
     "Stage",
+    "Technique",
     "TimeInput",
     "Track",
     "TrainedModel",
     "Trigger",
     "TriggerState",
+    "Usage",
     "Verdict",
     "Version",
     "Wait",
