@@ -17,11 +17,14 @@ from tests.unit.console.monitored import know
 from tests.unit.pipelines.drift_reports import spec
 
 from pilotage.console.access.actors import Role
+from pilotage.console.operations import studies
 from pilotage.console.operations.desks import Desk
 from pilotage.console.pages.figures import badges
-from pilotage.core import settings
+from pilotage.core import errors, settings
 from pilotage.pipelines import audits
-from pilotage.pipelines.readiness import histories, rubrics
+from pilotage.pipelines.readiness import histories, proofs, rubrics
+from pilotage.pipelines.readiness.subjects import Subject
+from pilotage.pipelines.studies import Kind
 
 HOSTILE = "<script>alert(1)</script>"
 BASE = "/api/v1/pilots/small/readiness"
@@ -230,3 +233,42 @@ def test_the_past_is_drawn_and_told(desk: Desk, admin: TestClient):
     assert "ML Test Score over time" in page
     assert page.count('<tr><th scope="row">') == 3
     assert len(json.loads(admin.get(f"{BASE}/history").text)["items"]) == 3
+
+
+def test_tests_of_the_folder_are_run_with_what_they_call(call: Call, folder: Path):
+    (folder / "made.py").write_text("def double(x):\n    return 2 * x\n\n\ndef unused():\n    return 1\n")
+    test = folder / "test_made.py"
+    test.write_text("import made\n\n\ndef test_it():\n    assert made.double(2) == 4\n")
+    told = call("readiness", folder, "--prove", "tests", "--json")
+    [proof] = told.document["proofs"]
+    assert (told.code, proof["passed"], proof["summary"]) == (0, True, "1 of 1 tests in the folder passed")
+    desk = Desk(settings.load())
+    with desk.engine.connect() as connection:
+        found = proofs.latest(connection, "small")[proofs.Kind.TESTS]
+    assert found.details["called"] == ["made:double"]
+    assert audits.read(desk.engine, "small")[0].action in (proofs.PROVED, "study")
+    about = Subject(desk.settings, desk.engine, desk.registry, "small")
+    assert about.proof(proofs.Kind.TESTS) is not None
+    test.write_text(test.read_text().replace("== 4", "== 5"))  # what was proved is not what is there
+    assert Subject(desk.settings, desk.engine, desk.registry, "small").proof(proofs.Kind.TESTS) is None
+    failed = call("readiness", folder, "--prove", "tests", "--json")
+    [proof] = failed.document["proofs"]
+    assert (failed.code, proof["passed"]) == (3, False)
+    assert "1 of 1 tests in the folder failed" in proof["summary"]
+
+
+def test_what_is_to_be_tried_out_is_checked():
+    found = studies.check(Kind.READINESS, {})
+    assert found == {"prove": ["tests", "repeat", "simple"]}
+    with pytest.raises(errors.SettingsError, match=r"Option `prove.0` of a readiness is wrong"):
+        studies.check(Kind.READINESS, {"prove": ["x"]})
+
+
+def test_a_button_tries_out_what_no_run_shows(admin: TestClient, desk: Desk):
+    page = admin.get("/pilots/small/readiness").text
+    assert page.count("Try it out now") == 4
+    assert 'action="/pilots/small/readiness/prove"' in page
+    sent = admin.post("/pilots/small/readiness/prove", data={"what": "tests"})
+    assert "notice failed" in sent.text  # its folder is not on this machine
+    viewer = client(desk, actor(Role.VIEWER))
+    assert viewer.post("/pilots/small/readiness/prove", data={"what": "tests"}).status_code == 403

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, WhoOption, WhyOption, load_pilot, name_of
+from pilotage.console.commands.forecasts import StudyOption
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pilotage.console.operations.desks import Desk
     from pilotage.console.operations.readiness import Note
     from pilotage.pipelines.readiness.scores import Readiness
+    from pilotage.pipelines.readiness.trials import Options
 
 
 class Trial(StrEnum):
@@ -52,6 +54,7 @@ def readiness(
             " train a `simple` linear model beside it; or all three."
         ),
     ] = None,
+    study: StudyOption = None,
     history: Annotated[bool, typer.Option("--history", help="How ready it was over time.")] = False,
     badge: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the score as an SVG.")] = None,
     least: Annotated[
@@ -77,8 +80,8 @@ def readiness(
         return _vouch(session, desk, name, note, text, until, withdraw, who, why)
     if notes:
         return show_notes(session, name, _notes(desk, name))
-    if prove is not None:
-        return _prove(session, desk, name, prove, who)
+    if prove is not None or study is not None:
+        return _prove(session, desk, name, prove or Trial.ALL, who, study)
     if history:
         return _show_history(session, desk, name)
     found = _score(desk, name)
@@ -230,36 +233,39 @@ def _vouch(
     return show_note(session, operations.withdraw_note(desk, actor, pilot, withdraw or "", why=why))
 
 
-def _prove(session: Session, desk: Desk, pilot: str, prove: Trial, who: str | None) -> int:
-    from pilotage.console.views import readiness as views
-    from pilotage.core.errors import ExitCode
+def _prove(session: Session, desk: Desk, pilot: str, prove: Trial, who: str | None, study: str | None) -> int:
+    from pilotage.console.views.studies import StudyProgress
     from pilotage.pipelines import people
     from pilotage.pipelines.readiness import trials
-    from pilotage.pipelines.readiness.proofs import Kind
-    from pilotage.pipelines.readiness.subjects import Subject
 
-    kinds = tuple(Kind) if prove is Trial.ALL else (Kind(prove.value),)
-    made = []
-    for kind in kinds:
-        about = Subject(desk.settings, desk.engine, desk.registry, pilot)
-        session.output.say(f"Trying out: {kind}")
-        made.append(trials.prove(about, kind, who=who or people.user()))
-    found = _score(desk, pilot)
-    document: dict[str, Any] = {
-        "pilot": pilot,
-        "proofs": [
-            {
-                "kind": proof.kind.value,
-                "passed": proof.passed,
-                "summary": proof.summary,
-                "at": proof.at.isoformat(),
-            }
-            for proof in made
-        ],
-        "score": found.score,
-    }
-    session.output.answer(document, lambda console: views.show_proofs(console, made, found))
-    return int(ExitCode.DONE if all(proof.passed for proof in made) else ExitCode.REFUSED)
+    with StudyProgress(session.output) as progress:
+        made, found = trials.run(
+            desk.settings,
+            pilot,
+            options_of(prove),
+            who or people.user(),
+            study=study,
+            on_progress=progress.on_progress,
+        )
+    return show_proofs(session, trials.document(made, found))
+
+
+def options_of(prove: Trial) -> Options:
+    """The options of a study."""
+    from pilotage.pipelines.readiness.proofs import Kind
+    from pilotage.pipelines.readiness.trials import Options
+
+    return Options() if prove is Trial.ALL else Options(prove=(Kind(prove.value),))
+
+
+def show_proofs(session: Session, document: dict[str, Any]) -> int:
+    """What was tried out; 3 where something did not pass."""
+    from pilotage.console.views import readiness as views
+    from pilotage.core.errors import ExitCode
+
+    session.output.answer(document, lambda console: views.show_proofs(console, document))
+    passed = all(proof["passed"] for proof in document["proofs"])
+    return int(ExitCode.DONE if passed else ExitCode.REFUSED)
 
 
 def _show_history(session: Session, desk: Desk, pilot: str) -> int:

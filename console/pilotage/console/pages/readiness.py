@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pilotage.console.access.actors import Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import readiness
+from pilotage.console.operations import readiness, studies
 from pilotage.console.operations.readiness import Entry, Note
 from pilotage.console.pages import rendering, words
 from pilotage.console.pages.figures import badges, series
@@ -20,6 +20,7 @@ from pilotage.console.pages.figures.series import Dot, Line
 from pilotage.core import errors
 from pilotage.pipelines.readiness import limits, rubrics
 from pilotage.pipelines.readiness.notes import MOST_LETTERS, USUAL
+from pilotage.pipelines.studies import Kind
 
 router = APIRouter()
 
@@ -47,7 +48,9 @@ def show_readiness(request: Request, desk: DeskParameter, actor: ActorParameter,
         held=_held(notes, found.at),
         asked=limits.limit(desk.settings, spec, desk.settings.release_environment),
         environment=desk.settings.release_environment,
+        study=studies.latest(desk, actor, pilot, Kind.READINESS),
         may=actor.may(Permission.APPROVE, pilot),
+        may_prove=actor.may(Permission.OPERATE, pilot),
         most=MOST_LETTERS,
         usual=(found.at + USUAL).date().isoformat(),
     )
@@ -82,6 +85,22 @@ def withdraw_note(
     ended = readiness.withdraw_note(desk, actor, pilot, note, why=why)
     told = f"Nobody vouches for {ended.test} any more."
     return rendering.see(request, f"{_page(pilot)}#{words.segment(ended.test)}", told)
+
+
+@router.post("/pilots/{pilot}/readiness/prove")
+def prove(
+    request: Request,
+    desk: DeskParameter,
+    actor: ActorParameter,
+    pilot: str,
+    what: Annotated[str, Form(max_length=16)],
+) -> RedirectResponse:
+    """Try something out, in a process of the console's machine."""
+    try:
+        begun = studies.start_study(desk, actor, pilot, Kind.READINESS, {"prove": [what]})
+    except (errors.RunActive, errors.Conflict, errors.Unavailable) as error:
+        return rendering.see(request, _page(pilot), f"{error.message} {error.remedy}".strip(), "failed")
+    return rendering.see(request, _page(pilot), f"Study {begun.id} tries it out; look again in a minute.")
 
 
 def _page(pilot: str) -> str:

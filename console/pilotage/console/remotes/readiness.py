@@ -8,11 +8,13 @@ from pilotage.console.commands import readiness as here
 from pilotage.console.commands.arguments import name_of
 from pilotage.console.commands.readiness import Trial
 from pilotage.console.operations.readiness import Entry, Note
+from pilotage.console.remotes import studies
 from pilotage.console.remotes.clients import require_nobody, segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import readiness as views
 from pilotage.core import errors
 from pilotage.pipelines.readiness.scores import Readiness
+from pilotage.pipelines.studies import Kind
 
 
 def readiness(
@@ -24,6 +26,7 @@ def readiness(
     withdraw: str | None = None,
     notes: bool = False,
     prove: Trial | None = None,
+    study: str | None = None,
     history: bool = False,
     badge: Path | None = None,
     least: float | None = None,
@@ -33,13 +36,15 @@ def readiness(
     """How ready a pilot is there, or vouching for it there."""
     here.require_one(note, withdraw, prove, notes=notes, history=history, text=text, until=until)
     require_nobody(who)
+    if study is not None:
+        raise errors.SettingsError(
+            "`--study` is for an installation of this machine.", remedy="Leave it out."
+        )
     name, remote = name_of(pilot), session.remote
     place = f"/pilots/{segment(name)}/readiness"
     if prove is not None:
-        raise errors.SettingsError(
-            "Things are tried out where the pilot's folder, its snapshots and models are.",
-            remedy="Unset PILOTAGE_URL, and call `pilotage readiness FOLDER --prove …` on that machine.",
-        )
+        done = studies.carry_out(session, name, Kind.READINESS, here.options_of(prove).told)
+        return here.show_proofs(session, dict(done["document"]))
     if note is not None:
         end = here.moment("--until", until)
         wish = {"test": note, "text": text, "until": end.isoformat() if end else None}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pilotage.console.operations.readiness import Entry, Note
-    from pilotage.pipelines.readiness.proofs import Proof
     from pilotage.pipelines.readiness.scores import Readiness, SectionScore, Test
 
 _SIGNS = {0.0: "[red]0  [/]", 0.5: "[yellow]0.5[/]", 1.0: "[green]1  [/]"}
@@ -27,7 +26,8 @@ def show(console: Console, found: Readiness) -> None:
     weakest = " and ".join(found.weakest)
     console.print(
         f"[bold]{found.pilot}[/], {judged}: ML Test Score [bold]{found.score:g}[/] of 7, the least of its"
-        f" sections ({weakest}): {found.band}."
+        f" sections ({weakest}): {found.band}.",
+        soft_wrap=True,
     )
 
 
@@ -79,11 +79,16 @@ def show_note(console: Console, note: Note) -> None:
     )
 
 
-def show_proofs(console: Console, made: Sequence[Proof], found: Readiness) -> None:
+def show_proofs(console: Console, document: Mapping[str, Any]) -> None:
     """What was tried out, and the score with it."""
-    for proof in made:
-        console.print(tables.verdict(proof.passed), f"{proof.kind}: {escape(proof.summary)}.")
-    console.print(f"ML Test Score of {found.pilot}: {found.score:g} of 7, {found.band}.")
+    for proof in document["proofs"]:
+        console.print(
+            tables.verdict(proof["passed"]), f"{proof['kind']}: {escape(proof['summary'])}.", soft_wrap=True
+        )
+    console.print(
+        f"ML Test Score of {document['pilot']}: {document['score']:g} of 7, {document['band']}.",
+        soft_wrap=True,
+    )
 
 
 def show_history(console: Console, found: Sequence[Entry]) -> None:

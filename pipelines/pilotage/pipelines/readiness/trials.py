@@ -7,17 +7,24 @@ and no run: only the proof is kept. The libraries that train are imported when s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from pilotage.core import errors
 from pilotage.core.metrics import Task
+from pilotage.core.registry import Registry
+from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator
-from pilotage.pipelines.readiness import proofs, suites
+from pilotage.pipelines import studies, tables
+from pilotage.pipelines.readiness import histories, judgements, proofs, suites
 from pilotage.pipelines.readiness.proofs import Kind, Proof
+from pilotage.pipelines.readiness.scores import Readiness
 from pilotage.pipelines.readiness.subjects import Subject
+from pilotage.pipelines.studies import Progress
 
 if TYPE_CHECKING:
     from pilotage.components.datasets import Dataset
@@ -25,6 +32,19 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-9
 """Most that a score may differ, in relation to its size, when a training is repeated."""
+
+
+class Options(BaseModel):
+    """What is to be tried out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prove: Annotated[tuple[Kind, ...], Field(min_length=1, max_length=len(Kind))] = tuple(Kind)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As a study keeps them."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,48 @@ class _Bench:
     folder: Path
     rows: Dataset
     rest: Dataset
+
+
+def run(
+    settings: Settings,
+    pilot: str,
+    options: Options,
+    who: str,
+    *,
+    study: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[list[Proof], Readiness]:
+    """Try things out with the champion as a study; what came of each, and how ready the pilot is with it.
+
+    Raises:
+        RunActive: another process tries something out for the pilot.
+        NotFound, DataError, EstimatorError, MissingExtra: as `prove`.
+    """
+    engine, registry = tables.connect(settings), Registry(settings)
+    made = []
+    with studies.carry_out(
+        settings, pilot, studies.Kind.READINESS, options.told, who, study=study, on_progress=on_progress
+    ) as work:
+        kinds = Options.model_validate(work.study.options).prove
+        for number, kind in enumerate(kinds):
+            work.progress(number, len(kinds), f"trying out: {kind}")
+            about = Subject(settings, engine, registry, pilot)
+            made.append(prove(about, kind, who=work.study.asked_by))
+        found = judgements.assess(settings, pilot, engine=engine, registry=registry)
+        histories.record(engine, found)
+        work.finish(
+            document(made, found), {"passed": sum(proof.passed for proof in made), "score": found.score}
+        )
+    return made, found
+
+
+def document(made: Sequence[Proof], found: Readiness) -> dict[str, Any]:
+    """What was tried out, as `--json` and the study tell it."""
+    told = [
+        {"kind": str(item.kind), "passed": item.passed, "summary": item.summary, "at": item.at.isoformat()}
+        for item in made
+    ]
+    return {"pilot": found.pilot, "proofs": told, "score": found.score, "band": found.band}
 
 
 def prove(about: Subject, kind: Kind, *, who: str) -> Proof:
