@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pilotage.components.measures import bootstraps, fairness, slices
+from pilotage.components.measures import bootstraps, slices
 from pilotage.core import storage
 from pilotage.core.artifacts import Estimate, Model, Report, Scorecard, Snapshot
 from pilotage.core.specs import PilotSpec
@@ -50,7 +50,6 @@ def _facts(
         "limits": _limits(spec, snapshot, model, scorecard),
         "resamples": bootstraps.RESAMPLES,
         "fewest_slice_rows": slices.FEWEST_ROWS,
-        "fewest_group_rows": fairness.FEWEST_ROWS,
     }
 
 

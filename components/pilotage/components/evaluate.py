@@ -19,6 +19,7 @@ from pilotage.components.measures import (
     bootstraps,
     calibrations,
     fairness,
+    groupings,
     latencies,
     measurements,
     rivals,
@@ -26,7 +27,7 @@ from pilotage.components.measures import (
     slices,
     worths,
 )
-from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
 from pilotage.components.measures.scores import Outcomes
@@ -35,6 +36,7 @@ from pilotage.core import errors, gates, models
 from pilotage.core.artifacts import (
     ColumnType,
     Estimate,
+    Fairness,
     Feature,
     Latency,
     Report,
@@ -50,7 +52,7 @@ from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Against, FeatureKind, PilotSpec
+from pilotage.core.specs import Against, FeatureKind, Grouping, PilotSpec
 
 _KINDS = {
     ColumnType.INTEGER: FeatureKind.NUMBER,
@@ -70,11 +72,13 @@ class _Findings:
     found: Outcomes
     baseline: Outcomes
     champion: Champion | None
-    groups: dict[str, Labels]
+    groups: dict[Grouping, Labels]
+    compared: tuple[Fairness, ...]
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
     rivals: dict[Against, Measured | None]
+    estimates: dict[str, Estimate]
 
 
 def evaluate(
@@ -116,11 +120,11 @@ def evaluate(
     return scorecard
 
 
-def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
-    """Groups of the held-out rows for each column that a gate names with `by`."""
-    names = dict.fromkeys(gate.by for gate in spec.gates if gate.by is not None)
+def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
+    """Groups of the held-out rows for each way to part them that a gate names with `by`."""
+    asked = list(dict.fromkeys(gate.grouping for gate in spec.gates if gate.grouping is not None))
     wanted = []
-    for name in names:
+    for name in dict.fromkeys(name for grouping in asked for name in grouping.columns):
         column = snapshot.column(name)
         if column is None:
             raise errors.DataError(
@@ -130,10 +134,11 @@ def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows)
             )
         wanted.append(Feature(name=name, kind=_KINDS[column.type]))
     columns = datasets.read_columns(settings, snapshot, wanted) if wanted else {}
-    return {
-        name: fairness.name_groups(_named_truths(values, snapshot, name)[test])
+    named = {
+        name: groupings.name_groups(_named_truths(values, snapshot, name)[test])
         for name, values in columns.items()
     }
+    return {grouping: groupings.cross([named[name] for name in grouping.columns]) for grouping in asked}
 
 
 def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> datasets.Array:
@@ -151,7 +156,7 @@ def _find(
     predictor: Predictor,
     train: Dataset,
     rest: Dataset,
-    groups: dict[str, Labels],
+    groups: dict[Grouping, Labels],
     champion: Champion | None,
 ) -> _Findings:
     model, goal = predictor.model, spec.goal
@@ -168,15 +173,24 @@ def _find(
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
         )
+    seed = spec.train.seed
+    fair = tuple(
+        fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
+    )
+    own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
+    for item in fair:
+        own.update(measurements.by_group(item))
     return _Findings(
         found=found,
         baseline=baseline,
         champion=champion,
         groups=groups,
+        compared=fair,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency),
+        own=own,
         rivals=compared,
+        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
     )
 
 
@@ -200,7 +214,7 @@ def _scorecard(
         metric=goal.metric,
         target=goal.target,
         test_rows=rest.rows,
-        metrics=_estimates(findings, seed),
+        metrics=_estimates(findings),
         baseline=Rival(
             name="baseline",
             metrics=_plain(findings.rivals[Against.BASELINE] or {}),
@@ -208,9 +222,7 @@ def _scorecard(
         ),
         champion=_champion_card(findings),
         slices=slices.worst(rest.columns, found, goal.metric, seed),
-        fairness=tuple(
-            fairness.compare(by, labels, found, goal.metric) for by, labels in findings.groups.items()
-        ),
+        fairness=findings.compared,
         calibration=calibrations.bins(found),
         latency=findings.latency,
         worth=_worth(spec, findings),
@@ -229,7 +241,8 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
+    spans = measurements.spans(findings.compared, findings.estimates)
+    verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
@@ -239,8 +252,8 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     ]
 
 
-def _estimates(findings: _Findings, seed: int) -> dict[str, Estimate]:
-    scored = {metric: bootstraps.estimate(metric, findings.found, seed) for metric in findings.metrics}
+def _estimates(findings: _Findings) -> dict[str, Estimate]:
+    scored = findings.estimates
     others = {
         str(name): Estimate(value=value)
         for (name, by), value in findings.own.items()

@@ -60,6 +60,7 @@ from pilotage.core.artifacts.scores import Scores
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
+    Difference,
     Estimate,
     Fairness,
     Group,
@@ -121,6 +122,7 @@ __all__ = [
     "Contribution",
     "DataFile",
     "Decision",
+    "Difference",
     "Digest",
     "DriftReport",
     "Estimate",
