@@ -22,6 +22,7 @@ from pilotage.components.measures import (
     groupings,
     latencies,
     measurements,
+    reasons,
     rivals,
     scores,
     slices,
@@ -50,7 +51,9 @@ from pilotage.core.artifacts import (
 )
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
+from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Against, FeatureKind, Grouping, PilotSpec
 
@@ -100,7 +103,8 @@ def evaluate(
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    predictor = models.open_predictor(registry.folder_at(registry.model_location(trained.uri)), settings)
+    model = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(model, settings)
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
@@ -113,6 +117,16 @@ def evaluate(
     champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
     findings = _find(spec, predictor, train, rest, groups, champion)
     scorecard = _scorecard(spec, snapshot, trained, rest, findings)
+    explained = reasons.explain(
+        predictor,
+        ReferenceProfile.read(model / INSIDE),
+        rest,
+        findings.found,
+        spec.goal.metric,
+        spec.train.seed,
+        examples=spec.card.example_rows,
+    )
+    scorecard = scorecard.model_copy(update={"explanations": explained})
     scorecard.write(out)
     for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
         registry.log_file(trained.mlflow_run, card)

@@ -48,6 +48,13 @@ from pilotage.core.artifacts.forms import (
     TimeInput,
 )
 from pilotage.core.artifacts.outcomes import Outcome
+from pilotage.core.artifacts.reasons import (
+    Dependence,
+    ExplainedRow,
+    Explanations,
+    Importance,
+    RowKind,
+)
 from pilotage.core.artifacts.rollouts import (
     Comparison,
     Measured,
@@ -122,6 +129,7 @@ __all__ = [
     "Contribution",
     "DataFile",
     "Decision",
+    "Dependence",
     "Difference",
     "Digest",
     "DriftReport",
@@ -129,12 +137,15 @@ __all__ = [
     "EstimateMethod",
     "EstimatedPerformance",
     "Exclusion",
+    "ExplainedRow",
+    "Explanations",
     "Fairness",
     "Feature",
     "FeatureDrift",
     "Finding",
     "FindingKind",
     "Group",
+    "Importance",
     "InferenceForm",
     "Input",
     "Latency",
@@ -153,6 +164,7 @@ __all__ = [
     "Rival",
     "Rollout",
     "RolloutState",
+    "RowKind",
     "Scalar",
     "Scaling",
     "Scorecard",

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
+from pilotage.core.artifacts.reasons import Explanations
 from pilotage.core.metrics import Task
 
 
@@ -209,6 +210,8 @@ class Scorecard(Artifact):
     calibration: tuple[CalibrationBin, ...] = ()
     latency: Latency
     worth: Worth | None = None
+    explanations: Explanations | None = None
+    """None in scorecards of before they were there."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime

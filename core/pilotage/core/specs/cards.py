@@ -43,3 +43,5 @@ class Card(Model):
     """Under which terms the data may be used."""
     contact: Texts = ()
     """Whom to ask, and where to complain."""
+    example_rows: bool = True
+    """Whether the scorecard shows a few held-out rows, without their keys, taken apart by feature."""
