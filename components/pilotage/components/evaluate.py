@@ -95,7 +95,8 @@ def evaluate(
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
-    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
+    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
+    snapshot's manifest and the report; logs all of that and the values with MLflow.
     A gate that says no is a verdict, not an error.
 
     Raises:
@@ -128,8 +129,9 @@ def evaluate(
     )
     scorecard = scorecard.model_copy(update={"explanations": explained})
     scorecard.write(out)
-    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
-        registry.log_file(trained.mlflow_run, card)
+    evidence = (snapshot.write(out), report.write(out))
+    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
+        registry.log_file(trained.mlflow_run, file)
     registry.log_metrics(trained.mlflow_run, _logged(scorecard))
     return scorecard
 

@@ -94,11 +94,13 @@ def _grid(column: npt.NDArray[Any], kind: FeatureKind) -> npt.NDArray[Any]:
         missing = np.isnat(column) if column.dtype.kind == "M" else np.isnan(column)
         present = column[~missing]
         if not present.size:
-            return present
+            return np.empty(0)
         places = np.quantile(present, np.linspace(0.02, 0.98, VALUES), method="inverted_cdf")
-        return np.asarray(np.unique(places))
+        numbers: npt.NDArray[Any] = np.unique(places)
+        return numbers
     if kind is FeatureKind.BOOLEAN:
-        return np.asarray(np.unique(column[~np.isnan(column)]))
+        booleans: npt.NDArray[Any] = np.unique(column[~np.isnan(column)])
+        return booleans
     if kind is not FeatureKind.CATEGORY:
         return np.empty(0)
     values, counts = np.unique([value for value in column.tolist() if value is not None], return_counts=True)
