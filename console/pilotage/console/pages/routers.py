@@ -12,6 +12,7 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    responsible,
     run_details,
     runs,
     scaling,
@@ -25,7 +26,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, scaling, shrinks),
+    *(models, monitoring, scaling, shrinks, responsible),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )
