@@ -14,6 +14,7 @@ import typer
 from pilotage.console.commands import (
     audits,
     backups,
+    dossiers,
     drifts,
     forecasts,
     models,
@@ -75,7 +76,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks, readiness),
+        *(forecasts, shrinks, dossiers, readiness),
     ):
         module.add_to(app)
     return app

@@ -13,6 +13,7 @@ from pilotage.console.pages import (
     pilot_details,
     pilots,
     readiness,
+    responsible,
     run_details,
     runs,
     scaling,
@@ -26,7 +27,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, readiness, scaling, shrinks),
+    *(models, monitoring, readiness, scaling, shrinks, responsible),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

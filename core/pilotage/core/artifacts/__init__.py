@@ -48,6 +48,13 @@ from pilotage.core.artifacts.forms import (
     TimeInput,
 )
 from pilotage.core.artifacts.outcomes import Outcome
+from pilotage.core.artifacts.reasons import (
+    Dependence,
+    ExplainedRow,
+    Explanations,
+    Importance,
+    RowKind,
+)
 from pilotage.core.artifacts.rollouts import (
     Comparison,
     Measured,
@@ -62,6 +69,7 @@ from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
+    Difference,
     Estimate,
     Fairness,
     Group,
@@ -128,6 +136,8 @@ __all__ = [
     "Contribution",
     "DataFile",
     "Decision",
+    "Dependence",
+    "Difference",
     "Digest",
     "DriftReport",
     "Energy",
@@ -135,12 +145,15 @@ __all__ = [
     "EstimateMethod",
     "EstimatedPerformance",
     "Exclusion",
+    "ExplainedRow",
+    "Explanations",
     "Fairness",
     "Feature",
     "FeatureDrift",
     "Finding",
     "FindingKind",
     "Group",
+    "Importance",
     "InferenceForm",
     "Input",
     "Latency",
@@ -159,6 +172,7 @@ __all__ = [
     "Rival",
     "Rollout",
     "RolloutState",
+    "RowKind",
     "Scalar",
     "Scaling",
     "Scorecard",

@@ -98,12 +98,21 @@ def latency(spec: PilotSpec, card: Scorecard | None) -> str:
     return gate(metric=str(Measure.LATENCY_P99_MS), max=math.ceil(max(spec.serve.p99_ms, measured)))
 
 
-def groups(
-    spec: PilotSpec, snapshot: Snapshot | None, card: Scorecard | None, measure: Measure, most: float
-) -> str:
-    """A limit of the difference between the groups of a column, the one whose worst slice is worst."""
-    column = _column(snapshot, card)
-    return gate(metric=str(measure), by=column or "COLUMN", max=most)
+def groups(snapshot: Snapshot | None, card: Scorecard | None, measure: Measure, most: float) -> str:
+    """A limit of the difference between the groups of a column, the one whose worst slice is worst.
+
+    Of the goal's metric it is no narrower than what the slices already differ by: a metric in the
+    target's unit may have any size.
+    """
+    if measure is Measure.GROUP_METRIC_DIFFERENCE and card is not None:
+        whole = card.metrics[card.metric].value if card.metric in card.metrics else None
+        gaps = [
+            abs(part.metric.value - whole)
+            for part in card.slices
+            if part.metric.value is not None and whole is not None
+        ]
+        most = max([most, *(float(f"{2 * gap:.2g}") for gap in gaps)])
+    return gate(metric=str(measure), by=_column(snapshot, card) or "COLUMN", max=most)
 
 
 def _column(snapshot: Snapshot | None, card: Scorecard | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pilotage.core.metrics import GROUP_MEASURES, Measure, Task
+from pilotage.core.metrics import NUMBER_MEASURES, PARITIES, Measure, Task
 from pilotage.core.specs import Estimator
 from pilotage.pipelines.readiness import fragments, places, reviews
 from pilotage.pipelines.readiness.judges import words
@@ -18,7 +18,7 @@ _LEAST_PAIRS = 8
 """Windows from which on a correlation is told."""
 _LEAST_TRIALS = 2
 _Z95 = 1.959964
-_STALE_DAYS = 1.0
+_ERRORS = tuple(NUMBER_MEASURES)
 
 
 def reviewed(about: Subject) -> Finding:
@@ -158,9 +158,9 @@ def sliced(about: Subject) -> Finding:
 
 def inclusive(about: Subject) -> Finding:
     """A gate limits how differently groups of people are treated."""
-    wanted: tuple[Measure, ...] = (Measure.GROUP_METRIC_DIFFERENCE,)
-    if about.spec.task is Task.CLASSIFICATION:
-        wanted = tuple(item for item in GROUP_MEASURES if item not in wanted)
+    wanted = (
+        PARITIES if about.spec.task is Task.CLASSIFICATION else (Measure.GROUP_METRIC_DIFFERENCE, *_ERRORS)
+    )
     return _grouped(about, wanted, "No gate limits how differently groups are treated.", 0.2)
 
 
@@ -175,7 +175,7 @@ def _grouped(about: Subject, measures: Sequence[str], missing: str, most: float)
         return wanting(words.told(failed[0]) + ".", f"pilotage run {about.pilot}")
     if not verdicts:
         measure = Measure(sorted(measures)[0])
-        fragment = fragments.groups(about.entry.spec, about.snapshot, about.scorecard, measure, most)
+        fragment = fragments.groups(about.snapshot, about.scorecard, measure, most)
         return wanting(missing, fragment, means=Means.YAML)
     return earned(*(words.scorecard(about, words.told(item)) for item in verdicts))
 

@@ -66,7 +66,13 @@ def gates(about: Subject, measures: Iterable[str]) -> list[Verdict]:
     """Verdicts of the version's gates on these measures."""
     wanted = set(measures)
     card = about.scorecard
-    return [] if card is None else [item for item in card.gates if item.gate.split(" ", 1)[0] in wanted]
+    return [] if card is None else [item for item in card.gates if _measure(item.gate) in wanted]
+
+
+def _measure(label: str) -> str:
+    """The measure that a gate's label begins with, or which end of whose interval."""
+    parts = label.split()
+    return parts[3] if parts[1:3] == ["end", "of"] else parts[0]
 
 
 def told(verdict: Verdict) -> str:
