@@ -16,6 +16,7 @@ from pilotage.core import errors
 from pilotage.core.places import Place
 from pilotage.core.settings.choices import AccessLogPolicy, ClusterAccess, Forge, PicklePolicy, ReleaseMode
 from pilotage.core.settings.fields import (
+    KUBERAY,
     CollectorUrl,
     File,
     Folder,
@@ -23,12 +24,14 @@ from pilotage.core.settings.fields import (
     Person,
     PrivateUrl,
     Proxies,
+    RayAddress,
     WebUrl,
     Words,
     is_loopback,
 )
 
 __all__ = [
+    "KUBERAY",
     "AccessLogPolicy",
     "ClusterAccess",
     "Forge",
@@ -232,6 +235,17 @@ class Settings(BaseSettings):
     """How often a run is looked at there."""
     kubeflow_schedules: bool = False
     """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    ray_address: RayAddress = ""
+    """Ray cluster that workers run on: HOST:PORT, `auto` or ray://HOST:PORT; `kuberay` makes one for each
+    step on Kubeflow; on one machine, and when empty, workers are processes beside the step."""
+    ray_restarts: int = Field(default=3, ge=0, le=100)
+    """How often workers that were lost are replaced before the step fails."""
+    ray_patience_seconds: float = Field(default=300.0, gt=0)
+    """How long a step waits for a cluster to have room for its workers."""
+    ray_object_store_mb: int = Field(default=200, ge=80)
+    """Shared memory of the Ray that a step starts for its workers."""
+    ray_service_account: str = ""
+    """Kubernetes service account of the pods that KubeRay makes; the namespace's default when empty."""
     components_image: str = "pilotage/components-python:0.1.0"
     """Image of the steps' pods."""
     components_secret: str = ""

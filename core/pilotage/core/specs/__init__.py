@@ -14,9 +14,10 @@ from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, S
 from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
-from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Range, Search, Train
+from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, Estimator, Gate, Range, Search, Train
 
 __all__ = [
+    "DISTRIBUTED",
     "Against",
     "Approval",
     "Bounds",

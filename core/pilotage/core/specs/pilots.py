@@ -8,13 +8,13 @@ from pydantic import model_validator
 
 from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure, Task, task_of
 from pilotage.core.specs.bases import Misplaced, Model, Name
-from pilotage.core.specs.clusters import Cluster, Step
+from pilotage.core.specs.clusters import SHARED_STEPS, Cluster, Step
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
 from pilotage.core.specs.monitoring import Monitor, Season
 from pilotage.core.specs.retraining import Retrain
 from pilotage.core.specs.serving import Serve
-from pilotage.core.specs.training import Against, Approval, Gate, Train
+from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, Gate, Train
 
 
 class PilotSpec(Model):
@@ -58,6 +58,23 @@ class PilotSpec(Model):
             raise Misplaced(
                 "resources of training are said in `train.resources`",
                 ("cluster", "steps", "train", "resources"),
+            )
+        for name, step in self.cluster.steps.items():
+            if step.resources is not None and step.resources.workers > 1 and name not in SHARED_STEPS:
+                raise Misplaced(
+                    f"step `{name}` has one worker", ("cluster", "steps", name, "resources", "workers")
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shared(self) -> PilotSpec:
+        """Several workers need something that they can share: rows, or the trials of a search."""
+        train = self.train
+        if train.resources.workers > 1 and train.estimator not in DISTRIBUTED and train.search is None:
+            raise Misplaced(
+                f"`{train.estimator}` trains in one process; take {', '.join(DISTRIBUTED[:-1])} or"
+                f" {DISTRIBUTED[-1]}, or `train.search`, whose trials workers share, or one worker",
+                ("train", "resources", "workers"),
             )
         return self
 

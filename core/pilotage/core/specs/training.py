@@ -27,6 +27,10 @@ class Estimator(StrEnum):
     XGBOOST = "xgboost"
 
 
+DISTRIBUTED = (Estimator.XGBOOST.value, Estimator.LIGHTGBM.value, "mlp")
+"""Estimators that several workers train together, each on its share of the rows."""
+
+
 class Range(Model):
     """One dimension of a search: an interval or a list of choices."""
 
@@ -70,7 +74,7 @@ class Train(Model):
     search: Search | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     resources: Resources = Resources()
-    """What training asks for on a cluster."""
+    """How many workers train, and what each asks for on a cluster."""
 
     @field_validator("estimator")
     @classmethod
