@@ -64,8 +64,7 @@ def fit(team: Team, job: Job, params: Mapping[str, Any], dataset: Dataset) -> An
     learnt = shards.standing_for(dataset, encodings.MOST_CODES)
     encoder.fit(learnt.frame(), learnt.target)
     work = {
-        "snapshot": job.rows.snapshot.digest,
-        "rows": len(job.rows.bits),
+        "rows": job.rows.digest,
         "estimator": spec.train.estimator,
         "params": dict(params),
         "seed": spec.train.seed,
@@ -111,7 +110,7 @@ def _meet(team: Team, family: Estimator) -> Network:
 
 
 def _fit_alone(team: Team, job: Job, params: Mapping[str, Any]) -> Any:
-    return next(team.each(_fit_whole, [(job, dict(params))]))[1]
+    return next(team.each(_fit_whole, [(team.share(job), dict(params))]))[1]
 
 
 def _fit_whole(job: Job, params: Mapping[str, Any]) -> Any:

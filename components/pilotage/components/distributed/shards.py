@@ -7,7 +7,8 @@ A worker holds its share and one batch of the files. What it does with the rows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -28,16 +29,19 @@ from pilotage.core.specs import FeatureKind
 class Rows:
     """Rows of a snapshot, as they are sent to workers: a bit for each."""
 
-    settings: Settings
-    snapshot: Snapshot
-    bits: bytes
+    settings: Settings = field(compare=False)
+    snapshot: Snapshot = field(compare=False)
+    bits: bytes = field(compare=False)
+    digest: str
+    """Of the snapshot and the bits, by which rows are told apart."""
 
     @classmethod
     def of(cls, settings: Settings, snapshot: Snapshot, positions: npt.NDArray[np.int64]) -> Rows:
         """Those at `positions`."""
         held = np.zeros(snapshot.rows, dtype=bool)
         held[positions] = True
-        return cls(settings, snapshot, np.packbits(held).tobytes())
+        bits = np.packbits(held).tobytes()
+        return cls(settings, snapshot, bits, hashlib.sha256(snapshot.digest.encode() + bits).hexdigest())
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:

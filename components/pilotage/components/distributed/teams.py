@@ -60,7 +60,7 @@ class _Worker:
         host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return Member(rank, os.getpid(), str(host))
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> _Outcome:
+    def call(self, function: Callable[..., Any], *arguments: Any) -> _Outcome:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -112,9 +112,13 @@ class Team:
         self.dismiss()
         self.hire()
 
+    def share(self, value: Any) -> Any:
+        """What stands for `value` among the arguments of calls, so that it is sent to each machine once."""
+        return self._ray.put(value)
+
     def ask(self, rank: int, function: Callable[..., Any], *arguments: Any) -> Any:
         """What `function` returns in one worker. Raises WorkerLost, or what `function` raises."""
-        return self._gather([self._handles[rank].call.remote(function, arguments)])[0]
+        return self._gather([self._handles[rank].call.remote(function, *arguments)])[0]
 
     def together(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """What `function` returns in every worker at the same time, with its rank's `arguments`.
@@ -124,7 +128,7 @@ class Team:
             PilotageError: what `function` raised in every worker, or wherever the input was wrong.
         """
         pairs = zip(self._handles, arguments, strict=True)
-        return self._gather([handle.call.remote(function, given) for handle, given in pairs])
+        return self._gather([handle.call.remote(function, *given) for handle, given in pairs])
 
     def each(
         self, function: Callable[..., Any], items: Iterable[tuple[Any, ...]]
@@ -148,7 +152,7 @@ class Team:
                 if taken is None:
                     break
                 rank = free.popleft()
-                under_way[self._handles[rank].call.remote(function, taken[1])] = (rank, *taken)
+                under_way[self._handles[rank].call.remote(function, *taken[1])] = (rank, *taken)
             if not under_way:
                 return
             done, _ = self._ray.wait(list(under_way), num_returns=1)
