@@ -95,7 +95,7 @@ def _doubts(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> Iterator
     there = os.cpu_count() or 1
     if settings.run_on is Place.LOCAL and not settings.ray_address and asked > there:
         yield (
-            f"train.resources: {resources.workers} workers ask for {asked:g} cores and this machine has {there};"
+            f"train.resources: {resources.workers} workers ask for {asked:g} cores of this machine's {there};"
             " they take turns. PILOTAGE_RAY_ADDRESS names a cluster."
         )
     if snapshot.rows < resources.workers * FEWEST_ROWS:
