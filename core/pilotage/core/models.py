@@ -38,6 +38,8 @@ TRUSTED_TYPES = (
     "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
     "pilotage.core.encoders.LabelEncoded",
+    "pilotage.core.encoders.NetworkClassifier",
+    "pilotage.core.encoders.NetworkRegressor",
     "pilotage.core.encoders.TimeParts",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",

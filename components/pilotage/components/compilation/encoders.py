@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from pilotage.core import errors
-from pilotage.core.artifacts import CodeInput, Input, NumberInput, OneHotInput, Scaling, TimeInput
+from pilotage.core.artifacts import CodeInput, Input, MissingInput, NumberInput, OneHotInput, Scaling, TimeInput
 from pilotage.core.encoders import TimeParts
 
 _UNSEEN = "\x00 no category has this name \x00"
@@ -44,6 +44,8 @@ def _part(part: Any, names: list[str]) -> list[Input]:
         return [NumberInput(feature=name) for name in names]
     if isinstance(part, TimeParts):
         return [TimeInput(feature=name) for name in names]
+    if isinstance(part, MissingIndicator) and part.features == "all":
+        return [MissingInput(feature=name) for name in names]
     if isinstance(part, OrdinalEncoder):
         return _codes(part, names)
     if isinstance(part, OneHotEncoder):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from pilotage.components.compilation.estimators import Ensemble, Linear, Tree
+from pilotage.components.compilation.estimators import Ensemble, Layers, Linear, Tree
 
 INPUT, OUTPUT = "x", "y"
 _IR, _OPSET = 10, 21
@@ -21,10 +21,12 @@ _LEQ, _LT = 0, 1
 _SUM, _NO_TRANSFORM = 1, 0
 
 
-def graph(part: Ensemble | Linear, width: int, outputs: int) -> bytes:
+def graph(part: Ensemble | Linear | Layers, width: int, outputs: int) -> bytes:
     """The serialised graph from `(n, width)` to `(n, outputs)`."""
     if isinstance(part, Linear):
         return _model(*_linear(part), width, outputs)
+    if isinstance(part, Layers):
+        return _model(*_layers(part), width, outputs)
     if part.trees[0].values.shape[1] == 1:
         return _model([_ensemble(part, outputs)], [], width, outputs)
     return _model(_forest(part, outputs), [], width, outputs, _WITH_REGRESSOR)
@@ -48,6 +50,25 @@ def _model(
 def _linear(part: Linear) -> tuple[list[Any], list[Any]]:
     weights = numpy_helper.from_array(np.ascontiguousarray(part.coefficients), "weights")
     return [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])], [weights]
+
+
+def _layers(part: Layers) -> tuple[list[Any], list[Any]]:
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    given = INPUT
+    for place, weight in enumerate(part.weights):
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(weight), f"weights{place}"))
+        if place == len(part.biases):
+            nodes.append(helper.make_node("MatMul", [given, f"weights{place}"], [OUTPUT]))
+            break
+        constants.append(numpy_helper.from_array(part.biases[place], f"bias{place}"))
+        nodes += [
+            helper.make_node("MatMul", [given, f"weights{place}"], [f"product{place}"]),
+            helper.make_node("Add", [f"product{place}", f"bias{place}"], [f"sum{place}"]),
+            helper.make_node("Relu", [f"sum{place}"], [f"hidden{place}"]),
+        ]
+        given = f"hidden{place}"
+    return nodes, constants
 
 
 def _ensemble(part: Ensemble, outputs: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -50,6 +50,17 @@ def for_linear_models(features: Sequence[Feature]) -> ColumnTransformer:
         times=make_pipeline(TimeParts(), _imputer(), StandardScaler()),
         categories=one_hot,
     )
+
+
+def for_networks(features: Sequence[Feature], gappy: Sequence[str]) -> ColumnTransformer:
+    """As for linear models, and for each of the features `gappy` whether its value is missing."""
+    encoding = for_linear_models(features)
+    encoding.sparse_threshold = 0
+    plain = (FeatureKind.NUMBER, FeatureKind.BOOLEAN)
+    told = [feature.name for feature in features if feature.kind in plain and feature.name in gappy]
+    if told:
+        encoding.transformers.append(("missing", MissingIndicator(features="all"), told))
+    return encoding
 
 
 def _imputer() -> SimpleImputer:

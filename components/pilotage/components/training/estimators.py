@@ -76,6 +76,9 @@ _FAMILIES = {
         {"n_estimators": 200, "learning_rate": 0.1, "verbosity": 0, "tree_method": "hist"},
         numbered=True,
     ),
+    Estimator.MLP: _Family(
+        "pilotage.components.training.deep.networks", "MlpClassifier", "MlpRegressor"
+    ),
 }
 _BY_TASK: dict[tuple[Estimator, Task], dict[str, Any]] = {
     (Estimator.LOGISTIC_REGRESSION, Task.CLASSIFICATION): {"max_iter": 1000},
@@ -111,6 +114,9 @@ def build(
     model = _model(family, params, task=task, seed=seed)
     if family is Estimator.LOGISTIC_REGRESSION:
         return Pipeline([("encode", encodings.for_linear_models(features)), ("model", model)])
+    if family is Estimator.MLP:
+        model.check()
+        return Pipeline([("encode", encodings.for_networks(features, _gappy(dataset, features))), ("model", model)])
     if family is Estimator.HIST_GRADIENT_BOOSTING and "categorical_features" not in params:
         model.set_params(categorical_features=None)
     if _FAMILIES[family].numbered and task is Task.CLASSIFICATION:
@@ -126,6 +132,11 @@ def _present(dataset: Dataset) -> list[Feature]:
             remedy="Check the source, or name other columns in `data.features`.",
         )
     return found
+
+
+def _gappy(dataset: Dataset, features: Sequence[Feature]) -> list[str]:
+    """Features with and without a value in the rows, so that whether there is one may say something."""
+    return [feature.name for feature in features if pd.isna(dataset.columns[feature.name]).any()]
 
 
 def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
@@ -186,6 +197,8 @@ def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params"
                 f"There was not enough memory to fit {name} on {dataset.rows} rows.",
                 remedy="Take a smaller model or fewer rows.",
             ) from error
+        except errors.PilotageError:
+            raise
         except Exception as error:
             raise errors.EstimatorError(
                 f"Fitting {name} on {dataset.rows} rows failed: {_reason(error)}.",
@@ -193,7 +206,15 @@ def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params"
             ) from error
     for text in dict.fromkeys(f"{item.category.__name__}: {item.message}" for item in caught):
         logger.warning("%s says: %s", name, text)
-    return estimator if fitted is None else fitted
+    return _kept(estimator if fitted is None else fitted)
+
+
+def _kept(fitted: Any) -> Any:
+    """A pipeline whose model knows how to train, with what is stored and served in the model's place."""
+    steps = getattr(fitted, "steps", None)
+    if isinstance(fitted, Pipeline) and hasattr(steps[-1][1], "stored"):
+        fitted.steps[-1] = (steps[-1][0], steps[-1][1].stored())
+    return fitted
 
 
 def predictor(fitted: Any, dataset: Dataset, task: Task, positive: Scalar | None) -> Predictor:

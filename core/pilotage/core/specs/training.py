@@ -25,6 +25,8 @@ class Estimator(StrEnum):
     RANDOM_FOREST = "random_forest"
     LIGHTGBM = "lightgbm"
     XGBOOST = "xgboost"
+    MLP = "mlp"
+    """A network of fully connected layers, trained with PyTorch."""
 
 
 DISTRIBUTED = (Estimator.XGBOOST.value, Estimator.LIGHTGBM.value, "mlp")
