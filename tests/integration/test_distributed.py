@@ -190,6 +190,24 @@ def _kill_at_checkpoint(team: teams.Team, kept: Path, victims: list[int]) -> Non
 
 
 @pytest.mark.slow
+def test_four_workers_train_the_network_that_one_process_trains(bench, ray):
+    pytest.importorskip("torch", reason="the extra `deep` is not installed")
+    spec = make_spec("mlp", params={"epochs": 12, "hidden": 32, "learning_rate": 0.01})
+    with teams.formed(bench.settings, spec.train.resources) as team:
+        victims: list[int] = []
+        kept = bench.settings.home / "checkpoints" / "network"
+        killer = threading.Thread(target=_kill_at_checkpoint, args=(team, kept, victims))
+        killer.start()
+        shared = fits.fit(team, bench.job(spec, "network"), spec.train.params, bench.lazy)
+        killer.join()
+        assert (len(victims), team.restarts) == (1, 1)
+    one = bench.alone(spec)
+    assert type(shared.named_steps["model"]) is type(one.named_steps["model"])
+    assert abs(bench.auc(shared) - bench.auc(one)) < 0.02
+    assert bench.agreement(shared, one) >= 0.9
+
+
+@pytest.mark.slow
 def test_a_shared_search_finds_what_a_lone_one_finds(bench, team):
     search = {
         "trials": 13,

@@ -17,7 +17,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from pilotage.core import errors
-from pilotage.core.artifacts import CodeInput, Input, MissingInput, NumberInput, OneHotInput, Scaling, TimeInput
+from pilotage.core.artifacts import (
+    CodeInput,
+    Input,
+    MissingInput,
+    NumberInput,
+    OneHotInput,
+    Scaling,
+    TimeInput,
+)
 from pilotage.core.encoders import TimeParts
 
 _UNSEEN = "\x00 no category has this name \x00"

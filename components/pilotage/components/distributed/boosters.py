@@ -19,11 +19,9 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.preprocessing import LabelEncoder
 
-from pilotage.components.distributed import shards
-from pilotage.components.distributed.checkpoints import Checkpoint, Checkpoints
-from pilotage.components.distributed.shards import Rows
+from pilotage.components.distributed.checkpoints import Checkpoint
+from pilotage.components.distributed.shards import Share
 from pilotage.core.encoders import LabelEncoded
-from pilotage.core.metrics import Task
 from pilotage.core.specs import Estimator
 
 CHECKPOINTS = 10
@@ -43,21 +41,6 @@ _TRACKERS: list[Any] = []
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one worker is told to do."""
-
-    rows: Rows
-    rank: int
-    workers: int
-    task: Task
-    seed: int
-    encoder: Any
-    """Fitted; from frames to the matrix that `model` takes."""
-    model: Any
-    checkpoints: Checkpoints
-
-
-@dataclass(frozen=True)
 class Network:
     """How the workers of one attempt reach each other."""
 
@@ -65,7 +48,7 @@ class Network:
     tracker: dict[str, Any] | None = None
     """What XGBoost's tracker says that its workers need to know."""
     machines: tuple[tuple[str, int], ...] = ()
-    """Host and port of each of LightGBM's."""
+    """Host and port of each worker; XGBoost's tell each other, and of PyTorch's only the first counts."""
 
 
 def start_tracker(host: str, workers: int) -> dict[str, Any]:
@@ -88,7 +71,7 @@ def free_port(host: str) -> int:
 
 def fit(share: Share, network: Network) -> Any:
     """In each worker at the same time: the fitted model; only the first worker returns it."""
-    dataset = shards.read(share.rows, share.rank, share.workers, share.task, share.seed)
+    dataset = share.read()
     matrix = share.encoder.transform(dataset.frame())
     fitted = _fit(share, network, matrix, dataset.target)
     return fitted if share.rank == 0 else None

@@ -16,10 +16,10 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from pilotage.components.datasets import Dataset
-from pilotage.components.distributed import boosters, shards
-from pilotage.components.distributed.boosters import Network, Share
+from pilotage.components.distributed import boosters, networks, shards
+from pilotage.components.distributed.boosters import Network
 from pilotage.components.distributed.checkpoints import Checkpoints
-from pilotage.components.distributed.shards import Rows
+from pilotage.components.distributed.shards import Rows, Share
 from pilotage.components.distributed.teams import Team
 from pilotage.components.training import encodings, estimators
 from pilotage.core import errors
@@ -61,8 +61,9 @@ def fit(team: Team, job: Job, params: Mapping[str, Any], dataset: Dataset) -> An
         folder=job.folder,
     )
     encoder, model = built.named_steps["encode"], built.named_steps["model"]
-    learnt = shards.standing_for(dataset, encodings.MOST_CODES)
-    encoder.fit(learnt.frame(), learnt.target)
+    if spec.train.estimator != Estimator.MLP:  # its encoder takes means and medians of all rows
+        dataset = shards.standing_for(dataset, encodings.MOST_CODES)
+    encoder.fit(dataset.frame(), dataset.target)
     work = {
         "rows": job.rows.digest,
         "estimator": spec.train.estimator,
@@ -85,10 +86,11 @@ def _together(team: Team, told: list[Share], family: Estimator) -> Any:
     while True:
         start = told[0].checkpoints.latest()
         if start is not None:
-            logger.info("training goes on after %d rounds", start.step)
+            logger.info("training goes on after %d steps", start.step)
         try:
             network = _meet(team, family)
-            return team.together(boosters.fit, [(share, network) for share in told])[0]
+            work = networks.fit if family is Estimator.MLP else boosters.fit
+            return team.together(work, [(share, network) for share in told])[0]
         except WorkerLost as lost:
             team.renew(lost)
         except errors.Failure as error:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from pilotage.components import datasets
 from pilotage.components.datasets import Dataset
+from pilotage.components.distributed.checkpoints import Checkpoints
 from pilotage.core import errors
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.metrics import Task
@@ -76,12 +77,26 @@ def deal(target: npt.NDArray[np.generic], task: Task, workers: int, seed: int) -
     return found
 
 
-def read(rows: Rows, rank: int, workers: int, task: Task, seed: int) -> Dataset:
-    """The rows of worker `rank`, in memory. Raises as `deal`."""
-    positions = rows.positions
-    target = datasets.opened(rows.settings, rows.snapshot).target[positions]
-    mine = deal(target, task, workers, seed) == rank
-    return datasets.some(rows.settings, rows.snapshot, positions[mine])
+@dataclass(frozen=True)
+class Share:
+    """What one worker is told to do."""
+
+    rows: Rows
+    rank: int
+    workers: int
+    task: Task
+    seed: int
+    encoder: Any
+    """Fitted; from frames to the matrix that `model` takes."""
+    model: Any
+    checkpoints: Checkpoints
+
+    def read(self) -> Dataset:
+        """The worker's rows, in memory. Raises as `deal`."""
+        positions = self.rows.positions
+        target = datasets.opened(self.rows.settings, self.rows.snapshot).target[positions]
+        mine = deal(target, self.task, self.workers, self.seed) == self.rank
+        return datasets.some(self.rows.settings, self.rows.snapshot, positions[mine])
 
 
 @lru_cache(maxsize=1)

@@ -76,9 +76,7 @@ _FAMILIES = {
         {"n_estimators": 200, "learning_rate": 0.1, "verbosity": 0, "tree_method": "hist"},
         numbered=True,
     ),
-    Estimator.MLP: _Family(
-        "pilotage.components.training.deep.networks", "MlpClassifier", "MlpRegressor"
-    ),
+    Estimator.MLP: _Family("pilotage.components.training.deep.networks", "MlpClassifier", "MlpRegressor"),
 }
 _BY_TASK: dict[tuple[Estimator, Task], dict[str, Any]] = {
     (Estimator.LOGISTIC_REGRESSION, Task.CLASSIFICATION): {"max_iter": 1000},
@@ -116,7 +114,9 @@ def build(
         return Pipeline([("encode", encodings.for_linear_models(features)), ("model", model)])
     if family is Estimator.MLP:
         model.check()
-        return Pipeline([("encode", encodings.for_networks(features, _gappy(dataset, features))), ("model", model)])
+        return Pipeline(
+            [("encode", encodings.for_networks(features, _gappy(dataset, features))), ("model", model)]
+        )
     if family is Estimator.HIST_GRADIENT_BOOSTING and "categorical_features" not in params:
         model.set_params(categorical_features=None)
     if _FAMILIES[family].numbered and task is Task.CLASSIFICATION:
