@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pilotage.components.distributed import guards
 from pilotage.core import errors
 from pilotage.core.settings import KUBERAY, Settings
 from pilotage.core.specs import Resources, clusters
@@ -65,7 +66,10 @@ def opened(settings: Settings, resources: Resources) -> Iterator[Any]:
             if joining:
                 _join(ray, settings.ray_address)
             else:
-                _start(ray, stack.enter_context(_folder()), settings, resources)
+                folder = stack.enter_context(_folder())
+                stack.enter_context(guards.guarded(folder))
+                stack.enter_context(_environment({guards.MARK: str(folder), "SPT_NOENV": "1"}))
+                _start(ray, folder, settings, resources)
             stack.callback(ray.shutdown)
         _require_room(ray, settings, resources, joining=joining)
         yield ray
