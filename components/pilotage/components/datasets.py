@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotage.components import snapshots
-from pilotage.core import errors, features
+from pilotage.core import embeddings, errors, features
 from pilotage.core.artifacts import Feature, Snapshot
 from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
 from pilotage.core.settings import Settings
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,8 @@ def load(settings: Settings, snapshot: Snapshot) -> Dataset:
         NotFound: the storage does not hold the snapshot.
         DataError: a column cannot be read as its role asks, or a time or a target is missing.
     """
+    if any(feature.kind in EMBEDDED for feature in snapshot.features):
+        embeddings.remember(settings.home / "cache" / "embeddings")
     roles = [snapshot.target, *(name for name in (snapshot.time, snapshot.key) if name is not None)]
     names = list(dict.fromkeys([*(feature.name for feature in snapshot.features), *roles]))
     table = snapshots.read_table(settings, snapshot, names)

@@ -26,8 +26,9 @@ from pilotage.components.scoring.readings import Reader
 from pilotage.components.sources import files, listings
 from pilotage.components.sources.batches import Batch, Opened
 from pilotage.components.sources.listings import Listing
-from pilotage.core import errors, forms, models, storage
+from pilotage.core import embeddings, errors, forms, models, storage
 from pilotage.core.artifacts import ColumnType, Model, Scores, Snapshot
+from pilotage.core.embeddings import Embedding
 from pilotage.core.features import Columns, category_text
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Prediction
@@ -128,11 +129,14 @@ class _Scorer:
     version: int
     types: dict[str, ColumnType]
     graph: str | None
+    encoders: tuple[Embedding, ...] = ()
+    """Held as long as it scores."""
 
     @classmethod
     def of(cls, registry: Registry, settings: Settings, registered: Registered) -> _Scorer:
         place = registry.folder(registered)
         model = Model.read(place / INSIDE)
+        encoders = embeddings.open_all(model.encoders, settings)
         form = forms.open_form(place, model)
         types: dict[str, ColumnType] = {}
         with suppress(errors.NotFound):
@@ -144,6 +148,7 @@ class _Scorer:
             version=registered.version,
             types=types,
             graph=form.form.graph if form else None,
+            encoders=encoders,
         )
 
     @property

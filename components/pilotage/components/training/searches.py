@@ -22,6 +22,7 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
 from pilotage.components.splits import Split
 from pilotage.components.training import estimators
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.specs import PilotSpec, Range, Search
@@ -45,7 +46,14 @@ class Found:
     """Each trial with `number`, `state`, `value`, `params` and `folds`."""
 
 
-def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positive: Scalar | None) -> Found:
+def search(
+    spec: PilotSpec,
+    wanted: Search,
+    folder: Path,
+    train: Dataset,
+    positive: Scalar | None,
+    embedder: Embedder | None = None,
+) -> Found:
     """The best parameters in `wanted.space` on the training part `train`.
 
     Raises:
@@ -65,7 +73,7 @@ def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positi
         params = {**spec.train.params, **_suggest(trial, wanted.space)}
         values: list[float] = []
         for step, fold in enumerate(folds):
-            values.append(_score_fold(spec, folder, train, fold, params, positive))
+            values.append(_score_fold(spec, folder, train, fold, params, positive, embedder))
             trial.report(float(np.mean(values)), step)
             if step < len(folds) - 1 and trial.should_prune():
                 raise optuna.TrialPruned
@@ -105,11 +113,12 @@ def _score_fold(
     fold: Split,
     params: Mapping[str, Any],
     positive: Scalar | None,
+    embedder: Embedder | None,
 ) -> float:
     part, rest = train.take(fold.train), train.take(fold.test)
     name = spec.train.estimator
     estimator = estimators.build(
-        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder
+        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder, embedder=embedder
     )
     fitted = estimators.fit(estimator, part, name, "train.search.space` or `train.params")
     predictor = estimators.predictor(fitted, part, spec.task, positive)

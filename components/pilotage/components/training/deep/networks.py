@@ -129,7 +129,9 @@ class _Mlp(BaseEstimator):  # type: ignore[misc]
         self.check()
         x = np.ascontiguousarray(X, dtype=np.float32)
         if not np.isfinite(x).all():
-            raise errors.EstimatorError("`mlp` got a value that is not finite.", remedy="Look at the features.")
+            raise errors.EstimatorError(
+                "`mlp` got a value that is not finite.", remedy="Look at the features."
+            )
         targets = type(self)._targets(y)
         threads = max(int(self.n_jobs), 1)
         with torches.seeded(modules.WHAT, int(self.random_state), threads) as torch:
