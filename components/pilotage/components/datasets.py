@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pilotage.components import snapshots
-from pilotage.core import errors, features
+from pilotage.core import embeddings, errors, features
 from pilotage.core.artifacts import Feature, Snapshot
 from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
 from pilotage.core.settings import Settings
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,13 +126,13 @@ def load(settings: Settings, snapshot: Snapshot) -> Dataset:
         DataError: a column cannot be read as its role asks, or a time or a target is missing.
     """
     table = snapshots.read_table(settings, snapshot, _names(snapshot))
-    return _dataset(snapshot, table, features.from_table(snapshot.features, table))
+    return _dataset(settings, snapshot, table, features.from_table(snapshot.features, table))
 
 
 def some(settings: Settings, snapshot: Snapshot, positions: npt.NDArray[np.int64]) -> Dataset:
     """The rows of `snapshot` at ascending `positions`; no others are held in memory. Raises as `load`."""
     table = snapshots.take(settings, snapshot, _names(snapshot), positions)
-    return _dataset(snapshot, table, features.from_table(snapshot.features, table))
+    return _dataset(settings, snapshot, table, features.from_table(snapshot.features, table))
 
 
 def opened(settings: Settings, snapshot: Snapshot) -> Dataset:
@@ -141,7 +141,7 @@ def opened(settings: Settings, snapshot: Snapshot) -> Dataset:
     Raises as `load`, for a feature only when it is asked for.
     """
     table = snapshots.read_table(settings, snapshot, _roles(snapshot))
-    return _dataset(snapshot, table, cast(Columns, Stored(settings, snapshot)))
+    return _dataset(settings, snapshot, table, cast(Columns, Stored(settings, snapshot)))
 
 
 def _taken(columns: object, rows: npt.NDArray[np.int64]) -> Columns:
@@ -159,7 +159,9 @@ def _names(snapshot: Snapshot) -> list[str]:
     return list(dict.fromkeys([*(feature.name for feature in snapshot.features), *_roles(snapshot)]))
 
 
-def _dataset(snapshot: Snapshot, table: pa.Table, columns: Columns) -> Dataset:
+def _dataset(settings: Settings, snapshot: Snapshot, table: pa.Table, columns: Columns) -> Dataset:
+    if any(feature.kind in EMBEDDED for feature in snapshot.features):
+        embeddings.remember(settings.home / "cache" / "embeddings")
     return Dataset(
         features=snapshot.features,
         columns=columns,

@@ -87,24 +87,8 @@ def score(
             work.share(settings, resources, listing, size)
         else:
             work.run(cut(_batches(opened), size), threads or _cores())
-        schema = scorer.schema(work.key)
-        workshop.join(work.count, schema, target)
-    return Scores(
-        pilot=name,
-        version=registered.version,
-        model=scorer.model.digest,
-        source=source,
-        file=str(target),
-        rows=work.done,
-        resumed=work.resumed,
-        columns=tuple(schema.names),
-        key=work.key,
-        workers=1 if resources is None else resources.workers,
-        restarts=work.restarts,
-        bytes=target.stat().st_size,
-        sha256=storage.file_digest(target),
-        created_at=datetime.now(UTC),
-    )
+        workshop.join(work.count, scorer.schema(work.key), target)
+    return work.told(name, source, target)
 
 
 def _registered(registry: Registry, name: str, version: int | None) -> Registered:
@@ -128,6 +112,7 @@ class _Work:
         self._scorer, self._reader, self._workshop = scorer, reader, workshop
         self._on_progress, self._total = on_progress, total
         self.count = self.done = self.resumed = self.restarts = 0
+        self.workers = 1
         self.key: str | None = None
 
     def run(self, parts: Iterator[Part], threads: int) -> None:
@@ -150,6 +135,25 @@ class _Work:
                 pool.shutdown(cancel_futures=True)
                 raise
 
+    def told(self, name: str, source: str, target: Path) -> Scores:
+        """What became of it, now that `target` is there."""
+        return Scores(
+            pilot=name,
+            version=self._scorer.version,
+            model=self._scorer.model.digest,
+            source=source,
+            file=str(target),
+            rows=self.done,
+            resumed=self.resumed,
+            columns=tuple(self._scorer.schema(self.key).names),
+            key=self.key,
+            workers=self.workers,
+            restarts=self.restarts,
+            bytes=target.stat().st_size,
+            sha256=storage.file_digest(target),
+            created_at=datetime.now(UTC),
+        )
+
     def share(self, settings: Settings, resources: Resources, listing: Listing, size: int) -> None:
         """The same by several workers, which read their rows themselves."""
         from pilotage.components.distributed import scorings, teams
@@ -166,6 +170,7 @@ class _Work:
                 left.append(part)
         scorer = self._scorer
         task = scorings.Task(settings, scorer.model.pilot, scorer.version, self._reader, self.key, listing)
+        self.workers = resources.workers
         with teams.formed(settings, resources) as team:
             for part, rows in scorings.score(team, task, left):
                 self._workshop.add(part, rows)

@@ -26,6 +26,8 @@ import skops.io  # noqa: F401 - takes seconds; loaded with the step and not whil
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.training import estimators, importances, own_estimators, references, searches
+from pilotage.components.training.deep import embedders, modules, torches
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
 from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
@@ -35,7 +37,7 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry, folders
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import Estimator, PilotSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,18 +144,25 @@ def _fit(
 ) -> _Fitted:
     classes = tuple(np.unique(rows.target).tolist()) if spec.task is Task.CLASSIFICATION else ()
     positive = estimators.positive_class(spec.data.positive, classes)
-    found = None
+    found, on_gpu = None, _on_gpu(spec)
+    embedder = Embedder(spec, folder, settings, estimators.threads())
     if spec.train.search is not None and crew is not None:
         found = crew.search(spec.train.search, rows, positive)
     elif spec.train.search is not None:
-        found = searches.search(spec, spec.train.search, folder, rows, positive)
+        found = searches.search(spec, spec.train.search, folder, rows, positive, embedder)
     params = {**spec.train.params, **(found.params if found else {})}
     name = spec.train.estimator
     if crew is not None:
-        estimator = crew.fit(params, rows)
+        estimator = crew.fit({**on_gpu, **params}, rows)
     else:
         estimator = estimators.build(
-            name, params, task=spec.task, dataset=rows, seed=spec.train.seed, folder=folder
+            name,
+            {**on_gpu, **params},
+            task=spec.task,
+            dataset=rows,
+            seed=spec.train.seed,
+            folder=folder,
+            embedder=embedder,
         )
         estimator = estimators.fit(estimator, rows, name)
     estimators.predict_alone(estimator)
@@ -169,6 +178,17 @@ def _fit(
         held_out=held_out,
         restarts=0 if crew is None else crew.restarts,
     )
+
+
+def _on_gpu(spec: PilotSpec) -> dict[str, str]:
+    """What `mlp` is told where pilot.yaml asks for a GPU.
+
+    Raises:
+        EstimatorError: there is none here.
+    """
+    if spec.train.estimator != Estimator.MLP or not spec.train.resources.gpu:
+        return {}
+    return {"device": torches.device(torches.Device.CUDA, modules.WHAT)}
 
 
 def _format(estimator: Any, settings: Settings) -> ModelFormat:
@@ -229,6 +249,7 @@ def _describe(
         params=fitted.params,
         seed=spec.train.seed,
         features=rows.features,
+        encoders=embedders.encoders_of(fitted.predictor.estimator),
         target=snapshot.target,
         task=spec.task,
         classes=fitted.classes,

@@ -22,7 +22,7 @@ from sklearn.base import (
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from pilotage.core import errors
+from pilotage.core import embeddings, errors
 from pilotage.core.features import time_parts
 
 _PARTS = ("day", "month", "weekday", "hour")
@@ -47,6 +47,34 @@ class TimeParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(
             [f"{name}.{part}" for name in self.feature_names_in_ for part in _PARTS], dtype=object
         )
+
+
+class Embedded(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Turns one column of texts or images into the vectors of a pre-trained encoder."""
+
+    def __init__(self, encoder: str = "", width: int = 0, threads: int = 1) -> None:
+        self.encoder = encoder
+        self.width = width
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Take the column; nothing is learned."""
+        self.n_features_in_ = 1
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float64]:
+        """The vectors of the only column of frame `X`, shape `(n, width)`; zeros where it is missing."""
+        self._held = embeddings.embedding(self.encoder)
+        return self._held.vectors(X.iloc[:, 0].to_numpy(dtype=object), self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_held", None)
+        return state
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
+        """Numbers of the vector's places."""
+        return np.array([str(place) for place in range(self.width)], dtype=object)
 
 
 class LabelEncoded(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from pilotage.components.scoring.readings import Reader
 from pilotage.components.sources.batches import Batch
-from pilotage.core import errors, forms, models
+from pilotage.core import embeddings, errors, forms, models
 from pilotage.core.artifacts import ColumnType, Model, Snapshot
+from pilotage.core.embeddings import Embedding
 from pilotage.core.features import Columns, category_text
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Prediction
@@ -37,11 +38,14 @@ class Scorer:
     version: int
     types: dict[str, ColumnType]
     graph: str | None
+    encoders: tuple[Embedding, ...] = ()
+    """Held as long as it scores."""
 
     @classmethod
     def of(cls, registry: Registry, settings: Settings, registered: Registered) -> Scorer:
         place = registry.folder(registered)
         model = Model.read(place / INSIDE)
+        encoders = embeddings.open_all(model.encoders, settings)
         form = forms.open_form(place, model)
         types: dict[str, ColumnType] = {}
         with suppress(errors.NotFound):
@@ -53,6 +57,7 @@ class Scorer:
             version=registered.version,
             types=types,
             graph=form.form.graph if form else None,
+            encoders=encoders,
         )
 
     @property

@@ -79,7 +79,7 @@ def _batches(listing: Listing) -> Iterator[Batch]:
         name, first = f"`{PurePosixPath(path).name}`", 1
         with _reading(path, listing.format):
             for rows in read(listing, path, name):
-                yield Batch(rows, name, first)
+                yield Batch(rows, name, first, Path(path).parent if listing.local else None)
                 first += rows.num_rows
 
 

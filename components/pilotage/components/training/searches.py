@@ -22,6 +22,7 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
 from pilotage.components.splits import Split
 from pilotage.components.training import estimators
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.specs import PilotSpec, Range, Search
@@ -47,7 +48,14 @@ class Found:
     """Each trial with `number`, `state`, `value`, `params` and `folds`."""
 
 
-def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positive: Scalar | None) -> Found:
+def search(
+    spec: PilotSpec,
+    wanted: Search,
+    folder: Path,
+    train: Dataset,
+    positive: Scalar | None,
+    embedder: Embedder | None = None,
+) -> Found:
     """The best parameters in `wanted.space` on the training part `train`.
 
     Raises:
@@ -61,7 +69,7 @@ def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positi
         params = {**spec.train.params, **suggest(trial, wanted.space)}
         values: list[float] = []
         for step, fold in enumerate(folds):
-            values.append(score_fold(spec, folder, train, fold, params, positive))
+            values.append(score_fold(spec, folder, train, fold, params, positive, embedder))
             if falls_behind(trial, values, step, len(folds)):
                 raise optuna.TrialPruned
         return float(np.mean(values))
@@ -122,12 +130,13 @@ def score_fold(
     fold: Split,
     params: Mapping[str, Any],
     positive: Scalar | None,
+    embedder: Embedder | None = None,
 ) -> float:
     """The goal's metric on the one part of `fold` after training on the other. Raises as `search`."""
     part, rest = train.take(fold.train), train.take(fold.test)
     name = spec.train.estimator
     estimator = estimators.build(
-        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder
+        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder, embedder=embedder
     )
     fitted = estimators.fit(estimator, part, name, "train.search.space` or `train.params")
     predictor = estimators.predictor(fitted, part, spec.task, positive)

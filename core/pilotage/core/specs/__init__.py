@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
-from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
+from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
-from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, Estimator, Gate, Range, Search, Train
+from pilotage.core.specs.training import (
+    DISTRIBUTED,
+    Against,
+    Approval,
+    Encoder,
+    Estimator,
+    Gate,
+    Range,
+    Search,
+    Train,
+)
 
 __all__ = [
     "DISTRIBUTED",
+    "EMBEDDED",
     "Against",
     "Approval",
     "Bounds",
@@ -27,6 +38,7 @@ __all__ = [
     "Column",
     "Data",
     "Drift",
+    "Encoder",
     "Estimator",
     "FeatureKind",
     "Gate",

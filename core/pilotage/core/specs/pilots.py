@@ -9,12 +9,12 @@ from pydantic import model_validator
 from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure, Task, task_of
 from pilotage.core.specs.bases import Misplaced, Model, Name
 from pilotage.core.specs.clusters import SHARED_STEPS, Cluster, Step
-from pilotage.core.specs.data import Data
+from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind
 from pilotage.core.specs.goals import Goal
 from pilotage.core.specs.monitoring import Monitor, Season
 from pilotage.core.specs.retraining import Retrain
 from pilotage.core.specs.serving import Serve
-from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, Gate, Train
+from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, Estimator, Gate, Train
 
 
 class PilotSpec(Model):
@@ -53,6 +53,7 @@ class PilotSpec(Model):
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
         if self.monitor.drift.season is not Season.NONE and self.data.time is None:
             raise Misplaced("a season needs `data.time`", ("monitor", "drift", "season"))
+        self._check_encoders()
         training = self.cluster.steps.get("train", Step())
         if training.resources is not None:
             raise Misplaced(
@@ -70,6 +71,12 @@ class PilotSpec(Model):
     def _shared(self) -> PilotSpec:
         """Several workers need something that they can share: rows, or the trials of a search."""
         train = self.train
+        embedded = [name for name, kind in (self.data.features or {}).items() if kind in EMBEDDED]
+        if train.resources.workers > 1 and embedded:
+            raise Misplaced(
+                f"`{embedded[0]}` is a text or an image, which one process encodes; take one worker",
+                ("train", "resources", "workers"),
+            )
         if train.resources.workers > 1 and train.estimator not in DISTRIBUTED and train.search is None:
             raise Misplaced(
                 f"`{train.estimator}` trains in one process; take {', '.join(DISTRIBUTED[:-1])} or"
@@ -77,6 +84,29 @@ class PilotSpec(Model):
                 ("train", "resources", "workers"),
             )
         return self
+
+    def _check_encoders(self) -> None:
+        """Raise Misplaced where an encoder does not fit its column or the estimator."""
+        kinds, own = self.data.features or {}, ":" in self.train.estimator
+        for name, encoder in self.train.encoders.items():
+            place = ("train", "encoders", name)
+            kind = kinds.get(name)
+            if kind not in EMBEDDED:
+                raise Misplaced(f"`{name}` is not a text or an image under `data.features`", place)
+            if own:
+                raise Misplaced("an estimator of one's own gets texts and images as they are", place)
+            if encoder.fine_tune and self.train.estimator != Estimator.MLP:
+                raise Misplaced("only `estimator: mlp` can be fine-tuned with", (*place, "fine_tune"))
+            if kind is FeatureKind.TEXT and encoder.backbone is not None:
+                raise Misplaced("a backbone is for images", (*place, "backbone"))
+            if kind is FeatureKind.IMAGE and encoder.backbone is None:
+                raise Misplaced("an image needs `backbone`, an ONNX file", place)
+        for name, kind in kinds.items():
+            if kind is FeatureKind.IMAGE and name not in self.train.encoders and not own:
+                raise Misplaced(
+                    f"image `{name}` needs `train.encoders: {{{name}: {{backbone: FILE.onnx}}}}`",
+                    ("data", "features", name),
+                )
 
     @property
     def task(self) -> Task:
