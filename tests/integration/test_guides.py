@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,15 @@ def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) ->
 def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "releases.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 14
+    require_shown(done)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `scale` is not installed")
+def test_workers_share_training_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
+    done = follow(DOCS / "scale-out.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
 
 
