@@ -31,7 +31,6 @@ _LEAST_BYTES = 2 << 30
 def manifest(spec: PilotSpec, installation: Installation) -> dict[str, Any]:
     """The RayJob without a name of its own and without the argument of its entry point."""
     resources = spec.train.resources
-    cores = clusters.cores(resources.cpu) if resources.cpu else 1.0
     deadline = installation.timeout_seconds or _LONGEST_SECONDS
     return {
         "apiVersion": "ray.io/v1",
@@ -58,13 +57,22 @@ def manifest(spec: PilotSpec, installation: Installation) -> dict[str, Any]:
                         "replicas": resources.workers,
                         "minReplicas": resources.workers,
                         "maxReplicas": resources.workers,
-                        "rayStartParams": {"num-cpus": str(math.ceil(cores))},
+                        "rayStartParams": _offered(resources),
                         "template": _pod(spec, installation, "worker", resources),
                     }
                 ],
             },
         },
     }
+
+
+def _offered(resources: Resources) -> dict[str, str]:
+    """What a worker's pod offers Ray: what the worker asks it for, not the share that Ray would think of."""
+    cores = clusters.cores(resources.cpu) if resources.cpu else 1.0
+    offered = {"num-cpus": str(math.ceil(cores)), "num-gpus": str(resources.gpu)}
+    if resources.memory:
+        offered["memory"] = str(math.floor(clusters.size(resources.memory)))
+    return offered
 
 
 def _labels(spec: PilotSpec) -> dict[str, str]:

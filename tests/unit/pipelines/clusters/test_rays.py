@@ -112,6 +112,8 @@ def test_only_workers_get_the_accelerators_and_each_what_resources_say(spec):
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
     ]
     assert found[0] == {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "10Gi"}}
+    offered = cluster["workerGroupSpecs"][0]["rayStartParams"]
+    assert offered == {"num-cpus": "2", "num-gpus": "1", "memory": str(8 << 30)}
     assert found[1]["limits"] == {"memory": "10Gi", "nvidia.com/gpu": "1"}
 
 
