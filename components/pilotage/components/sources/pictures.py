@@ -39,7 +39,7 @@ def encoded(name: str, column: pa.Array, batch: Batch) -> pa.Array:
             raise errors.DataError(
                 f"Column `{name}` has no image in row {batch.first + place} of {batch.origin}: {why}"
                 f" ({_show(value)}).",
-                remedy="Give a path below the table's folder, the file's bytes or its base64; missing is empty.",
+                remedy="Give a path below the table's folder, the file's bytes or its base64, or nothing.",
                 column=name,
                 row=batch.first + place,
             ) from error
