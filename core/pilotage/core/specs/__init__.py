@@ -7,21 +7,25 @@ and says on which line something is wrong. No model looks at data.
 from __future__ import annotations
 
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
+from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
 from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
+from pilotage.core.specs.groupings import Grouping, SmallGroups
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
-from pilotage.core.specs.training import Against, Approval, Encoder, Estimator, Gate, Range, Search, Train
+from pilotage.core.specs.training import Against, Approval, At, Encoder, Estimator, Gate, Range, Search, Train
 
 __all__ = [
     "EMBEDDED",
     "Against",
     "Approval",
+    "At",
     "Bounds",
     "Budget",
+    "Card",
     "Cause",
     "Cluster",
     "Column",
@@ -32,6 +36,7 @@ __all__ = [
     "FeatureKind",
     "Gate",
     "Goal",
+    "Grouping",
     "Misplaced",
     "Model",
     "Monitor",
@@ -49,6 +54,7 @@ __all__ = [
     "Season",
     "Secret",
     "Serve",
+    "SmallGroups",
     "Source",
     "Split",
     "SqlSource",
