@@ -14,7 +14,9 @@ import typer
 from pilotage.console.commands import (
     audits,
     backups,
+    dossiers,
     drifts,
+    forecasts,
     models,
     pilots,
     releases,
@@ -24,6 +26,7 @@ from pilotage.console.commands import (
     scoring,
     serving,
     showcase,
+    shrinks,
     supervision,
     tokens,
     triggers,
@@ -72,6 +75,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(forecasts, shrinks, dossiers),
     ):
         module.add_to(app)
     return app

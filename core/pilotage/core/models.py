@@ -43,6 +43,8 @@ TRUSTED_TYPES = (
     "pilotage.core.encoders.NetworkClassifier",
     "pilotage.core.encoders.NetworkRegressor",
     "pilotage.core.encoders.TimeParts",
+    "pilotage.core.graph_models.GraphClassifier",
+    "pilotage.core.graph_models.GraphRegressor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "xgboost.core.Booster",

@@ -9,7 +9,7 @@ for the key, to find duplicates. Roles and publication are ingest's business.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def spool(
     writer = _SpoolWriter(folder)
     fractions = _Fractions(whole)
     try:
-        for batch in _bearable(opened.batches, pins):
+        for batch in pictures.read(opened.batches, pins):
             _check_columns(batch, guesses, opened.open_ended)
             arrays = _raw_columns(batch, opened, pins, excluded, guesses)
             fractions.see(arrays)
@@ -82,25 +82,6 @@ def spool(
         types[whole] = ColumnType.INTEGER
     embedded = frozenset(name for name, kind in pins.items() if kind in EMBEDDED and name in types)
     return Spool(files=tuple(writer.files), rows=writer.rows, types=types, embedded=embedded)
-
-
-def _bearable(batches: Iterator[Batch], pins: Mapping[str, FeatureKind]) -> Iterator[Batch]:
-    """The batches, cut small where they have images, which become their files' bytes."""
-    wanted = [name for name, kind in pins.items() if kind is FeatureKind.IMAGE]
-    for batch in batches:
-        if not wanted:
-            yield batch
-            continue
-        for begin in range(0, batch.rows.num_rows, pictures.ROWS_AT_ONCE):
-            part = replace(
-                batch, rows=batch.rows.slice(begin, pictures.ROWS_AT_ONCE), first=batch.first + begin
-            )
-            names = part.rows.schema.names
-            columns = [
-                pictures.encoded(name, column, part) if name in wanted else column
-                for name, column in zip(names, part.rows.columns, strict=True)
-            ]
-            yield replace(part, rows=pa.RecordBatch.from_arrays(columns, names=names))
 
 
 def _raw_columns(

