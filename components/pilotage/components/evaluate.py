@@ -6,7 +6,8 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (
     bootstraps,
     calibrations,
+    costs,
     fairness,
     latencies,
     measurements,
@@ -43,6 +45,7 @@ from pilotage.core.artifacts import (
     Scorecard,
     Snapshot,
     TrainedModel,
+    Usage,
     Verdict,
     Worth,
 )
@@ -75,6 +78,8 @@ class _Findings:
     metrics: tuple[str, ...]
     own: Measured
     rivals: dict[Against, Measured | None]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """Why a measure of costs is not known, by its name."""
 
 
 def evaluate(
@@ -85,11 +90,13 @@ def evaluate(
     report: Report,
     trained: TrainedModel,
     out: Path,
+    *,
+    used: Mapping[str, Usage] | None = None,
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
     Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
-    A gate that says no is a verdict, not an error.
+    A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
         DataError: the rows do not fit the model, or a gate names a column that is not there.
@@ -108,7 +115,11 @@ def evaluate(
     groups = _groups(spec, settings, snapshot, parts.test)
     champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
     findings = _find(spec, predictor, train, rest, groups, champion)
-    scorecard = _scorecard(spec, snapshot, trained, rest, findings)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    scorecard = _scorecard(spec, snapshot, trained, rest, findings).model_copy(
+        update={"training": spent.training, "training_cost": spent.training_cost}
+    )
     scorecard.write(out)
     for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
         registry.log_file(trained.mlflow_run, card)
@@ -231,6 +242,12 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     wanted = spec.all_gates
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
     obstacle = findings.champion.obstacle if findings.champion else ""
+    verdicts = [
+        verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
+        if verdict.value is None and gate.metric in findings.gaps
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
         if obstacle and gate.against is Against.CHAMPION and not verdict.passed

@@ -14,6 +14,7 @@ import typer
 from pilotage.console.commands import (
     audits,
     backups,
+    costs,
     drifts,
     models,
     pilots,
@@ -71,7 +72,19 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(
+            scoring,
+            drifts,
+            validations,
+            values,
+            costs,
+            tokens,
+            users,
+            audits,
+            backups,
+            supervision,
+            schedules,
+        ),
     ):
         module.add_to(app)
     return app

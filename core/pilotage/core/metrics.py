@@ -30,6 +30,16 @@ class Measure(StrEnum):
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    TRAINING_SECONDS = "training_seconds"
+    """How long the step took that made the model."""
+    COST_PER_RUN = "cost_per_run"
+    """Price of the steps until evaluation, in the currency of the table of prices."""
+    COST_PER_THOUSAND = "cost_per_thousand"
+    """Price of a thousand predictions, one row at a time, by the model alone."""
+    ENERGY_KWH = "energy_kwh"
+    """Of the steps until evaluation."""
+    CO2_KG = "co2_kg"
+    """What that energy gave off."""
 
 
 GROUP_MEASURES = frozenset(
@@ -49,6 +59,17 @@ CLASS_MEASURES = frozenset(
     }
 )
 """Measures that only classification has."""
+
+COST_MEASURES = frozenset(
+    {
+        Measure.TRAINING_SECONDS,
+        Measure.COST_PER_RUN,
+        Measure.COST_PER_THOUSAND,
+        Measure.ENERGY_KWH,
+        Measure.CO2_KG,
+    }
+)
+"""Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",

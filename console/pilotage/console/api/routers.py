@@ -9,6 +9,7 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    costs,
     environments,
     me,
     monitors,
@@ -34,7 +35,7 @@ _MODULES = (
     *(versions, approvals, releases, environments, transitions),
     *(monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
-    *(audits,),
+    *(audits, costs),
 )
 
 

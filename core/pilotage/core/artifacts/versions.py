@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
+from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
 
 
@@ -151,6 +152,15 @@ class Verdict(Part):
     reason: str
 
 
+class TrainingCost(Part):
+    """What making a model cost at the prices of then."""
+
+    currency: str
+    total: float
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no price."""
+
+
 class Scorecard(Artifact):
     """What evaluation found, and every gate's verdict."""
 
@@ -174,6 +184,10 @@ class Scorecard(Artifact):
     calibration: tuple[CalibrationBin, ...] = ()
     latency: Latency
     worth: Worth | None = None
+    training: Usage | None = None
+    """What making the model used; null where its step did not tell."""
+    training_cost: TrainingCost | None = None
+    """What that cost; null where nothing has a price."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime
