@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    adoptions,
     audits,
     backups,
     costs,
@@ -72,19 +73,8 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(
-            scoring,
-            drifts,
-            validations,
-            values,
-            costs,
-            tokens,
-            users,
-            audits,
-            backups,
-            supervision,
-            schedules,
-        ),
+        *(scoring, drifts, validations, values, costs, tokens, users, audits, backups, supervision),
+        *(schedules, adoptions),
     ):
         module.add_to(app)
     return app
