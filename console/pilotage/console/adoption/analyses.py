@@ -77,7 +77,7 @@ def analyse(source: Source) -> Analysis:
     tracer = Tracer(program)
     features = tracer.features(fit.features, fit.place)
     target = tracer.target(fit.target, fit.place)
-    whole = tracer.whole(fit.features, fit.place), tracer.whole(fit.target, fit.place)
+    whole = tracer.whole(fit.features, fit.place), tracer.whole(fit.target, fit.place, target=True)
     metric, others = scorings.find(program, fit.estimator.task, fit.estimator.scoring, fit.place)
     task = task_of(metric) if metric else fit.estimator.task or _guess(program)
     found = Analysis(

@@ -27,6 +27,16 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
+def is_path(node: ast.Call) -> bool:
+    """Whether a call makes a path."""
+    return dotted(node.func) in (*_PATHS, *_JOINS)
+
+
+def is_path_object(node: ast.Call) -> bool:
+    """Whether a call makes a path that is an object and no text."""
+    return dotted(node.func) in _PATHS
+
+
 def value(node: ast.AST | None, names: Mapping[str, Any]) -> Any:
     """The value, or `UNKNOWN`; paths are texts with slashes."""
     try:

@@ -7,6 +7,7 @@ pipeline that do what Pilotage does itself; everything else stays the notebook's
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,7 @@ _LEFT = frozenset(
 _LONG = {"eta": "learning_rate", "num_boost_round": "n_estimators", "num_round": "n_estimators",
          "num_iterations": "n_estimators", "lambda": "reg_lambda", "alpha": "reg_alpha",
          "bagging_fraction": "subsample", "feature_fraction": "colsample_bytree"}  # fmt: skip
+_BOOSTED = ("xgboost.", "lightgbm.")
 _SKLEARN_LIKE = ("sklearn.", "xgboost", "lightgbm", "catboost", "imblearn", "sktime", "torch")
 _DISTRIBUTIONS = {
     "uniform": (False, False),
@@ -195,6 +197,7 @@ def _params(
 ) -> tuple[dict[str, Any], tuple[str, ...], int | None]:
     names, params, unknown, seed = program.names_at(place), dict[str, Any](), list[str](), None
     given: dict[str, Any] = {}
+    boosted = program.full(dotted(node.func)).startswith(_BOOSTED)
     for key in node.keywords:
         found = constants.value(key.value, names)
         if key.arg is None:
@@ -207,7 +210,7 @@ def _params(
         elif name in _LEFT:
             continue
         elif _plain(found):
-            params[_LONG.get(name, name)] = found
+            params[_LONG.get(name, name) if boosted else name] = found
         else:
             unknown.append(name)
     return params, tuple(unknown), seed
@@ -309,7 +312,7 @@ def _space(program: Program, node: ast.expr, place: int) -> dict[str, dict[str, 
     return found
 
 
-def _range(program: Program, node: ast.expr, names: dict[str, Any]) -> dict[str, Any] | None:
+def _range(program: Program, node: ast.expr, names: Mapping[str, Any]) -> dict[str, Any] | None:
     choices = constants.value(node, names)
     if (
         isinstance(choices, list)

@@ -206,7 +206,18 @@ class Rebase(ast.NodeTransformer):
         self.secrets = False
         self.used = False
 
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        told = node.value.value if isinstance(node.value, ast.Constant) else None
+        if isinstance(told, str) and self._is_beside(told):
+            node.value = self._base(told)
+            return node
+        return self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if constants.is_path(node):
+            told = constants.value(node, self._names)
+            if isinstance(told, str) and self._is_beside(told):
+                return self._base(told, path=constants.is_path_object(node))
         load = _load(self._program, node, self._names)
         if load is not None and node.args:
             told = constants.value(node.args[0], self._names)
@@ -221,12 +232,17 @@ class Rebase(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str) and 0 < len(node.value) < 400 and "\n" not in node.value:
-            try:
-                if (self._folder / node.value).is_file() and not Path(node.value).is_absolute():
-                    return self._base(node.value)
-            except (OSError, ValueError):
-                return node
+            named = "/" in node.value or "." in node.value
+            if named and self._is_beside(node.value) and (self._folder / node.value).is_file():
+                return self._base(node.value)
         return node
+
+    def _is_beside(self, told: str) -> bool:
+        """Whether it names a file or a folder beside the notebook, by a path of its own."""
+        try:
+            return bool(told) and not Path(told).is_absolute() and (self._folder / told).exists()
+        except (OSError, ValueError):
+            return False
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node  # a part of it alone names no file
@@ -242,6 +258,6 @@ class Rebase(ast.NodeTransformer):
             return None
         return self._base(told)
 
-    def _base(self, told: str) -> ast.expr:
+    def _base(self, told: str, *, path: bool = False) -> ast.expr:
         self.used = True
-        return ast.parse(f"str(BASE / {told!r})", mode="eval").body
+        return ast.parse(f"BASE / {told!r}" if path else f"str(BASE / {told!r})", mode="eval").body

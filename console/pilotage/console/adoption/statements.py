@@ -8,10 +8,12 @@ changes its object, counts as written.
 from __future__ import annotations
 
 import ast
+import bisect
 import builtins
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pilotage.console.adoption import constants
@@ -66,20 +68,33 @@ class Program:
     functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)
     """What a name stands for: `pd` for `pandas`, `RandomForestClassifier` for its full name."""
+    known: dict[tuple[int, str], Any] = field(default_factory=dict)
+    """Values that were worked out, by statement and name."""
 
-    def names_at(self, place: int) -> dict[str, Any]:
+    def names_at(self, place: int) -> Mapping[str, Any]:
         """What names that are written down stand for before statement `place`."""
-        known: dict[str, Any] = {}
-        for statement in self.statements[:place]:
-            _learn(statement, known)
-        return known
+        return _Names(self, place)
 
     def definition(self, name: str, place: int) -> int | None:
         """The last statement before `place` that binds `name`."""
-        for index in range(min(place, len(self.statements)) - 1, -1, -1):
-            if name in self.statements[index].writes:
-                return index
-        return None
+        return self._last(name, place, self._bound)
+
+    def touched(self, name: str, place: int) -> int | None:
+        """The last statement before `place` that binds `name` or changes its object."""
+        return self._last(name, place, self._touched)
+
+    def _last(self, name: str, place: int, index: dict[str, list[int]]) -> int | None:
+        places = index.get(name, [])
+        at = bisect.bisect_left(places, place)
+        return places[at - 1] if at else None
+
+    @cached_property
+    def _bound(self) -> dict[str, list[int]]:
+        return _places(part.writes for part in self.statements)
+
+    @cached_property
+    def _touched(self) -> dict[str, list[int]]:
+        return _places(part.writes | part.changes for part in self.statements)
 
     def changed(self, name: str, after: int, before: int) -> bool:
         """Whether a statement between two changes the object of `name`."""
@@ -110,12 +125,7 @@ class Program:
         """Names that these statements read and nothing defines."""
         read = set[str]().union(*(self.statements[index].reads for index in indices))
         bound = set[str]().union(*(self.statements[index].writes for index in indices))
-        inner = {
-            name.id if isinstance(name, ast.Name) else name.arg
-            for index in indices
-            for name in ast.walk(self.statements[index].node)
-            if isinstance(name, ast.arg) or (isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
-        }
+        inner = set[str]().union(*(own_names(self.statements[index].node) for index in indices))
         return {name for name in read - bound - inner if not hasattr(builtins, name)}
 
 
@@ -182,11 +192,7 @@ class _Inlining:
     def _body(
         self, node: ast.Expr | ast.Assign, function: ast.FunctionDef, bound: dict[str, ast.expr]
     ) -> list[ast.stmt]:
-        own = {
-            part.id if isinstance(part, ast.Name) else part.arg
-            for part in ast.walk(function)
-            if isinstance(part, ast.arg) or (isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store))
-        }
+        own = own_names(function)
         rename = _Rename({name: f"{name}_of_{function.name}" for name in own & self.taken})
         self.taken |= {rename.names.get(name, name) for name in own}
         made: list[ast.stmt] = []
@@ -268,12 +274,21 @@ def _statement(node: ast.stmt, cell: int, offset: int, functions: dict[str, ast.
         elif isinstance(part, ast.Call):
             changes |= _changed_by(part, functions)
     if isinstance(node, _DEFINITIONS):
-        writes, changes = {node.name}, set()
+        reads, writes, changes = reads - own_names(node), {node.name}, set()
     elif isinstance(node, _IMPORTS):
         writes = {(part.asname or part.name).partition(".")[0] for part in node.names}
     changes.discard("")
     line = getattr(node, "lineno", 1) + offset
     return Statement(node, cell, line, frozenset(reads | changes), frozenset(writes), frozenset(changes))
+
+
+def own_names(node: ast.AST) -> set[str]:
+    """Names that a function has for itself: parameters, and what it assigns."""
+    return {
+        part.id if isinstance(part, ast.Name) else part.arg
+        for part in ast.walk(node)
+        if isinstance(part, ast.arg) or (isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store))
+    }
 
 
 def _root(node: ast.AST) -> str:
@@ -299,27 +314,52 @@ def _binds_anew(statement: Statement) -> bool:
     return isinstance(statement.node, (ast.Assign, ast.AnnAssign, *_DEFINITIONS, *_IMPORTS))
 
 
-def _learn(statement: Statement, known: dict[str, Any]) -> None:
-    node = statement.node
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
-    if len(targets) == 1 and isinstance(node, (ast.Assign, ast.AnnAssign)):
-        target, found = targets[0], constants.value(node.value, known)
-        if isinstance(target, ast.Name):
-            known[target.id] = found
-            return
-        if isinstance(target, ast.Tuple) and isinstance(found, list) and len(found) == len(target.elts):
-            for part, item in zip(target.elts, found, strict=True):
-                if isinstance(part, ast.Name):
-                    known[part.id] = item
-            return
-    for name in statement.writes | statement.changes:
-        known[name] = constants.UNKNOWN
+class _Names(Mapping[str, Any]):
+    """What names stand for before a statement, worked out when somebody asks for one."""
+
+    def __init__(self, program: Program, place: int) -> None:
+        self._program, self._place = program, place
+
+    def __getitem__(self, name: str) -> Any:
+        at = self._program.touched(name, self._place)
+        if at is None:
+            raise KeyError(name)
+        known = self._program.known
+        if (at, name) not in known:
+            known[at, name] = constants.UNKNOWN  # of what is made of itself
+            known[at, name] = _learn(self._program.statements[at].node, name, _Names(self._program, at))
+        return known[at, name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name for part in self._program.statements[: self._place] for name in part.writes})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _learn(node: ast.stmt, name: str, names: Mapping[str, Any]) -> Any:
+    """What a statement makes of `name`, where that is written down."""
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+        return constants.UNKNOWN
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if len(targets) != 1:
+        return constants.UNKNOWN
+    target, found = targets[0], constants.value(node.value, names)
+    if isinstance(target, ast.Name):
+        return found
+    if isinstance(target, ast.Tuple) and isinstance(found, list) and len(found) == len(target.elts):
+        for part, item in zip(target.elts, found, strict=True):
+            if isinstance(part, ast.Name) and part.id == name:
+                return item
+    return constants.UNKNOWN
+
+
+def _places(names: Iterable[frozenset[str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for place, part in enumerate(names):
+        for name in part:
+            found.setdefault(name, []).append(place)
+    return found
 
 
 def _note_imports(node: ast.stmt, imports: dict[str, str]) -> None:

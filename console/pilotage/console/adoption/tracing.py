@@ -107,7 +107,7 @@ class Tracer:
         """The table and column behind a target."""
         return self._column(node, place, 0)
 
-    def whole(self, node: ast.expr, place: int) -> tuple[ast.expr, int]:
+    def whole(self, node: ast.expr, place: int, *, target: bool = False) -> tuple[ast.expr, int]:
         """What was split to give `node`, and where; `node` itself where nothing was."""
         for _ in range(_DEPTH):
             if not isinstance(node, ast.Name):
@@ -119,6 +119,12 @@ class Tracer:
             if at is None:
                 return node, place
             source, where = self._bound(node.id, at)
+            if isinstance(source, ast.Call) and self._program.full(dotted(source.func)) in _SETS:
+                inner = self._part_of_set(source, target=target)
+                if inner is None:
+                    return node, place
+                node, place = inner, at
+                continue
             if isinstance(source, ast.Call) and dotted(source.func).endswith(_SPLIT) and where is not None:
                 inner = self._split_argument(source, where)
                 return (node, place) if inner is None else (inner, at)
@@ -134,6 +140,12 @@ class Tracer:
                 return node, place
             node, place = (scaled or source), at  # type: ignore[assignment]
         return node, place
+
+    def _part_of_set(self, call: ast.Call, *, target: bool) -> ast.expr | None:
+        """Features or labels of a data set of LightGBM's or XGBoost's."""
+        if target:
+            return _keyword(call, "label") or (call.args[1] if len(call.args) > 1 else None)
+        return call.args[0] if call.args else _keyword(call, "data")
 
     # -- features -----------------------------------------------------------
 
@@ -362,7 +374,7 @@ class Tracer:
             if full in _ARRAYS and node.args:
                 return node.args[0]
             if full in _SETS:
-                return _keyword(node, "label") or (node.args[1] if len(node.args) > 1 else None)
+                return self._part_of_set(node, target=True)
             if isinstance(node.func, ast.Attribute) and node.func.attr in _SAME:
                 computed = isinstance(node.func.value, (ast.Compare, ast.BinOp))
                 return None if computed else node.func.value

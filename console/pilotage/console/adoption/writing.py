@@ -351,15 +351,20 @@ class _Draft:
         )
         indices = self._with_definitions(indices)
         rebase = loads.Rebase(program, program.names_at(len(program.statements)), self._beside)
-        head, defined, body = list[str](), list[str](), list[str]()
+        head, early, defined, late, body = (list[str]() for _ in range(5))
+        shared = self._shared(indices)
         for index in indices:
             node = rebase.visit(_copied(program.statements[index].node))
             text = ast.unparse(ast.fix_missing_locations(node))
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 if getattr(node, "module", "") != "__future__":
                     head.append(text)
+            elif program.statements[index].defines:
+                defined.append(text)
+            elif index in shared:
+                (late if program.statements[index].reads & set(program.functions) else early).append(text)
             else:
-                (defined if program.statements[index].defines else body).append(text)
+                body.append(text)
         for name in sorted(program.unknown(indices)):
             found.note(
                 indices[0] if indices else 0,
@@ -379,10 +384,29 @@ class _Draft:
             "from __future__ import annotations",
             "\n".join(dict.fromkeys([*imports, *extra, *head])),
             "\n".join(constants),
+            "\n".join(early),
             *defined,
+            "\n".join(late),
             f"def {function}({parameters}):\n{inner}",
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _shared(self, indices: list[int]) -> set[int]:
+        """Statements whose names functions read: they stay where functions see them."""
+        program = self._program
+        wanted = {
+            name
+            for index in indices
+            if program.statements[index].defines
+            for name in program.statements[index].reads
+        }
+        found = set[int]()
+        for index in reversed(indices):
+            statement = program.statements[index]
+            if not statement.defines and statement.writes & wanted:
+                found.add(index)
+                wanted |= statement.reads
+        return found
 
     def _with_definitions(self, indices: list[int]) -> list[int]:
         """With the functions, classes, imports and constants that functions among them read."""
