@@ -44,6 +44,16 @@ class Measure(StrEnum):
     """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
     MEMORY_MB = "memory_mb"
     """Megabytes of resident memory that opening the inference form and answering adds to a process."""
+    TRAINING_SECONDS = "training_seconds"
+    """How long the step took that made the model."""
+    COST_PER_RUN = "cost_per_run"
+    """Price of the steps until evaluation, in the currency of the table of prices."""
+    COST_PER_THOUSAND = "cost_per_thousand"
+    """Price of a thousand predictions, one row at a time, by the model alone."""
+    ENERGY_KWH = "energy_kwh"
+    """Of the steps until evaluation."""
+    CO2_KG = "co2_kg"
+    """What that energy gave off."""
 
 
 PARITIES = (
@@ -63,6 +73,16 @@ CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 
 NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
 """Measures that only regression has."""
+COST_MEASURES = frozenset(
+    {
+        Measure.TRAINING_SECONDS,
+        Measure.COST_PER_RUN,
+        Measure.COST_PER_THOUSAND,
+        Measure.ENERGY_KWH,
+        Measure.CO2_KG,
+    }
+)
+"""Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
 from pilotage.core.artifacts.reasons import Explanations
+from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
 
 
@@ -202,6 +203,15 @@ class Verdict(Part):
     """The two groups that are furthest apart, where groups are compared."""
 
 
+class TrainingCost(Part):
+    """What making a model cost at the prices of then."""
+
+    currency: str
+    total: float
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no price."""
+
+
 class Scorecard(Artifact):
     """What evaluation found, and every gate's verdict."""
 
@@ -227,6 +237,10 @@ class Scorecard(Artifact):
     worth: Worth | None = None
     explanations: Explanations | None = None
     """None in scorecards of before they were there."""
+    training: Usage | None = None
+    """What making the model used; null where its step did not tell."""
+    training_cost: TrainingCost | None = None
+    """What that cost; null where nothing has a price."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime
