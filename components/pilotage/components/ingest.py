@@ -22,10 +22,12 @@ import pyarrow.parquet as pq
 
 from pilotage.components.ingestion import roles, tables
 from pilotage.components.ingestion.tables import Written
+from pilotage.components.personal.guards import Guard
 from pilotage.components.sources.batches import open_source
 from pilotage.core import errors
 from pilotage.core.artifacts import DataFile, Snapshot
 from pilotage.core.metrics import Task
+from pilotage.core.personal import erasures, patterns
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import COMPLETE, Storage
@@ -50,7 +52,8 @@ def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snap
     """
     store = Storage(settings.storage)
     sweep(store)
-    opened = open_source(spec, folder)
+    guard = Guard(spec, settings, erasures.Forgotten(settings, spec.pilot) if spec.data.key else None)
+    opened = guard.watch(open_source(spec, folder))
     with store.staging() as staging:
         table = _write(spec, opened, staging)
         classes = _check(spec, table, staging)
@@ -72,6 +75,9 @@ def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snap
         time=spec.data.time,
         key=spec.data.key,
         time_range=roles.time_range(table.facts[spec.data.time]) if spec.data.time else None,
+        personal=guard.findings(),
+        personal_key=guard.mark,
+        forgotten=guard.left_out,
         source=opened.description,
         created_at=manifest["created_at"],
     )
@@ -139,7 +145,8 @@ def _check_keys(key: str, hashes: Any, staging: Path) -> None:
     repeated = pl.concat(found).value_counts(sort=True).filter(pl.col("count") > 1)
     if repeated.height:
         shown = ", ".join(
-            f"{value!r} ({count} times)" for value, count in repeated.head(_SHOWN).sort("key").rows()
+            f"{_shown(key, value)} ({count} times)"
+            for value, count in repeated.head(_SHOWN).sort("key").rows()
         )
         raise errors.DataError(
             f"The key `{key}` is not unique: {repeated.height:,} of its values repeat, such as {shown}.",
@@ -147,6 +154,13 @@ def _check_keys(key: str, hashes: Any, staging: Path) -> None:
             column=key,
             duplicates=repeated.height,
         )
+
+
+def _shown(key: str, value: Any) -> str:
+    """A key as messages may show it: not at all where its name says that it is personal."""
+    if patterns.hinted(key) is not None:
+        return "a value"
+    return repr(patterns.masked(value) if isinstance(value, str) else value)
 
 
 def _publish(store: Storage, staging: Path, name: str, table: Written) -> dict[str, Any]:
@@ -161,5 +175,6 @@ def _publish(store: Storage, staging: Path, name: str, table: Written) -> dict[s
         }
         (staging / COMPLETE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
         store.publish(staging, name)
+        erasures.forget_note(store, table.digest)
     content: dict[str, Any] = json.loads(store.read(f"{name}/{COMPLETE}"))
     return content

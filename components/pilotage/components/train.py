@@ -188,6 +188,8 @@ def _describe(
         positive=fitted.positive,
         time=snapshot.time,
         key=snapshot.key,
+        personal=spec.data.personal,
+        personal_key=snapshot.personal_key,
         snapshot=snapshot.digest,
         train_rows=rows.rows,
         test_rows=rest.rows,

@@ -51,6 +51,8 @@ class Checked:
             "estimator": spec.train.estimator,
             "expectations": spec.expectations,
             "gates": [gate.label for gate in spec.all_gates],
+            "personal": [{**item.model_dump(mode="json"), "share": item.share} for item in snapshot.personal],
+            "forgotten": snapshot.forgotten,
             "cacheable": self.cacheable,
         }
 

@@ -30,7 +30,28 @@ class Measure(StrEnum):
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    SYNTHETIC_FIDELITY = "synthetic_fidelity"
+    """How alike synthetic and real rows are, 0 to 1."""
+    SYNTHETIC_UTILITY = "synthetic_utility"
+    """The goal's metric of a model trained on synthetic rows less that of one trained on real ones."""
+    SYNTHETIC_COPIES = "synthetic_copies"
+    """Share of synthetic rows that copy a training row, above what held-out rows have."""
+    SYNTHETIC_CLOSENESS = "synthetic_closeness"
+    """Share of synthetic rows closer to training rows than to held-out ones; 0.5 gives nothing away."""
+    SYNTHETIC_MEMBERSHIP = "synthetic_membership"
+    """Area under the curve of a membership inference attack; 0.5 gives nothing away."""
 
+
+SYNTHETIC_MEASURES = frozenset(
+    {
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+        Measure.SYNTHETIC_COPIES,
+        Measure.SYNTHETIC_CLOSENESS,
+        Measure.SYNTHETIC_MEMBERSHIP,
+    }
+)
+"""Measures of synthetic rows; they need `data.augment`."""
 
 GROUP_MEASURES = frozenset(
     {
@@ -110,6 +131,9 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
+_GREATER = frozenset({Measure.BUSINESS_VALUE, Measure.SYNTHETIC_FIDELITY, Measure.SYNTHETIC_UTILITY})
+
+
 def task_of(metric: str) -> Task:
     """The task that `metric`, one of `METRICS`, belongs to."""
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
@@ -117,4 +141,4 @@ def task_of(metric: str) -> Task:
 
 def greater_is_better(name: str) -> bool:
     """Whether a larger value of metric or measure `name` is the better one."""
-    return name in METRICS or name == Measure.BUSINESS_VALUE
+    return name in METRICS or name in _GREATER

@@ -6,12 +6,14 @@ and says on which line something is wrong. No model looks at data.
 
 from __future__ import annotations
 
+from pilotage.core.specs.augmentations import Augment, Synthesizer
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
 from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
+from pilotage.core.specs.protections import Personal, PersonalKind, Policy, Reasoned
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
 from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Range, Search, Train
@@ -19,6 +21,7 @@ from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Ran
 __all__ = [
     "Against",
     "Approval",
+    "Augment",
     "Bounds",
     "Budget",
     "Cause",
@@ -35,10 +38,14 @@ __all__ = [
     "Monitor",
     "Name",
     "Performance",
+    "Personal",
+    "PersonalKind",
     "PilotSpec",
+    "Policy",
     "PythonSource",
     "QuietHours",
     "Range",
+    "Reasoned",
     "Replicas",
     "Resources",
     "Retrain",
@@ -52,6 +59,7 @@ __all__ = [
     "SqlSource",
     "Step",
     "Strategy",
+    "Synthesizer",
     "Target",
     "Toleration",
     "Train",
