@@ -175,7 +175,8 @@ def _find(
         groups=groups,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency),
+        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency)
+        | measurements.of_synthetic(model.synthetic),
         rivals=compared,
     )
 

@@ -72,7 +72,7 @@ class Guard:
             names.append(name)
             arrays.append(self._replaced(name, given, values, batch))
         rows = pa.RecordBatch.from_arrays(arrays, names=names)
-        if self._forgotten and self._key in names:
+        if self._forgotten and self._key is not None and self._key in names:
             rows = self._kept(rows, self._key)
         return Batch(rows, batch.origin, batch.first)
 

@@ -32,7 +32,7 @@ class Replacer:
         self._key = key
         self._kinds: Mapping[PersonalKind, Policy] = {
             kind: policy for kind in personal.kinds if (policy := personal.kind(kind)) in _REPLACING
-        }  # type: ignore[misc]
+        }
         self._remembered = lru_cache(_REMEMBERED)(self._parts)
 
     @classmethod

@@ -72,13 +72,14 @@ class Personal(Model):
 
     @model_validator(mode="after")
     def _sound(self) -> Personal:
-        for place, rules in {"columns": self.columns, "kinds": self.kinds}.items():
-            for name, rule in rules.items():
-                if policy_of(rule) is Policy.KEEP and not reason_of(rule).strip():
-                    raise ValueError(
-                        f"`{place}.{name}` keeps personal data, which needs a reason: "
-                        "write `{policy: keep, reason: …}`"
-                    )
+        named = [(f"columns.{name}", rule) for name, rule in self.columns.items()]
+        named += [(f"kinds.{kind}", rule) for kind, rule in self.kinds.items()]
+        for place, rule in named:
+            if policy_of(rule) is Policy.KEEP and not reason_of(rule).strip():
+                raise ValueError(
+                    f"`{place}` keeps personal data, which needs a reason: "
+                    "write `{policy: keep, reason: …}`"
+                )
         for kind in self.kinds:
             if kind in NAMED_ONLY:
                 raise ValueError(f"`kinds.{kind}` cannot be told from values; name the column in `columns`")
