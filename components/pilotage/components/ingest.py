@@ -36,7 +36,9 @@ _log = logging.getLogger(__name__)
 _SHOWN = 5
 
 
-def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snapshot:
+def ingest(
+    spec: PilotSpec, folder: Path, settings: Settings, out: Path, *, installation: Settings | None = None
+) -> Snapshot:
     """Read the pilot's source into a snapshot and describe it in `out/snapshot.json`.
 
     Args:
@@ -44,15 +46,18 @@ def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snap
         folder: the pilot's folder, which relative names are relative to.
         settings: the installation.
         out: folder for the `Snapshot` artifact.
+        installation: that knows what is to be forgotten, where `settings` are of a place aside.
 
     Raises:
+        SettingsError: personal data is to be hashed, and there is no (good) secret.
         SourceError: the source cannot be found or read.
         DataError: the table cannot be used for this pilot.
         Unavailable: the store or the database does not answer.
     """
     store = Storage(settings.storage)
     sweep(store)
-    guard = Guard(spec, settings, erasures.Forgotten(settings, spec.pilot) if spec.data.key else None)
+    forgotten = erasures.Forgotten(installation or settings, spec.pilot) if spec.data.key else None
+    guard = Guard(spec, settings, forgotten)
     opened = guard.watch(open_source(spec, folder))
     with store.staging() as staging:
         table = _write(spec, opened, staging)

@@ -82,4 +82,4 @@ def read(pilot: Pilot, settings: Settings) -> Snapshot:
     with tempfile.TemporaryDirectory(prefix="pilotage-check-") as name:
         scratch = Path(name)
         aside = settings.model_copy(update={"home": scratch, "storage_url": ""})
-        return ingest.ingest(pilot.spec, pilot.folder, aside, scratch)
+        return ingest.ingest(pilot.spec, pilot.folder, aside, scratch, installation=settings)

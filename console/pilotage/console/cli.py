@@ -17,6 +17,7 @@ from pilotage.console.commands import (
     drifts,
     models,
     pilots,
+    privacy,
     releases,
     rollouts,
     runs,
@@ -71,7 +72,19 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(
+            privacy,
+            scoring,
+            drifts,
+            validations,
+            values,
+            tokens,
+            users,
+            audits,
+            backups,
+            supervision,
+            schedules,
+        ),
     ):
         module.add_to(app)
     return app

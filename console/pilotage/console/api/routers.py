@@ -14,6 +14,7 @@ from pilotage.console.api import (
     monitors,
     observations,
     pilots,
+    privacy,
     releases,
     runs,
     schedules,
@@ -34,7 +35,7 @@ _MODULES = (
     *(versions, approvals, releases, environments, transitions),
     *(monitors, observations, alarms, triggers),
     *(me, users, tokens, webhooks),
-    *(audits,),
+    *(privacy, audits),
 )
 
 

@@ -73,6 +73,7 @@ from pilotage.core.artifacts.versions import (
     Rival,
     Scorecard,
     Slice,
+    Synthesis,
     Synthetic,
     TrainedModel,
     Utility,
@@ -108,6 +109,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Synthesis,
 )
 """Every arrow whose schema is committed."""
 
@@ -172,6 +174,7 @@ __all__ = [
     "Slice",
     "Snapshot",
     "Stage",
+    "Synthesis",
     "Synthetic",
     "TimeInput",
     "Track",

@@ -101,6 +101,33 @@ class Synthetic(Part):
     """What could not be done or measured, and why."""
 
 
+class Verdict(Part):
+    """What a gate said."""
+
+    gate: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    reason: str
+
+
+class Synthesis(Artifact):
+    """A file of synthetic rows, and what was measured of them."""
+
+    FILE = "synthesis.json"
+    kind: Literal["synthesis"] = "synthesis"
+    schema_version: Literal[1] = 1
+    pilot: str
+    snapshot: Digest
+    file: str
+    """Where the rows are; empty where a gate said no and nothing was written."""
+    rows: int
+    synthetic: Synthetic
+    gates: tuple[Verdict, ...]
+    passed: bool
+    created_at: AwareDatetime
+
+
 class Model(Artifact):
     """A trained model and all that made it; its files are in MLflow."""
 
@@ -221,16 +248,6 @@ class Rival(Part):
     metrics: dict[str, float | None]
     guess: Scalar | None = None
     """What the baseline says of every row: its class, or its number; None of a champion."""
-
-
-class Verdict(Part):
-    """What a gate said."""
-
-    gate: str
-    passed: bool
-    value: float | None
-    limit: float | None
-    reason: str
 
 
 class Scorecard(Artifact):
