@@ -55,6 +55,7 @@ class Scan:
 
     def __init__(self, personal: Personal | None) -> None:
         self._personal = personal if personal is not None else Personal()
+        self._asks_presidio = personal is not None  # loading it takes seconds, for those who care
         self._counts: dict[str, Counts] = {}
         self._order: list[str] = []
         self._batches = 0
@@ -91,7 +92,8 @@ class Scan:
         for text, rows in candidates.iter_rows():
             for kind, weak in {(hit.kind, hit.weak) for hit in patterns.find(text)}:
                 (counts.weak if weak else counts.strong)[kind] += rows
-        if counts.shown < presidio.MOST_VALUES and presidio.installed():
+        wanted = self._asks_presidio and candidates.height and counts.shown < presidio.MOST_VALUES
+        if wanted and presidio.installed():
             taken = candidates.head(presidio.MOST_VALUES - counts.shown)
             counts.shown += taken.height
             for text, _ in taken.iter_rows():
