@@ -81,17 +81,17 @@ def without(settings: Settings, digest: str, key: str, matches: Matches) -> Rewr
 
 
 def drop(store: Storage, settings: Settings, digest: str) -> None:
-    """Delete a snapshot and this machine's copy of it; the manifest first, so that no half is seen."""
+    """Delete a snapshot and this machine's copy of it; the manifest first, so that no half is seen, and the
+    folder last, so that it tells whether there is more to do."""
     name = f"snapshots/{digest}"
+    Storage(str(settings.home)).delete(f"cache/{name}")
     store.delete(f"{name}/{COMPLETE}")
     store.delete(name)
-    Storage(str(settings.home)).delete(f"cache/{name}")
 
 
 def _finished(store: Storage, settings: Settings, digest: str) -> Rewritten | None:
     """See to what a crash left of a snapshot whose note was written."""
-    note = note_of(store, digest)
-    if note is not None:
+    if store.exists(f"snapshots/{digest}") and note_of(store, digest) is not None:
         drop(store, settings, digest)
     return None
 
