@@ -19,14 +19,16 @@ from pilotage.components.measures import (
     bootstraps,
     calibrations,
     fairness,
+    groupings,
     latencies,
     measurements,
+    reasons,
     rivals,
     scores,
     slices,
     worths,
 )
-from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
 from pilotage.components.measures.scores import Outcomes
@@ -35,6 +37,7 @@ from pilotage.core import errors, gates, models
 from pilotage.core.artifacts import (
     ColumnType,
     Estimate,
+    Fairness,
     Feature,
     Latency,
     Report,
@@ -48,9 +51,11 @@ from pilotage.core.artifacts import (
 )
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
+from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Against, FeatureKind, PilotSpec
+from pilotage.core.specs import Against, FeatureKind, Grouping, PilotSpec
 
 _KINDS = {
     ColumnType.INTEGER: FeatureKind.NUMBER,
@@ -70,11 +75,13 @@ class _Findings:
     found: Outcomes
     baseline: Outcomes
     champion: Champion | None
-    groups: dict[str, Labels]
+    groups: dict[Grouping, Labels]
+    compared: tuple[Fairness, ...]
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
     rivals: dict[Against, Measured | None]
+    estimates: dict[str, Estimate]
 
 
 def evaluate(
@@ -88,7 +95,8 @@ def evaluate(
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
-    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
+    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
+    snapshot's manifest and the report; logs all of that and the values with MLflow.
     A gate that says no is a verdict, not an error.
 
     Raises:
@@ -96,7 +104,8 @@ def evaluate(
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    predictor = models.open_predictor(registry.folder_at(registry.model_location(trained.uri)), settings)
+    model = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(model, settings)
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
@@ -109,18 +118,29 @@ def evaluate(
     champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
     findings = _find(spec, predictor, train, rest, groups, champion)
     scorecard = _scorecard(spec, snapshot, trained, rest, findings)
+    explained = reasons.explain(
+        predictor,
+        ReferenceProfile.read(model / INSIDE),
+        rest,
+        findings.found,
+        spec.goal.metric,
+        spec.train.seed,
+        examples=spec.card.example_rows,
+    )
+    scorecard = scorecard.model_copy(update={"explanations": explained})
     scorecard.write(out)
-    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
-        registry.log_file(trained.mlflow_run, card)
+    evidence = (snapshot.write(out), report.write(out))
+    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
+        registry.log_file(trained.mlflow_run, file)
     registry.log_metrics(trained.mlflow_run, _logged(scorecard))
     return scorecard
 
 
-def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
-    """Groups of the held-out rows for each column that a gate names with `by`."""
-    names = dict.fromkeys(gate.by for gate in spec.gates if gate.by is not None)
+def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
+    """Groups of the held-out rows for each way to part them that a gate names with `by`."""
+    asked = list(dict.fromkeys(gate.grouping for gate in spec.gates if gate.grouping is not None))
     wanted = []
-    for name in names:
+    for name in dict.fromkeys(name for grouping in asked for name in grouping.columns):
         column = snapshot.column(name)
         if column is None:
             raise errors.DataError(
@@ -130,10 +150,11 @@ def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows)
             )
         wanted.append(Feature(name=name, kind=_KINDS[column.type]))
     columns = datasets.read_columns(settings, snapshot, wanted) if wanted else {}
-    return {
-        name: fairness.name_groups(_named_truths(values, snapshot, name)[test])
+    named = {
+        name: groupings.name_groups(_named_truths(values, snapshot, name)[test])
         for name, values in columns.items()
     }
+    return {grouping: groupings.cross([named[name] for name in grouping.columns]) for grouping in asked}
 
 
 def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> datasets.Array:
@@ -151,7 +172,7 @@ def _find(
     predictor: Predictor,
     train: Dataset,
     rest: Dataset,
-    groups: dict[str, Labels],
+    groups: dict[Grouping, Labels],
     champion: Champion | None,
 ) -> _Findings:
     model, goal = predictor.model, spec.goal
@@ -168,16 +189,24 @@ def _find(
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
         )
+    seed = spec.train.seed
+    fair = tuple(
+        fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
+    )
+    own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
+    for item in fair:
+        own.update(measurements.by_group(item))
     return _Findings(
         found=found,
         baseline=baseline,
         champion=champion,
         groups=groups,
+        compared=fair,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency)
-        | measurements.of_synthetic(model.synthetic),
+        own=own | measurements.of_synthetic(model.synthetic),
         rivals=compared,
+        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
     )
 
 
@@ -201,7 +230,7 @@ def _scorecard(
         metric=goal.metric,
         target=goal.target,
         test_rows=rest.rows,
-        metrics=_estimates(findings, seed),
+        metrics=_estimates(findings),
         baseline=Rival(
             name="baseline",
             metrics=_plain(findings.rivals[Against.BASELINE] or {}),
@@ -209,9 +238,7 @@ def _scorecard(
         ),
         champion=_champion_card(findings),
         slices=slices.worst(rest.columns, found, goal.metric, seed),
-        fairness=tuple(
-            fairness.compare(by, labels, found, goal.metric) for by, labels in findings.groups.items()
-        ),
+        fairness=findings.compared,
         calibration=calibrations.bins(found),
         latency=findings.latency,
         worth=_worth(spec, findings),
@@ -230,7 +257,8 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
+    spans = measurements.spans(findings.compared, findings.estimates)
+    verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
@@ -240,8 +268,8 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     ]
 
 
-def _estimates(findings: _Findings, seed: int) -> dict[str, Estimate]:
-    scored = {metric: bootstraps.estimate(metric, findings.found, seed) for metric in findings.metrics}
+def _estimates(findings: _Findings) -> dict[str, Estimate]:
+    scored = findings.estimates
     others = {
         str(name): Estimate(value=value)
         for (name, by), value in findings.own.items()

@@ -14,6 +14,7 @@ import typer
 from pilotage.console.commands import (
     audits,
     backups,
+    dossiers,
     drifts,
     models,
     pilots,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(
             privacy,
+            dossiers,
             scoring,
             drifts,
             validations,

@@ -27,7 +27,17 @@ class Measure(StrEnum):
     BUSINESS_VALUE = "business_value"
     """Value per row in the goal's currency."""
     DEMOGRAPHIC_PARITY_DIFFERENCE = "demographic_parity_difference"
+    """Largest minus smallest rate at which groups are predicted to be positive."""
+    DEMOGRAPHIC_PARITY_RATIO = "demographic_parity_ratio"
+    """Smallest by largest such rate, 0 to 1; the four-fifths rule asks for 0.8."""
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
+    """The larger of the spreads of true and of false positive rates."""
+    EQUAL_OPPORTUNITY_DIFFERENCE = "equal_opportunity_difference"
+    """Spread of true positive rates."""
+    PREDICTIVE_PARITY_DIFFERENCE = "predictive_parity_difference"
+    """Spread of precisions."""
+    MEAN_ERROR_DIFFERENCE = "mean_error_difference"
+    """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
     SYNTHETIC_FIDELITY = "synthetic_fidelity"
@@ -53,23 +63,23 @@ SYNTHETIC_MEASURES = frozenset(
 )
 """Measures of synthetic rows; they need `data.augment`."""
 
-GROUP_MEASURES = frozenset(
-    {
-        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
-        Measure.EQUALIZED_ODDS_DIFFERENCE,
-        Measure.GROUP_METRIC_DIFFERENCE,
-    }
+PARITIES = (
+    Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
+    Measure.DEMOGRAPHIC_PARITY_RATIO,
+    Measure.EQUALIZED_ODDS_DIFFERENCE,
+    Measure.EQUAL_OPPORTUNITY_DIFFERENCE,
+    Measure.PREDICTIVE_PARITY_DIFFERENCE,
 )
-"""Measures between the groups of a column; a gate on one says `by`."""
+"""Measures between groups of which class they are predicted to be in."""
 
-CLASS_MEASURES = frozenset(
-    {
-        Measure.CALIBRATION_ERROR,
-        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
-        Measure.EQUALIZED_ODDS_DIFFERENCE,
-    }
-)
+GROUP_MEASURES = frozenset({*PARITIES, Measure.MEAN_ERROR_DIFFERENCE, Measure.GROUP_METRIC_DIFFERENCE})
+"""Measures between the groups of a column, or of several; a gate on one says `by`."""
+
+CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 """Measures that only classification has."""
+
+NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
+"""Measures that only regression has."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",
@@ -131,7 +141,14 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
-_GREATER = frozenset({Measure.BUSINESS_VALUE, Measure.SYNTHETIC_FIDELITY, Measure.SYNTHETIC_UTILITY})
+_GREATER = frozenset(
+    {
+        Measure.BUSINESS_VALUE,
+        Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+    }
+)
 
 
 def task_of(metric: str) -> Task:

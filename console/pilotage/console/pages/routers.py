@@ -12,6 +12,7 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    responsible,
     run_details,
     runs,
     schedules,
@@ -23,7 +24,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring),
+    *(models, monitoring, responsible),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

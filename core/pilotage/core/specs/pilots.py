@@ -10,12 +10,14 @@ from pilotage.core.metrics import (
     BINARY_ONLY,
     CLASS_MEASURES,
     METRICS,
+    NUMBER_MEASURES,
     SYNTHETIC_MEASURES,
     Measure,
     Task,
     task_of,
 )
 from pilotage.core.specs.bases import Misplaced, Model, Name
+from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Step
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
@@ -46,6 +48,8 @@ class PilotSpec(Model):
     train: Train = Train()
     gates: tuple[Gate, ...] = ()
     approval: Approval = Approval.AUTO
+    card: Card = Card()
+    """What the model card says besides what was measured."""
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
@@ -59,7 +63,9 @@ class PilotSpec(Model):
             raise Misplaced(message, ("goal", "metric"))
         for index, gate in enumerate(self.gates):
             elsewhere = gate.metric in METRICS and task_of(gate.metric) != self.task
-            if elsewhere or (gate.metric in CLASS_MEASURES and self.task is Task.REGRESSION):
+            if elsewhere or gate.metric in (
+                CLASS_MEASURES if self.task is Task.REGRESSION else NUMBER_MEASURES
+            ):
                 raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
             if gate.metric == Measure.BUSINESS_VALUE and self.goal.value is None:
                 raise Misplaced(f"{gate.metric} needs `goal.value`", ("gates", index, "metric"))

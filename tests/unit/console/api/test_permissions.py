@@ -80,6 +80,8 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/versions/{version}": LOOK,
     "GET /pilots/{pilot}/versions/{version}/scorecard": LOOK,
     "GET /pilots/{pilot}/versions/{version}/card": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/card/told": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/export": LOOK,
     "POST /pilots/{pilot}/versions/{version}/approve": DECIDE,
     "POST /pilots/{pilot}/versions/{version}/reject": DECIDE,
     "POST /pilots/{pilot}/versions/{version}/promote": DECIDE,

@@ -11,13 +11,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.svm import LinearSVC
+from tests.unit.core.explanations import explained_models
 from tests.unit.serving import small_models
-from tests.unit.serving.inference.explanations import explained_models
 
 from pilotage.core import features
+from pilotage.core.explanations import additives, backgrounds
+from pilotage.core.explanations.attributions import Method, Output
 from pilotage.core.metrics import Task
-from pilotage.serving.inference.explanations import additives, backgrounds
-from pilotage.serving.inference.explanations.attributions import Method, Output
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from tests.unit.serving import small_models
 from pilotage.components.training import encodings
 from pilotage.core import features, profiles
 from pilotage.core.encoders import LabelEncoded
+from pilotage.core.explanations import backgrounds
+from pilotage.core.explanations.attributions import Budget
+from pilotage.core.explanations.methods import Explainer
 from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
-from pilotage.serving.inference.explanations import backgrounds
-from pilotage.serving.inference.explanations.attributions import Budget
-from pilotage.serving.inference.explanations.methods import Explainer
 
 BUDGET = Budget(evaluations=500, seconds=30)
 NAMES = tuple(feature.name for feature in small_models.FEATURES)

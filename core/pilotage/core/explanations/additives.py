@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.pipeline import Pipeline
 
+from pilotage.core.explanations import backgrounds
+from pilotage.core.explanations.attributions import Array, Sums
 from pilotage.core.features import Columns
-from pilotage.serving.inference.explanations import backgrounds
-from pilotage.serving.inference.explanations.attributions import Array, Sums
 
 Function = Callable[[Columns], Array]
 """Outputs of rows, shape `(rows, outputs)`."""
@@ -69,6 +68,8 @@ def close(sums: Array, whole: Array, tolerance: float, size: float = 1.0) -> boo
 
 def is_linear(estimator: Any) -> bool:
     """Whether the last step is a linear model; what comes before it decides whether the whole is additive."""
+    from sklearn.pipeline import Pipeline
+
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     return hasattr(last, "coef_")
 

@@ -17,11 +17,11 @@ from sklearn.ensemble import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeRegressor
-from tests.unit.serving.inference.explanations import explained_models
+from tests.unit.core.explanations import explained_models
 from xgboost import XGBClassifier, XGBRegressor
 
 from pilotage.core import features
-from pilotage.serving.inference.explanations.attributions import Method, Output
+from pilotage.core.explanations.attributions import Method, Output
 
 LIGHT: dict[str, Any] = {"n_estimators": 20, "verbose": -1, "n_jobs": 1, "min_child_samples": 5}
 XG: dict[str, Any] = {"n_estimators": 20, "n_jobs": 1}
@@ -125,7 +125,7 @@ def test_a_trees_contributions_are_those_of_the_definition() -> None:
     ],
 )
 def test_what_a_library_says_itself_is_what_shap_says(make: Callable[[], Any]) -> None:
-    from pilotage.serving.inference.explanations import trees
+    from pilotage.core.explanations import trees
 
     pair = explained_models.fitted(make())
     columns = explained_models.asked()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC
-from tests.unit.serving.inference.explanations import explained_models
+from tests.unit.core.explanations import explained_models
 
+from pilotage.core.explanations import samplers
+from pilotage.core.explanations.attributions import Budget, Method, Output
 from pilotage.core.features import Columns
-from pilotage.serving.inference.explanations import samplers
-from pilotage.serving.inference.explanations.attributions import Budget, Method, Output
 
 BACKGROUND = {name: np.random.default_rng(position).normal(size=32) for position, name in enumerate("abcde")}
 ROWS = {name: np.random.default_rng(9 + position).normal(size=3) for position, name in enumerate("abcde")}

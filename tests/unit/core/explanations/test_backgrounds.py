@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.unit.core.explanations import explained_models
 from tests.unit.serving import small_models
-from tests.unit.serving.inference.explanations import explained_models
 
 from pilotage.core import profiles
 from pilotage.core.artifacts import Feature
+from pilotage.core.explanations import backgrounds
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.specs import FeatureKind
-from pilotage.serving.inference.explanations import backgrounds
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ checked by whoever asked.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core.encoders import LabelEncoded
-from pilotage.serving.inference.explanations import owners
-from pilotage.serving.inference.explanations.attributions import Sums
+from pilotage.core.explanations import owners
+from pilotage.core.explanations.attributions import Sums
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ def explainer(estimator: Any, names: Sequence[str]) -> Explain | None:
 def _parts(estimator: Any) -> tuple[Any, Any]:
     """The encoder, None for none, and the model behind it."""
     from sklearn.pipeline import Pipeline
+
+    from pilotage.core.encoders import LabelEncoded
 
     encoder = None
     if isinstance(estimator, Pipeline):
@@ -89,6 +91,9 @@ def _split(found: npt.NDArray[np.float64]) -> Sums:
 
 
 def _of_shap(model: Any) -> Explain | None:
+    if importlib.util.find_spec("shap") is None:
+        logger.info("shap is not installed; contributions to %s are estimated", type(model).__name__)
+        return None
     if not _is_of_trees(model):
         return None
     with warnings.catch_warnings():

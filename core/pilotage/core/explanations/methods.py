@@ -16,13 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotage.core.artifacts import Scalar
-from pilotage.core.features import Columns, to_frame
-from pilotage.core.metrics import Task
-from pilotage.core.models import Prediction, Predictor
-from pilotage.core.profiles import ReferenceProfile
-from pilotage.serving.inference.explanations import additives, backgrounds, samplers, trees
-from pilotage.serving.inference.explanations.additives import Additive
-from pilotage.serving.inference.explanations.attributions import (
+from pilotage.core.explanations import additives, backgrounds, samplers, trees
+from pilotage.core.explanations.additives import Additive
+from pilotage.core.explanations.attributions import (
     Array,
     Attribution,
     Budget,
@@ -30,6 +26,10 @@ from pilotage.serving.inference.explanations.attributions import (
     Output,
     Sums,
 )
+from pilotage.core.features import Columns, to_frame
+from pilotage.core.metrics import Task
+from pilotage.core.models import Prediction, Predictor
+from pilotage.core.profiles import ReferenceProfile
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler
 
 from pilotage.core.encoders import TimeParts
-from pilotage.serving.inference.explanations import owners
+from pilotage.core.explanations import owners
 
 FRAME = pd.DataFrame(
     {

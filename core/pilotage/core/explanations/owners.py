@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sklearn.base import OneToOneFeatureMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-
-from pilotage.core.encoders import TimeParts
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder
 
 Owners = tuple[str, ...]
 
 
 def find(encoder: Any, names: Sequence[str]) -> Owners | None:
     """Owners of the columns that the fitted `encoder` makes of columns that `names` own; None if unknown."""
+    from sklearn.base import OneToOneFeatureMixin
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    from pilotage.core.encoders import TimeParts
+
     if encoder is None or encoder == "passthrough" or _is_identity(encoder):
         return tuple(names)
     if isinstance(encoder, Pipeline):
@@ -46,6 +50,8 @@ def find(encoder: Any, names: Sequence[str]) -> Owners | None:
 
 def _is_identity(encoder: Any) -> bool:
     """Whether it is what a fitted ColumnTransformer makes of "passthrough"."""
+    from sklearn.preprocessing import FunctionTransformer
+
     return isinstance(encoder, FunctionTransformer) and encoder.func is None
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pilotage.core.explanations import backgrounds
+from pilotage.core.explanations.attributions import Array, Budget
 from pilotage.core.features import Columns
-from pilotage.serving.inference.explanations import backgrounds
-from pilotage.serving.inference.explanations.attributions import Array, Budget
 
 FEWEST_ROUNDS = 2
 """Below which there is no standard error."""
