@@ -21,6 +21,7 @@ from pilotage.console.commands import (
     forecasts,
     models,
     pilots,
+    privacy,
     releases,
     rollouts,
     runs,
@@ -77,7 +78,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks, dossiers, costs, adoptions),
+        *(forecasts, shrinks, dossiers, privacy, costs, adoptions),
     ):
         module.add_to(app)
     return app

@@ -54,7 +54,28 @@ class Measure(StrEnum):
     """Of the steps until evaluation."""
     CO2_KG = "co2_kg"
     """What that energy gave off."""
+    SYNTHETIC_FIDELITY = "synthetic_fidelity"
+    """How alike synthetic and real rows are, 0 to 1."""
+    SYNTHETIC_UTILITY = "synthetic_utility"
+    """The goal's metric of a model trained on synthetic rows less that of one trained on real ones."""
+    SYNTHETIC_COPIES = "synthetic_copies"
+    """Share of synthetic rows that copy a training row, above what held-out rows have."""
+    SYNTHETIC_CLOSENESS = "synthetic_closeness"
+    """Share of synthetic rows closer to training rows than to held-out ones; 0.5 gives nothing away."""
+    SYNTHETIC_MEMBERSHIP = "synthetic_membership"
+    """Area under the curve of a membership inference attack; 0.5 gives nothing away."""
 
+
+SYNTHETIC_MEASURES = frozenset(
+    {
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+        Measure.SYNTHETIC_COPIES,
+        Measure.SYNTHETIC_CLOSENESS,
+        Measure.SYNTHETIC_MEMBERSHIP,
+    }
+)
+"""Measures of synthetic rows; they need `data.augment`."""
 
 PARITIES = (
     Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
@@ -144,6 +165,16 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
+_GREATER = frozenset(
+    {
+        Measure.BUSINESS_VALUE,
+        Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+    }
+)
+
+
 def task_of(metric: str) -> Task:
     """The task that `metric`, one of `METRICS`, belongs to."""
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
@@ -151,4 +182,4 @@ def task_of(metric: str) -> Task:
 
 def greater_is_better(name: str) -> bool:
     """Whether a larger value of metric or measure `name` is the better one."""
-    return name in METRICS or name in (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO)
+    return name in METRICS or name in _GREATER

@@ -46,6 +46,8 @@ _BURY_SECONDS = 5.0
 _TRIGGERS_SECONDS = 5.0
 _RECURRENCES_SECONDS = 60.0
 _JOIN_SECONDS = 5.0
+_DELETIONS_SECONDS = 3600.0
+_BY = "pilotage"
 
 
 class Scheduler:
@@ -62,6 +64,7 @@ class Scheduler:
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
         self._clock: threading.Thread | None = None
+        self._deleter: threading.Thread | None = None
 
     @property
     def lease(self) -> Lease | None:
@@ -100,8 +103,9 @@ class Scheduler:
         """Give the lease back."""
         self._step_back()
         self._reap()
-        if self._clock is not None:
-            self._clock.join(_JOIN_SECONDS)
+        for thread in (self._clock, self._deleter):
+            if thread is not None:
+                thread.join(_JOIN_SECONDS)
         self._engine.dispose()
 
     def _require_current(self) -> None:
@@ -145,6 +149,8 @@ class Scheduler:
             self._keep_clock(lease)
         if self._is_due("triggers", _TRIGGERS_SECONDS):
             self._ask_for_retrainings(lease)
+        if self._is_due("deletions", _DELETIONS_SECONDS):
+            self._delete()
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
 
     def _ask_for_retrainings(self, lease: Lease) -> None:
@@ -156,6 +162,23 @@ class Scheduler:
                 raise
             except errors.PilotageError as error:
                 logger.warning("the retraining of %s waits: %s", pilot, error)
+
+    def _delete(self) -> None:
+        """Delete what pilots keep no longer, and finish erasures, in a thread of its own: rows are read."""
+        if self._deleter is not None and self._deleter.is_alive():
+            return
+
+        def work() -> None:
+            from pilotage.pipelines.deletions import erasures, retentions
+
+            try:
+                erasures.resume(self._engine, self._settings)
+                retentions.purge(self._engine, self._settings, who=_BY)
+            except (errors.PilotageError, SQLAlchemyError, OSError) as error:
+                logger.warning("data is deleted later: %s", error)
+
+        self._deleter = threading.Thread(target=work, name="deletions", daemon=True)
+        self._deleter.start()
 
     def _keep_clock(self, lease: Lease) -> None:
         """See to Kubeflow's recurring runs, apart from what the leader does: its API may be slow."""

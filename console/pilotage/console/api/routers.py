@@ -15,6 +15,7 @@ from pilotage.console.api import (
     monitors,
     observations,
     pilots,
+    privacy,
     releases,
     runs,
     schedules,
@@ -37,7 +38,7 @@ _MODULES = (
     *(monitors, observations, alarms, triggers),
     *(studies,),
     *(me, users, tokens, webhooks),
-    *(audits, costs),
+    *(audits, costs, privacy),
 )
 
 

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     installation_key: SecretStr = SecretStr("")
     """Secret that tells this installation's models from others', where it has several homes, such as pods;
     made in `home` when empty."""
+    personal_key: SecretStr = SecretStr("")
+    """Secret that personal data is hashed with where `data.personal` says so; model servers need it too."""
     signing_key_file: File | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: File | None = None
