@@ -22,6 +22,7 @@ from pilotage.console.commands import (
     models,
     pilots,
     privacy,
+    readiness,
     releases,
     rollouts,
     runs,
@@ -78,7 +79,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks, dossiers, privacy, costs, adoptions),
+        *(forecasts, shrinks, dossiers, privacy, costs, adoptions, readiness),
     ):
         module.add_to(app)
     return app

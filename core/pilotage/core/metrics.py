@@ -18,7 +18,7 @@ class Task(StrEnum):
 
 
 class Measure(StrEnum):
-    """What `evaluate` finds besides scikit-learn's scores."""
+    """What is found besides scikit-learn's scores: by `evaluate`, but for `DECIDED_MEASURES`."""
 
     LATENCY_P50_MS = "latency_p50_ms"
     LATENCY_P99_MS = "latency_p99_ms"
@@ -40,6 +40,8 @@ class Measure(StrEnum):
     """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    READINESS = "readiness"
+    """Of the pilot for production: its ML Test Score, 0 to 7 (Breck et al., 2017)."""
     SIZE_MB = "size_mb"
     """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
     MEMORY_MB = "memory_mb"
@@ -85,6 +87,9 @@ PARITIES = (
     Measure.PREDICTIVE_PARITY_DIFFERENCE,
 )
 """Measures between groups of which class they are predicted to be in."""
+
+DECIDED_MEASURES = frozenset({Measure.READINESS})
+"""Measures that only the database knows: judged where a version is promoted or released, by no step."""
 
 GROUP_MEASURES = frozenset({*PARITIES, Measure.MEAN_ERROR_DIFFERENCE, Measure.GROUP_METRIC_DIFFERENCE})
 """Measures between the groups of a column, or of several; a gate on one says `by`."""
@@ -178,6 +183,10 @@ _GREATER = frozenset(
 def task_of(metric: str) -> Task:
     """The task that `metric`, one of `METRICS`, belongs to."""
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+
+
+_GREATER = (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO, Measure.READINESS)
+"""Of Pilotage's own measures, those of which more is better."""
 
 
 def greater_is_better(name: str) -> bool:

@@ -16,6 +16,7 @@ from pilotage.console.api import (
     observations,
     pilots,
     privacy,
+    readiness,
     releases,
     runs,
     schedules,
@@ -35,7 +36,7 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
-    *(monitors, observations, alarms, triggers),
+    *(monitors, observations, alarms, triggers, readiness),
     *(studies,),
     *(me, users, tokens, webhooks),
     *(audits, costs, privacy),

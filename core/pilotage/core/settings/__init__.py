@@ -20,6 +20,7 @@ from pilotage.core.settings.fields import (
     File,
     Folder,
     Hosts,
+    Levels,
     Person,
     PrivateUrl,
     Proxies,
@@ -178,6 +179,9 @@ class Settings(BaseSettings):
     are local swaps when empty."""
     release_environment: str = "production"
     """Environment that is released to where none is named."""
+    readiness: Levels = {}
+    """Least ML Test Score of a pilot whose version is promoted or released, by environment:
+    `production=2,staging=1`."""
     release_branch: str = ""
     """Branch of that repository; its default branch when empty."""
     release_mode: ReleaseMode = ReleaseMode.COMMIT

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from pilotage.core.metrics import (
     BINARY_ONLY,
     CLASS_MEASURES,
+    DECIDED_MEASURES,
     METRICS,
     NUMBER_MEASURES,
     SYNTHETIC_MEASURES,
@@ -99,14 +100,21 @@ class PilotSpec(Model):
 
     @property
     def all_gates(self) -> tuple[Gate, ...]:
-        """The pilot's own gates behind those that are always on unless restated."""
+        """What steps judge: the pilot's own gates behind those that are always on unless restated."""
         stated = {(gate.metric, gate.against) for gate in self.gates}
         always = [
             Gate(metric=self.goal.metric, against=against) for against in (Against.BASELINE, Against.CHAMPION)
         ]
         if self.data.augment is not None:
             always += [Gate(metric=metric, max=most) for metric, most in LEAK_LIMITS.items()]
-        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + self.gates
+        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + tuple(
+            gate for gate in self.gates if gate.metric not in DECIDED_MEASURES
+        )
+
+    @property
+    def decided_gates(self) -> tuple[Gate, ...]:
+        """What is judged where a version is promoted or released."""
+        return tuple(gate for gate in self.gates if gate.metric in DECIDED_MEASURES)
 
     @property
     def performance_metric(self) -> str:
