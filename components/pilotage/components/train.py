@@ -25,12 +25,13 @@ import skops.io  # noqa: F401 - takes seconds; loaded with the step and not whil
 
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
+from pilotage.components.synthesis import augmentations
 from pilotage.components.training import estimators, importances, own_estimators, references, searches
 from pilotage.components.training.deep import embedders, modules, torches
 from pilotage.components.training.deep.embedders import Embedder
 from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
-from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
+from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, Synthetic, TrainedModel
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction, Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -63,6 +64,8 @@ class _Fitted:
     held_out: Prediction
     restarts: int
     """Of workers that were lost."""
+    synthetic: Synthetic | None
+    """What is known of synthetic rows that it was fitted on too."""
 
 
 class _Reference(NamedTuple):
@@ -81,6 +84,7 @@ def train(
         EstimatorError: the estimator or its parameters are wrong.
         DataError: the rows cannot be divided or used.
     """
+    augmentations.check(spec)
     shared = spec.train.resources.workers > 1
     dataset = (datasets.opened if shared else datasets.load)(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
@@ -149,9 +153,11 @@ def _fit(
     if spec.train.search is not None and crew is not None:
         found = crew.search(spec.train.search, rows, positive)
     elif spec.train.search is not None:
-        found = searches.search(spec, spec.train.search, folder, rows, positive, embedder)
+        augment = augmentations.augmenter(spec)
+        found = searches.search(spec, spec.train.search, folder, rows, positive, embedder, augment)
     params = {**spec.train.params, **(found.params if found else {})}
     name = spec.train.estimator
+    seen, counts, synthesizer = augmentations.add(spec, rows)
     if crew is not None:
         estimator = crew.fit({**on_gpu, **params}, rows)
     else:
@@ -159,14 +165,17 @@ def _fit(
             name,
             {**on_gpu, **params},
             task=spec.task,
-            dataset=rows,
+            dataset=seen,
             seed=spec.train.seed,
             folder=folder,
             embedder=embedder,
         )
-        estimator = estimators.fit(estimator, rows, name)
+        estimator = estimators.fit(estimator, seen, name)
     estimators.predict_alone(estimator)
-    predictor = estimators.predictor(estimator, rows, spec.task, positive)
+    predictor = estimators.predictor(estimator, seen, spec.task, positive)
+    synthetic = None
+    if spec.data.augment is not None:
+        synthetic = augmentations.describe(spec, folder, counts, rows, rest, synthesizer, positive)
     held_out = estimators.predict(predictor, rest, name)
     return _Fitted(
         predictor=predictor,
@@ -177,6 +186,7 @@ def _fit(
         found=found,
         held_out=held_out,
         restarts=0 if crew is None else crew.restarts,
+        synthetic=synthetic,
     )
 
 
@@ -256,6 +266,9 @@ def _describe(
         positive=fitted.positive,
         time=snapshot.time,
         key=snapshot.key,
+        personal=spec.data.personal,
+        personal_key=snapshot.personal_key,
+        synthetic=fitted.synthetic,
         snapshot=snapshot.digest,
         train_rows=rows.rows,
         test_rows=rest.rows,
@@ -328,6 +341,8 @@ def _log(registry: Registry, mlflow_run: str, model: Model, fitted: _Fitted, pla
         "test_rows": model.test_rows,
         "features": len(model.features),
     }
+    if model.synthetic is not None:
+        facts["synthetic_rows"] = model.synthetic.rows
     registry.log_params(
         mlflow_run, {**{f"params.{name}": value for name, value in model.params.items()}, **facts}
     )

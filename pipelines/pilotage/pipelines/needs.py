@@ -38,6 +38,8 @@ _FOR_STEPS = (
     "PILOTAGE_RAY_RESTARTS",
     "PILOTAGE_RAY_PATIENCE_SECONDS",
     "PILOTAGE_RELEASE_TO",  # for `register`, which decides by it and touches nothing there
+    "PILOTAGE_RELEASE_ENVIRONMENT",  # likewise, and the next
+    "PILOTAGE_READINESS",
     "MLFLOW_DISABLE_TELEMETRY",
     "GX_ANALYTICS_ENABLED",
     "OMP_WAIT_POLICY",

@@ -75,7 +75,8 @@ def _score_fold(job: Job, params: dict[str, Any], fold: int, positive: Scalar | 
     """In a worker: the goal's metric of one fold."""
     train = shards.whole(job.rows)
     split = _folds(job.rows, job.spec.task, job.spec.train.seed)[fold]
-    return searches.score_fold(job.spec, job.folder, train, split, params, positive)
+    part, rest = train.take(split.train), train.take(split.test)
+    return searches.score_fold(job.spec, job.folder, part, rest, params, positive)
 
 
 @lru_cache(maxsize=1)

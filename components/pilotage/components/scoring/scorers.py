@@ -21,6 +21,7 @@ from pilotage.core.embeddings import Embedding
 from pilotage.core.features import Columns, category_text
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Prediction
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
@@ -35,6 +36,7 @@ class Scorer:
 
     answering: Answering
     model: Model
+    replacer: Replacer | None
     version: int
     types: dict[str, ColumnType]
     graph: str | None
@@ -54,6 +56,7 @@ class Scorer:
         return cls(
             answering=form or models.open_predictor(place, settings),
             model=model,
+            replacer=Replacer.of(model.personal, settings, model.personal_key),
             version=registered.version,
             types=types,
             graph=form.form.graph if form else None,
@@ -102,8 +105,12 @@ class Scorer:
             DataError: a value is not what the model takes; names file, row and column.
         """
         columns = _joined([reader.columns(batch) for batch in batches])
+        if self.replacer is not None:
+            columns = self.replacer.columns(columns)
         found = [self.answering.predict(some) for some in _slices(columns)]
         keys = None if key is None else pa.chunked_array([reader.keys(key, batch) for batch in batches])
+        if keys is not None and key is not None and self.replacer is not None:
+            keys = pa.chunked_array([pa.array(self.replacer.ids(key, keys.to_pylist()), pa.string())])
         return self.table(found, keys, key)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import optuna
 from pilotage.components import splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
-from pilotage.components.splits import Split
 from pilotage.components.training import estimators
 from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
@@ -55,21 +54,26 @@ def search(
     train: Dataset,
     positive: Scalar | None,
     embedder: Embedder | None = None,
+    augment: Callable[[Dataset], Dataset] = lambda rows: rows,
 ) -> Found:
     """The best parameters in `wanted.space` on the training part `train`.
+
+    What a fold is fitted on goes through `augment` first; what it is scored on does not.
 
     Raises:
         EstimatorError: the estimator does not take a parameter of the space, or failed with one.
         DataError: the training part cannot be divided, or the metric is not defined on its folds.
     """
     folds = splits.folds(train, spec.task, spec.train.seed)
+    parts = [augment(train.take(fold.train)) for fold in folds]
     study = begun(spec.train.seed)
 
     def objective(trial: optuna.Trial) -> float:
         params = {**spec.train.params, **suggest(trial, wanted.space)}
         values: list[float] = []
-        for step, fold in enumerate(folds):
-            values.append(score_fold(spec, folder, train, fold, params, positive, embedder))
+        for step in range(len(folds)):
+            rest = train.take(folds[step].test)
+            values.append(score_fold(spec, folder, parts[step], rest, params, positive, embedder))
             if falls_behind(trial, values, step, len(folds)):
                 raise optuna.TrialPruned
         return float(np.mean(values))
@@ -126,14 +130,13 @@ def _suggest_one(trial: optuna.Trial, name: str, wanted: Range) -> Any:
 def score_fold(
     spec: PilotSpec,
     folder: Path,
-    train: Dataset,
-    fold: Split,
+    part: Dataset,
+    rest: Dataset,
     params: Mapping[str, Any],
     positive: Scalar | None,
     embedder: Embedder | None = None,
 ) -> float:
-    """The goal's metric on the one part of `fold` after training on the other. Raises as `search`."""
-    part, rest = train.take(fold.train), train.take(fold.test)
+    """The goal's metric on `rest` after training on `part`. Raises as `search`."""
     name = spec.train.estimator
     estimator = estimators.build(
         name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder, embedder=embedder
