@@ -19,6 +19,7 @@ from pilotage.components.measures import (
     bootstraps,
     calibrations,
     fairness,
+    footprints,
     latencies,
     measurements,
     rivals,
@@ -27,6 +28,7 @@ from pilotage.components.measures import (
     worths,
 )
 from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
 from pilotage.components.measures.scores import Outcomes
@@ -37,6 +39,7 @@ from pilotage.core.artifacts import (
     Estimate,
     Feature,
     Latency,
+    Model,
     Report,
     Rival,
     Scalar,
@@ -61,6 +64,17 @@ _KINDS = {
     ColumnType.DATETIME: FeatureKind.TIME,
 }
 _LATENCIES = (Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS)
+_FOOTPRINTS = (Measure.SIZE_MB, Measure.MEMORY_MB)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that judge, and what a model is held against on them."""
+
+    train: Dataset
+    rest: Dataset
+    groups: dict[str, Labels]
+    champion: Champion | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,24 @@ def evaluate(
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    predictor = models.open_predictor(registry.folder_at(registry.model_location(trained.uri)), settings)
+    place = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(place, settings)
+    rows = held_out(spec, settings, snapshot, trained)
+    footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
+    scorecard = judge(spec, snapshot, predictor, rows, footprint)
+    scorecard.write(out)
+    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
+        registry.log_file(trained.mlflow_run, card)
+    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
+    return scorecard
+
+
+def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: TrainedModel) -> HeldOut:
+    """The held-out part of `snapshot`, with the champion's answers.
+
+    Raises:
+        DataError: the rows do not fit the model, or a gate names a column that is not there.
+    """
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
@@ -104,16 +135,29 @@ def evaluate(
             f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
             remedy="Train again on this snapshot.",
         )
-    train, rest = dataset.take(parts.train), dataset.take(parts.test)
+    rest = dataset.take(parts.test)
+    champion = rivals.champion(Registry(settings), settings, snapshot, trained, parts.test, rest.target)
     groups = _groups(spec, settings, snapshot, parts.test)
-    champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
-    findings = _find(spec, predictor, train, rest, groups, champion)
-    scorecard = _scorecard(spec, snapshot, trained, rest, findings)
-    scorecard.write(out)
-    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
-        registry.log_file(trained.mlflow_run, card)
-    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
-    return scorecard
+    return HeldOut(dataset.take(parts.train), rest, groups, champion)
+
+
+def judge(
+    spec: PilotSpec,
+    snapshot: Snapshot,
+    predictor: Predictor,
+    rows: HeldOut,
+    footprint: Footprint | None = None,
+) -> Scorecard:
+    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+
+    Args:
+        spec: whose gates judge.
+        snapshot: where the rows are from.
+        predictor: the model.
+        rows: held out.
+        footprint: what it takes, if that was measured.
+    """
+    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
@@ -149,14 +193,13 @@ def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> data
 def _find(
     spec: PilotSpec,
     predictor: Predictor,
-    train: Dataset,
-    rest: Dataset,
-    groups: dict[str, Labels],
-    champion: Champion | None,
+    rows: HeldOut,
+    footprint: Footprint | None,
 ) -> _Findings:
     model, goal = predictor.model, spec.goal
+    rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
-    baseline = rivals.baseline(model, train, rest, goal.metric)
+    baseline = rivals.baseline(model, rows.train, rest, goal.metric)
     metrics = measurements.metric_names(spec, len(model.classes))
     latency = latencies.measure(predictor, rest)
     compared: dict[Against, Measured | None] = {
@@ -167,7 +210,7 @@ def _find(
         theirs = _champion_latency(spec, champion)
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
-        )
+        ) | _champion_footprint(spec, champion)
     return _Findings(
         found=found,
         baseline=baseline,
@@ -175,7 +218,8 @@ def _find(
         groups=groups,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency),
+        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency)
+        | ({} if footprint is None else footprint.measured()),
         rivals=compared,
     )
 
@@ -188,14 +232,22 @@ def _champion_latency(spec: PilotSpec, champion: Champion) -> Latency | None:
     return latencies.measure(champion.predictor, champion.rows)
 
 
+def _champion_footprint(spec: PilotSpec, champion: Champion) -> Measured:
+    """The champion's size and memory, when a gate compares with them."""
+    asked = any(gate.metric in _FOOTPRINTS and gate.against is Against.CHAMPION for gate in spec.gates)
+    if not asked or champion.predictor is None or champion.rows is None:
+        return {}
+    return footprints.measure(champion.predictor, champion.rows).measured()
+
+
 def _scorecard(
-    spec: PilotSpec, snapshot: Snapshot, trained: TrainedModel, rest: Dataset, findings: _Findings
+    spec: PilotSpec, snapshot: Snapshot, model: Model, rest: Dataset, findings: _Findings
 ) -> Scorecard:
     goal, seed, found = spec.goal, spec.train.seed, findings.found
     verdicts = _judge(spec, findings)
     return Scorecard(
         pilot=spec.pilot,
-        model=trained.model.digest,
+        model=model.digest,
         snapshot=snapshot.digest,
         metric=goal.metric,
         target=goal.target,

@@ -25,6 +25,7 @@ from pilotage.console.commands import (
     scoring,
     serving,
     showcase,
+    shrinks,
     supervision,
     tokens,
     triggers,
@@ -73,7 +74,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts,),
+        *(forecasts, shrinks),
     ):
         module.add_to(app)
     return app

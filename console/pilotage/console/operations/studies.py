@@ -71,7 +71,14 @@ def _forecast() -> type[BaseModel]:
     return Options
 
 
+def _shrink() -> type[BaseModel]:
+    from pilotage.pipelines.shrinks import Options
+
+    return Options
+
+
 OPTIONS[Kind.FORECAST] = _forecast
+OPTIONS[Kind.SHRINK] = _shrink
 
 
 def list_studies(
@@ -179,7 +186,7 @@ def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in OPTIONS:
         return dict(options)
     try:
-        return OPTIONS[kind]().model_validate(options).model_dump(mode="json")
+        return OPTIONS[kind]().model_validate(options).model_dump(mode="json", by_alias=True)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "options"

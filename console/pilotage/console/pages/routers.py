@@ -17,6 +17,7 @@ from pilotage.console.pages import (
     scaling,
     schedules,
     settings,
+    shrinks,
     signing_in,
     statics,
 )
@@ -24,7 +25,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, scaling),
+    *(models, monitoring, scaling, shrinks),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

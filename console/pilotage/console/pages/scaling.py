@@ -18,7 +18,7 @@ from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.operations import marks, pilots, studies
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.studies import Study
-from pilotage.console.pages import rendering, streams
+from pilotage.console.pages import rendering, shrinks, streams
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.core import errors
@@ -44,10 +44,12 @@ def show_forecast(pilot: str, newest: Study | None, done: Study | None) -> str:
     )
 
 
-PARTS: Mapping[Kind, Show] = {Kind.FORECAST: show_forecast}
+PARTS: Mapping[Kind, Show] = {Kind.FORECAST: show_forecast, Kind.SHRINK: shrinks.show_shrink}
 """By kind of study, in the order of the page."""
-BUTTONS: Mapping[Kind, str] = {Kind.FORECAST: "Forecast"}
+BUTTONS: Mapping[Kind, str] = {Kind.FORECAST: "Forecast", Kind.SHRINK: "Find smaller models"}
 """By kind, what starts one."""
+OPTIONS: Mapping[Kind, Mapping[str, object]] = {Kind.FORECAST: {}, Kind.SHRINK: shrinks.LOOK}
+"""By kind, what it is then told."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def start(
     """Start a study with its defaults."""
     place = f"/pilots/{pilot}/scaling"
     try:
-        found = studies.start_study(desk, actor, pilot, kind, {})
+        found = studies.start_study(desk, actor, pilot, kind, OPTIONS[kind])
     except (errors.RunActive, errors.Conflict, errors.Unavailable) as error:
         return rendering.see(request, place, f"{error.message} {error.remedy}".strip(), "failed")
     return rendering.see(request, place, f"Study {found.id} has begun; this page shows how far it is.")

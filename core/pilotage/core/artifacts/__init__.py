@@ -57,6 +57,7 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
 from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
@@ -69,6 +70,7 @@ from pilotage.core.artifacts.versions import (
     ModelFormat,
     Rival,
     Scorecard,
+    Shrunk,
     Slice,
     TrainedModel,
     Verdict,
@@ -103,6 +105,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Shrink,
     Usage,
 )
 """Every arrow whose schema is committed."""
@@ -114,6 +117,7 @@ __all__ = [
     "Basis",
     "Brought",
     "CalibrationBin",
+    "Candidate",
     "Change",
     "ChangeKind",
     "Check",
@@ -161,11 +165,15 @@ __all__ = [
     "Scores",
     "Segment",
     "Severity",
+    "Share",
+    "Shrink",
+    "Shrunk",
     "Side",
     "Skew",
     "Slice",
     "Snapshot",
     "Stage",
+    "Technique",
     "TimeInput",
     "Track",
     "TrainedModel",

@@ -81,6 +81,7 @@ ROUTES: dict[str, Route] = {
     "GET /live": LIST,
     "GET /pilots/{pilot}/versions": LOOK,
     "GET /pilots/{pilot}/versions/{version}": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/bundle": LOOK,
     "GET /pilots/{pilot}/versions/{version}/scorecard": LOOK,
     "GET /pilots/{pilot}/versions/{version}/card": LOOK,
     "POST /pilots/{pilot}/versions/{version}/approve": DECIDE,
