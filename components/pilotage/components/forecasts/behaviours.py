@@ -26,6 +26,8 @@ _LEAST_RISE = 0.004
 """A rise below this share of the span matters to nobody."""
 _SURPRISE = 3.0
 """Half widths of the interval that the backtest may be off by."""
+_RECENT_POINTS = 6
+"""Latest points whose noise counts for a forecast."""
 _NOISIEST = 0.35
 """Share of the whole fall that the noise may be."""
 
@@ -105,18 +107,38 @@ def falling(curve: Curve) -> Floats:
 
 
 def noise_of(curve: Curve) -> float:
-    """How far a point is from a smooth course: from each point's distance to the line through its neighbours.
+    """How far a typical point is from a smooth course; a course that bends is told from it only roughly.
 
-    A course that bends is told from noise only roughly; standard errors, where they are known, bound it.
+    Standard errors, where they are known, bound it.
     """
-    x, y = np.log(curve.n), curve.loss
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    off = y[1:-1] - (1 - share) * y[:-2] - share * y[2:]
-    unit = np.sqrt(1 + share**2 + (1 - share) ** 2)
-    found = float(np.median(np.abs(off / unit)) * 1.4826)
+    found = float(np.median(_off_course(curve)) * 1.4826)
     if curve.stderr is not None and (curve.stderr > 0).any():
         found = min(found, float(np.median(curve.stderr)))
     return found
+
+
+def recent_noise(curve: Curve) -> float:
+    """The same of the latest points, as a root of the mean square without the largest tenth."""
+    off = np.sort(_off_course(curve)[-round(_RECENT_POINTS * _thinning(curve)) :])
+    return float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+
+
+def _off_course(curve: Curve) -> Floats:
+    """Distance of each point to the line through its neighbours, in units of one point's noise.
+
+    Neighbours are half an octave away or more: nearer ones share most rows, and with them their noise.
+    """
+    step = _thinning(curve)
+    x, y = np.log(curve.n), curve.loss
+    before, here, after = (slice(0, -2 * step), slice(step, -step), slice(2 * step, None))
+    share = (x[here] - x[before]) / (x[after] - x[before])
+    off = y[here] - (1 - share) * y[before] - share * y[after]
+    return np.asarray(np.abs(off) / np.sqrt(1 + share**2 + (1 - share) ** 2))
+
+
+def _thinning(curve: Curve) -> int:
+    """How many places away a neighbour is that is half an octave away."""
+    return int(np.clip(round(curve.density), 1, max((len(curve.n) - 1) // 4, 1)))
 
 
 def _largest_rise(curve: Curve, noise: float) -> Verdict | None:
