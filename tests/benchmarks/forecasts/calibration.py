@@ -118,7 +118,11 @@ def fit(told: Sequence[Case]) -> Any:
         penalty = 1e-3 * float(((logs - first) ** 2).sum())
         return float(np.mean(np.log(scale) + 2.5 * np.log1p((errors / scale) ** 2 / 4))) + penalty
 
-    weights = np.exp(minimize(surprise, first, method="Nelder-Mead", options={"maxiter": 1200, "xatol": 1e-2, "fatol": 1e-5}).x)
+    weights = np.exp(
+        minimize(
+            surprise, first, method="Nelder-Mead", options={"maxiter": 1200, "xatol": 1e-2, "fatol": 1e-5}
+        ).x
+    )
     rank = min(1.0, LEVEL * (1 + 1 / len(told)))
     weights[:4] *= np.quantile(np.abs(errors) / widths(told, weights), rank)
     return weights

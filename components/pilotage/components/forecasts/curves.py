@@ -4,7 +4,8 @@ The centre is the mean over all candidates of all families, each weighted by how
 averaging). The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
 noisy the points are, and how much the curve still falls. The multiples were calibrated on curves of real
 tables by split-conformal prediction (see `calibrations`), since what the families themselves say covers far
-too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`)."""
+too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`).
+"""
 
 from __future__ import annotations
 
