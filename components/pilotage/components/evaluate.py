@@ -114,7 +114,8 @@ def evaluate(
     predictor = models.open_predictor(place, settings)
     rows = held_out(spec, settings, snapshot, trained)
     footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
-    scorecard = judge(spec, snapshot, predictor, rows, footprint)
+    findings = _find(spec, predictor, rows, footprint)
+    scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
     scorecard.write(out)
     for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
         registry.log_file(trained.mlflow_run, card)
@@ -142,22 +143,19 @@ def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: T
 
 
 def judge(
-    spec: PilotSpec,
-    snapshot: Snapshot,
-    predictor: Predictor,
-    rows: HeldOut,
-    footprint: Footprint | None = None,
-) -> Scorecard:
-    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+    spec: PilotSpec, predictor: Predictor, rows: HeldOut, footprint: Footprint
+) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
+    """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
 
     Args:
         spec: whose gates judge.
-        snapshot: where the rows are from.
         predictor: the model.
         rows: held out.
-        footprint: what it takes, if that was measured.
+        footprint: what it takes.
     """
-    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
+    findings = _find(spec, predictor, rows, footprint)
+    metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
+    return metrics, tuple(_judge(spec, findings))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
