@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from sqlalchemy import select
 from tests.unit.components.shrinking import edges
 
 from pilotage.components import register, shells
+from pilotage.components.measures import latencies, races
 from pilotage.components.shrinking import stores, trials
 from pilotage.components.shrinking.trials import Made
+from pilotage.components.training import importances
 from pilotage.core import errors, features, forms, pilots, settings
 from pilotage.core.artifacts import Report, Shrink, Snapshot
 from pilotage.core.features import Columns
@@ -143,11 +146,26 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PILOTAGE_HOME", str(home))
+        measure_briefly(patch)
         patch.setattr(trials, "make", remembered)
         first_version(folder)
         bench = Bench(home, folder, None, made)  # type: ignore[arg-type]
         _, found = bench.shrink(max_drop=0.03)
     return Bench(home, folder, found, dict(made))
+
+
+def measure_briefly(patch: pytest.MonkeyPatch) -> None:
+    """Fewer calls and rounds: how exactly times are measured is not what this is about."""
+    quick = partial(importances.measure, budget_seconds=0.1)
+    patch.setattr(importances, "measure", quick)
+    patch.setattr(latencies, "CALLS", 20)
+    patch.setattr(races, "ROUNDS", 5)
+    patch.setattr(trials, "_RESAMPLES", 40)
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure_briefly(monkeypatch)
 
 
 def strange(made: Made) -> Columns:

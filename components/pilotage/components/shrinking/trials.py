@@ -36,7 +36,7 @@ ORIGINAL = "original"
 TOGETHER_ROWS = 256
 """Held-out rows that are asked together and apart."""
 _APART = 7
-_RESAMPLES = 200
+_RESAMPLES = 100
 _MOST_ROWS = 20_000
 _SUM = 1e-6
 
