@@ -1,4 +1,4 @@
-"""From version to smaller version: candidates that stay valid, one registered once, killed or not, and served.
+"""From version to smaller version: candidates that stay valid, one registered once, killed or not, served.
 
 One study of a small pilot is made for all tests; what it measured is kept, so studies after it take little.
 """

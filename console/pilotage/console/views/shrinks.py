@@ -45,7 +45,7 @@ def _numbers(item: Mapping[str, Any]) -> list[str]:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"  # noqa: PLR2004
+    return "–" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def _verdict(number: int, item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
