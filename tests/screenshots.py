@@ -46,6 +46,7 @@ PAGES = {
     "pilot-models": "/pilots/{pilot}/models",
     "monitoring": "/monitoring",
     "pilot-monitoring": "/pilots/{pilot}/monitoring",
+    "pilot-costs": "/pilots/{pilot}/costs",
     "schedules": "/schedules",
     "audit": "/audit",
     "settings": "/settings",

@@ -170,7 +170,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def strange(made: Made) -> Columns:
     """Rows that training has hardly seen: everything missing, categories of nowhere, enormous numbers."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {item.name: None for item in made.predictor.model.features},
         {
             item.name: {

@@ -6,7 +6,8 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (
     bootstraps,
     calibrations,
+    costs,
     fairness,
     footprints,
+    groupings,
     latencies,
     measurements,
+    reasons,
     rivals,
     scores,
     slices,
     worths,
 )
-from pilotage.components.measures.fairness import Labels
 from pilotage.components.measures.footprints import Footprint
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
 from pilotage.components.measures.scores import Outcomes
@@ -37,6 +41,7 @@ from pilotage.core import errors, gates, models
 from pilotage.core.artifacts import (
     ColumnType,
     Estimate,
+    Fairness,
     Feature,
     Latency,
     Model,
@@ -46,14 +51,17 @@ from pilotage.core.artifacts import (
     Scorecard,
     Snapshot,
     TrainedModel,
+    Usage,
     Verdict,
     Worth,
 )
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
+from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Against, FeatureKind, PilotSpec
+from pilotage.core.specs import Against, FeatureKind, Grouping, PilotSpec
 
 _KINDS = {
     ColumnType.INTEGER: FeatureKind.NUMBER,
@@ -73,7 +81,7 @@ class HeldOut:
 
     train: Dataset
     rest: Dataset
-    groups: dict[str, Labels]
+    groups: dict[Grouping, Labels]
     champion: Champion | None
 
 
@@ -84,11 +92,15 @@ class _Findings:
     found: Outcomes
     baseline: Outcomes
     champion: Champion | None
-    groups: dict[str, Labels]
+    groups: dict[Grouping, Labels]
+    compared: tuple[Fairness, ...]
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
     rivals: dict[Against, Measured | None]
+    estimates: dict[str, Estimate]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """Why a measure of costs is not known, by its name."""
 
 
 def evaluate(
@@ -99,11 +111,14 @@ def evaluate(
     report: Report,
     trained: TrainedModel,
     out: Path,
+    *,
+    used: Mapping[str, Usage] | None = None,
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
-    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
-    A gate that says no is a verdict, not an error.
+    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
+    snapshot's manifest and the report; logs all of that and the values with MLflow.
+    A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
         DataError: the rows do not fit the model, or a gate names a column that is not there.
@@ -115,10 +130,29 @@ def evaluate(
     rows = held_out(spec, settings, snapshot, trained)
     footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
     findings = _find(spec, predictor, rows, footprint)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
     scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
+    explained = reasons.explain(
+        predictor,
+        ReferenceProfile.read(place / INSIDE),
+        rows.rest,
+        findings.found,
+        spec.goal.metric,
+        spec.train.seed,
+        examples=spec.card.example_rows,
+    )
+    scorecard = scorecard.model_copy(
+        update={
+            "training": spent.training,
+            "training_cost": spent.training_cost,
+            "explanations": explained,
+        }
+    )
     scorecard.write(out)
-    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
-        registry.log_file(trained.mlflow_run, card)
+    evidence = (snapshot.write(out), report.write(out))
+    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
+        registry.log_file(trained.mlflow_run, file)
     registry.log_metrics(trained.mlflow_run, _logged(scorecard))
     return scorecard
 
@@ -143,26 +177,36 @@ def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: T
 
 
 def judge(
-    spec: PilotSpec, predictor: Predictor, rows: HeldOut, footprint: Footprint
+    spec: PilotSpec,
+    settings: Settings,
+    predictor: Predictor,
+    rows: HeldOut,
+    footprint: Footprint,
+    used: Mapping[str, Usage],
 ) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
     """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
 
     Args:
         spec: whose gates judge.
+        settings: with the prices.
         predictor: the model.
         rows: held out.
         footprint: what it takes.
+        used: what the steps that made it used, by their name.
     """
-    findings = _find(spec, predictor, rows, footprint)
+    gated = {gate.metric for gate in spec.gates}
+    findings = _find(spec, predictor, rows, footprint, intervals=gated)
+    spent = costs.find(spec, settings, used, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
     metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
     return metrics, tuple(_judge(spec, findings))
 
 
-def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
-    """Groups of the held-out rows for each column that a gate names with `by`."""
-    names = dict.fromkeys(gate.by for gate in spec.gates if gate.by is not None)
+def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
+    """Groups of the held-out rows for each way to part them that a gate names with `by`."""
+    asked = list(dict.fromkeys(gate.grouping for gate in spec.gates if gate.grouping is not None))
     wanted = []
-    for name in names:
+    for name in dict.fromkeys(name for grouping in asked for name in grouping.columns):
         column = snapshot.column(name)
         if column is None:
             raise errors.DataError(
@@ -172,10 +216,11 @@ def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows)
             )
         wanted.append(Feature(name=name, kind=_KINDS[column.type]))
     columns = datasets.read_columns(settings, snapshot, wanted) if wanted else {}
-    return {
-        name: fairness.name_groups(_named_truths(values, snapshot, name)[test])
+    named = {
+        name: groupings.name_groups(_named_truths(values, snapshot, name)[test])
         for name, values in columns.items()
     }
+    return {grouping: groupings.cross([named[name] for name in grouping.columns]) for grouping in asked}
 
 
 def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> datasets.Array:
@@ -193,7 +238,10 @@ def _find(
     predictor: Predictor,
     rows: HeldOut,
     footprint: Footprint | None,
+    *,
+    intervals: Collection[str] | None = None,
 ) -> _Findings:
+    """What is measured; `intervals` names the metrics whose interval is needed, None for all."""
     model, goal = predictor.model, spec.goal
     rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
@@ -209,16 +257,30 @@ def _find(
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
         ) | _champion_footprint(spec, champion)
+    seed = spec.train.seed
+    fair = tuple(
+        fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
+    )
+    own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
+    for item in fair:
+        own.update(measurements.by_group(item))
+    if footprint is not None:
+        own.update(footprint.measured())
     return _Findings(
         found=found,
         baseline=baseline,
         champion=champion,
         groups=groups,
+        compared=fair,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency)
-        | ({} if footprint is None else footprint.measured()),
+        own=own,
         rivals=compared,
+        estimates={
+            metric: bootstraps.estimate(metric, found, seed)
+            for metric in metrics
+            if intervals is None or metric in intervals
+        },
     )
 
 
@@ -250,7 +312,7 @@ def _scorecard(
         metric=goal.metric,
         target=goal.target,
         test_rows=rest.rows,
-        metrics=_estimates(findings, seed),
+        metrics=_estimates(findings),
         baseline=Rival(
             name="baseline",
             metrics=_plain(findings.rivals[Against.BASELINE] or {}),
@@ -258,9 +320,7 @@ def _scorecard(
         ),
         champion=_champion_card(findings),
         slices=slices.worst(rest.columns, found, goal.metric, seed),
-        fairness=tuple(
-            fairness.compare(by, labels, found, goal.metric) for by, labels in findings.groups.items()
-        ),
+        fairness=findings.compared,
         calibration=calibrations.bins(found),
         latency=findings.latency,
         worth=_worth(spec, findings),
@@ -279,8 +339,15 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
+    spans = measurements.spans(findings.compared, findings.estimates)
+    verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
+    verdicts = [
+        verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
+        if verdict.value is None and gate.metric in findings.gaps
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
         if obstacle and gate.against is Against.CHAMPION and not verdict.passed
@@ -289,8 +356,8 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     ]
 
 
-def _estimates(findings: _Findings, seed: int) -> dict[str, Estimate]:
-    scored = {metric: bootstraps.estimate(metric, findings.found, seed) for metric in findings.metrics}
+def _estimates(findings: _Findings) -> dict[str, Estimate]:
+    scored = findings.estimates
     others = {
         str(name): Estimate(value=value)
         for (name, by), value in findings.own.items()

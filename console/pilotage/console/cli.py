@@ -12,8 +12,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    adoptions,
     audits,
     backups,
+    costs,
+    dossiers,
     drifts,
     forecasts,
     models,
@@ -74,7 +77,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks),
+        *(forecasts, shrinks, dossiers, costs, adoptions),
     ):
         module.add_to(app)
     return app

@@ -138,7 +138,8 @@ class Scheduler:
         if self._is_due("sync", _SYNC_SECONDS):
             self._read_pilots()
             schedules.sync(self._engine, lease)
-        schedules.fire(self._engine, lease, written=not self._settings.kubeflow_schedules)
+        written = not self._settings.kubeflow_schedules
+        schedules.fire(self._engine, lease, written=written, settings=self._settings)
         every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
         if self._settings.kubeflow_url and self._is_due("recurrences", every):
             self._keep_clock(lease)

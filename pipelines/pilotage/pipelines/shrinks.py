@@ -201,14 +201,15 @@ class _Shrinking:
             return Shrink.model_validate(kept)
         trained = TrainedModel(model=source.model, mlflow_run="", uri="")
         rows = evaluate.held_out(self._spec, self._settings, source.snapshot, trained)
+        card = self._registry.scorecard(source.registered)
+        used = {} if card.training is None else {"train": card.training}  # which it took to get here
         max_drop = self._options.max_drop
         if max_drop is None:
-            card = self._registry.scorecard(source.registered)
             max_drop = choices.default_drop(card.metrics[self._spec.goal.metric].value)
         original, candidates = trials.run(
             source,
             recipes.recipes(source, max_drop / 2),
-            rows,
+            lambda predictor, taken: evaluate.judge(self._spec, self._settings, predictor, rows, taken, used),
             self._work.progress,
         )
         found = Shrink(
@@ -251,7 +252,9 @@ class _Shrinking:
             place = Path(scratch)
             trained = self._stored(source, made, order, tags[stores.KEY_TAG], place)
             inputs = (spec, folder, settings, source.snapshot, source.report, trained)
-            card = evaluate.evaluate(*inputs, place)
+            before = self._registry.scorecard(source.registered).training
+            used = {} if before is None else {"train": before}  # which it took to get here
+            card = evaluate.evaluate(*inputs, place, used=used)
             version = register.register(*inputs, card, run, place, tags)
         self._record(version.version, version.decision, run, version.reason, version.replaced)
         return found.model_copy(update={"registered": version.version, "decision": str(version.decision)})

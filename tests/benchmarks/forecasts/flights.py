@@ -15,5 +15,14 @@ def read() -> Any:
     assert found is not None
     assert found.origin is not None
     (path,) = sorted((Path(found.origin).parent / "data").glob("flights.csv*"))
-    columns = ["month", "day", "sched_dep_time", "carrier", "origin", "distance", "arr_delay", "sched_arr_time"]
+    columns = [
+        "month",
+        "day",
+        "sched_dep_time",
+        "carrier",
+        "origin",
+        "distance",
+        "arr_delay",
+        "sched_arr_time",
+    ]
     return pd.read_csv(path, usecols=columns).dropna().sample(30_000, random_state=1)

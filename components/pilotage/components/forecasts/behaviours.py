@@ -1,8 +1,8 @@
-"""Curves that nothing is said of: too short, flat, rising, peaking, dipping, noisy, or that surprised once already.
+"""Curves that nothing is said of: too short, flat, rising, peaking, dipping, noisy, or that surprised once
+already.
 
-What is normal is a loss that falls with more rows, and falls ever less. Mohr et al. (2022) and Yan et al. (2025)
-found how often curves do otherwise; a forecast of one would be a guess in the dress of a number.
-"""
+What is normal is a loss that falls with more rows, and falls ever less. Mohr et al. (2022) and Yan et al.
+(2025) found how often curves do otherwise; a forecast of one would be a guess in the dress of a number."""
 
 from __future__ import annotations
 

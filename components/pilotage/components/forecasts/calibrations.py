@@ -1,8 +1,7 @@
 """What widens a forecast's interval to what it says it is, from curves of real tables.
 
-`tests/benchmarks/forecasts` measures the curves, fits these numbers to some of the tables and checks them on the
-others; docs/forecast.md has the figures.
-"""
+`tests/benchmarks/forecasts` measures the curves, fits these numbers to some of the tables and checks them on
+the others; docs/forecast.md has the figures."""
 
 from __future__ import annotations
 

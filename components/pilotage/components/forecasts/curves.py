@@ -1,11 +1,10 @@
 """Forecasts of learning curves: the loss on more rows than were tried, with an interval, or a refusal.
 
-The centre is the mean over all candidates of all families, each weighted by how well it fits (model averaging).
-The interval is that centre plus multiples of a scale: how far candidates that fit differ, how noisy the points
-are, and how much the curve still falls. The multiples were calibrated on curves of real tables by split-conformal
-prediction (see `calibrations`), since what the families themselves say covers far too little. Curves that are not of
-the kind that was calibrated on are refused (see `behaviours`).
-"""
+The centre is the mean over all candidates of all families, each weighted by how well it fits (model
+averaging). The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
+noisy the points are, and how much the curve still falls. The multiples were calibrated on curves of real
+tables by split-conformal prediction (see `calibrations`), since what the families themselves say covers far
+too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`)."""
 
 from __future__ import annotations
 
@@ -230,7 +229,8 @@ def _look_back(curve: Curve) -> Backtest | None:
 
 
 def reach(found: Forecast, target: float) -> tuple[float | None, float | None, float | None]:
-    """Rows at which the loss comes down to `target`: by the middle, the low and the high bound of the interval.
+    """Rows at which the loss comes down to `target`: by the middle, the low and the high bound of the
+    interval.
 
     None where it does not within FARTHEST times the largest size.
     """

@@ -6,9 +6,8 @@
     mmf4   g = k^b / (k^b + n^b)         Morgan, Mercer and Flodin
     last   g = 0                         nothing changes any more
 
-What is not linear is on a grid, relative to the sizes, so that a curve that is stretched in n is forecast the same;
-`a` and `c` have a closed form for each point of the grid (variable projection).
-"""
+What is not linear is on a grid, relative to the sizes, so that a curve that is stretched in n is forecast the
+same; `a` and `c` have a closed form for each point of the grid (variable projection)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The scaling law L(N, D) = E + A / N^alpha + B / D^beta (Hoffmann et al. 2022) fitted to points.
 
-As Besiroglu et al. (2024) found it to work: the Huber loss (delta 1e-3) of log residuals, summed, as the log of a
-sum of exponentials with its gradient, scaled so that the optimizer does not stop early, from many starts. Two
-things are added. Starts come from linear least squares over a grid of exponents, which finds the basin at
-once. And points that lie off the law by far more than the others are found by least trimmed squares and set
-aside, as the authors did by eye: outliers at the edge of the design would bend the law and look innocent then.
-"""
+As Besiroglu et al. (2024) found it to work: the Huber loss (delta 1e-3) of log residuals, summed, as the log
+of a sum of exponentials with its gradient, scaled so that the optimizer does not stop early, from many
+starts. Two things are added. Starts come from linear least squares over a grid of exponents, which finds the
+basin at once. And points that lie off the law by far more than the others are found by least trimmed squares
+and set aside, as the authors did by eye: outliers at the edge of the design would bend the law and look
+innocent then."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def fit(
 
 def predict(found: Fit, n: float, d: float, level: float = 0.8) -> Interval:
     """The loss at one size and amount of data, with the spread of the resampled laws and of the residuals."""
-    assert found.law is not None
+    if found.law is None:
+        raise ValueError("there is no law to predict by")
     rng = np.random.default_rng(1)
     losses = np.array([float(law.loss(n, d)) for law in found.resampled])
     losses = losses * np.exp(rng.normal(0.0, 1.4826 * found.residual, len(losses)))
@@ -237,7 +238,7 @@ def _is_clearly_better(points: _Points) -> bool:
     spreads = [
         float(np.mean(np.abs(points.residuals(_best(points, tied=tied)))) + 1e-9) for tied in (True, False)
     ]
-    return 2 * count * np.log(spreads[0] / spreads[1]) > np.log(count) + 6.0
+    return bool(2 * count * np.log(spreads[0] / spreads[1]) > np.log(count) + 6.0)
 
 
 def _trimmed(points: _Points, rng: np.random.Generator, *, tied: bool) -> Floats:
@@ -245,7 +246,7 @@ def _trimmed(points: _Points, rng: np.random.Generator, *, tied: bool) -> Floats
     total = len(points.loss)
     most = int(np.ceil((1 - _TRIMMED) * total))
     subset = min(total, max(15, total // 10))
-    best, lowest = None, np.inf
+    best, lowest = np.zeros(5), np.inf
     for draw in range(8):
         which = np.arange(total) if draw == 0 else rng.choice(total, subset, replace=False)
         found = _best(points.take(which), tied=tied, starts=2)
@@ -255,7 +256,6 @@ def _trimmed(points: _Points, rng: np.random.Generator, *, tied: bool) -> Floats
         value = float(np.sort(np.abs(points.residuals(found)))[:most].sum())
         if value < lowest:
             best, lowest = found, value
-    assert best is not None
     return best
 
 
@@ -291,7 +291,10 @@ def _unlike_a_law(points: _Points, best: Floats, residual: float, kept: npt.NDAr
         )
     spread = float(np.abs(points.loss - np.median(points.loss)).mean())
     if np.abs(points.residuals(best)).mean() > 0.5 * spread:
-        return "the losses do not depend on `n` and `d` as the law says: it explains less than half of their spread"
+        return (
+            "the losses do not depend on `n` and `d` as the law says: it explains less than half of their"
+            " spread"
+        )
     for name, value in zip(("alpha", "beta"), best[3:], strict=True):
         if not _BOUNDS[0] * 1.02 < value < _BOUNDS[1] * 0.98:
             return f"`{name}` cannot be determined: the fit ends at {value:.2g}, the edge of what it can be"

@@ -1,7 +1,7 @@
 """The picture of a forecast as SVG: what was measured, the curve, its interval, the target.
 
-It stands alone with a style for light and dark; a page leaves that out and brings its own for the same classes.
-"""
+It stands alone with a style for light and dark; a page leaves that out and brings its own for the same
+classes."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _measured(point: Mapping[str, Any], scale: _Scale) -> str:
         ends = [(x, scale.y(point["value"] + sign * 2 * point["stderr"])) for sign in (-1, 1)]
         whisker = f'<path class="whisker" d="{_path(ends)}"/>'
     said = html.escape(f"{point['n']:,} rows: {point['value']:.4g}, mean of {point['repeats']}")
-    return f'{whisker}<circle class="dot" cx="{_number(x)}" cy="{_number(y)}" r="4"><title>{said}</title></circle>'
+    return f"{whisker}{_circle('dot', x, y, 4, said)}"
 
 
 def _dot(point: Mapping[str, Any], scale: _Scale) -> str:
@@ -141,7 +141,12 @@ def _dot(point: Mapping[str, Any], scale: _Scale) -> str:
         f"{point['n']:,} rows, a model {point['scale']:g} times as large: {point['value']:.4g}"
     )
     x, y, half = scale.x(point["n"]), scale.y(point["value"]), 2.5 + min(math.sqrt(point["scale"]), 3)
-    return f'<circle class="other" cx="{_number(x)}" cy="{_number(y)}" r="{_number(half)}"><title>{said}</title></circle>'
+    return _circle("other", x, y, half, said)
+
+
+def _circle(kind: str, x: float, y: float, radius: float, said: str) -> str:
+    place = f'cx="{_number(x)}" cy="{_number(y)}" r="{_number(radius)}"'
+    return f'<circle class="{kind}" {place}><title>{said}</title></circle>'
 
 
 def _described(document: Mapping[str, Any]) -> str:
@@ -156,11 +161,12 @@ def _described(document: Mapping[str, Any]) -> str:
 def _picture(key: str, title: str, description: str, parts: Sequence[str], *, styled: bool) -> str:
     style = f"<style>{STYLE}</style>" if styled else ""
     space = ' xmlns="http://www.w3.org/2000/svg"' if styled else ""
+    named = f'<title id="{key}-title">{html.escape(title)}</title>'
+    told = f'<desc id="{key}-desc">{html.escape(description)}</desc>'
     return (
-        f'<svg{space} class="forecast" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="{_WIDTH:g}" height="{_HEIGHT:g}"'
-        f' role="img" aria-labelledby="{key}-title {key}-desc">'
-        f'<title id="{key}-title">{html.escape(title)}</title><desc id="{key}-desc">{html.escape(description)}</desc>'
-        f"{style}{''.join(parts)}</svg>\n"
+        f'<svg{space} class="forecast" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="{_WIDTH:g}"'
+        f' height="{_HEIGHT:g}" role="img" aria-labelledby="{key}-title {key}-desc">'
+        f"{named}{told}{style}{''.join(parts)}</svg>\n"
     )
 
 

@@ -107,8 +107,8 @@ def _columns(header: Sequence[str], place: str) -> dict[str, int]:
         missing = "n" if "n" not in found else "error"
         raise errors.DataError(
             f"`{place}` has no column `{missing}`; its columns are {shown}.",
-            remedy="The first line names the columns: `n,error` for a learning curve, `n,d,loss` for a grid of"
-            " models, each with `stderr` if it is known.",
+            remedy="The first line names the columns: `n,error` for a learning curve, `n,d,loss` for a grid"
+            " of models, each with `stderr` if it is known.",
             column=missing,
         )
     if {"loss", "error"} <= found.keys():

@@ -1,8 +1,7 @@
 """One training on a part of the rows, with a smaller or larger model, or with a part of the features.
 
-The held-out rows are the same for all, so that trials differ by what is tried alone. Which trials make a forecast
-is decided elsewhere; nothing is stored here.
-"""
+The held-out rows are the same for all, so that trials differ by what is tried alone. Which trials make a
+forecast is decided elsewhere; nothing is stored here."""
 
 from __future__ import annotations
 
@@ -96,7 +95,7 @@ def metric_of(metric: str, loss: float) -> float:
 
 
 def nested(dataset: Dataset, task: Task, seed: int) -> Rows:
-    """All rows in an order whose every beginning is a sample: random, with classes in their shares throughout."""
+    """All rows in an order whose every beginning is a sample: random, with classes in their shares."""
     rng = np.random.default_rng(seed)
     place = rng.permutation(dataset.rows).astype(float)
     if task is Task.CLASSIFICATION:

@@ -1,7 +1,7 @@
 """Every candidate through one trial: it compiles, answers soundly, passes gates, loses little, saves much.
 
-Gates are judged by `evaluate` on the rows that evaluation holds out. What a candidate is made
-of is not known here, and nothing is chosen: that is `choices`'.
+Gates are judged by whom the caller names, on the rows that evaluation holds out. What a candidate is
+made of is not known here, and nothing is chosen: that is `choices`'.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components import evaluate
 from pilotage.components.compilation import forms as compilation
 from pilotage.components.compilation.estimators import SINGLE_TOLERANCE
-from pilotage.components.evaluate import HeldOut
 from pilotage.components.measures import footprints, races, scores
 from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.scores import Outcomes
 from pilotage.components.shrinking.recipes import Recipe
 from pilotage.components.shrinking.sources import Source
 from pilotage.core import errors
-from pilotage.core.artifacts import Candidate, InferenceForm, Technique
+from pilotage.core.artifacts import Candidate, InferenceForm, Technique, Verdict
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.metrics import Task
@@ -40,6 +38,8 @@ _RESAMPLES = 100
 _MOST_ROWS = 20_000
 _SUM = 1e-6
 
+Judge = Callable[[Predictor, Footprint], tuple[dict[str, float | None], tuple[Verdict, ...]]]
+"""Gives the metrics of a model that takes so much, and every gate's verdict: `evaluate.judge`."""
 Tell = Callable[[int, int, str], None]
 """Told how far it is: done, total, what goes on."""
 
@@ -81,17 +81,17 @@ def make(recipe: Recipe, source: Source) -> tuple[Made, str]:
 
 
 def run(
-    source: Source, recipes: Sequence[Recipe], rows: HeldOut, tell: Tell
+    source: Source, recipes: Sequence[Recipe], judge: Judge, tell: Tell
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """The version itself, and every candidate, measured and judged by gates; `limit` comes after."""
+    """The version itself, and every candidate, measured and judged; `limit` comes after."""
     total = len(recipes) + 2
     tell(0, total, "the version as it is")
-    first = _original(source, rows)
+    first = _original(source, judge)
     before = _Before.of(source)
     tried = []
     for number, recipe in enumerate(recipes, 1):
         tell(number, total, recipe.name)
-        tried.append(_try(recipe, source, rows, first.candidate, before))
+        tried.append(_try(recipe, source, judge, first.candidate, before))
     tell(total - 1, total, "times, in turn")
     original, *timed = _timed([first, *tried], source)
     return original, tuple(timed)
@@ -134,12 +134,12 @@ class _Before:
         return self.metric - value, float(low), float(high)
 
 
-def _original(source: Source, rows: HeldOut) -> _Tried:
+def _original(source: Source, judge: Judge) -> _Tried:
     if source.form is not None:
         taken = footprints.of_form(source.form.form, source.graph, source.model, source.rest)
     else:
         taken = Footprint((source.folder / FILES[source.model.format]).stat().st_size)
-    metrics, verdicts = evaluate.judge(source.spec, source.predictor, rows, taken)
+    metrics, verdicts = judge(source.predictor, taken)
     candidate = Candidate(
         name=ORIGINAL,
         technique=Technique.NONE,
@@ -159,7 +159,7 @@ def _original(source: Source, rows: HeldOut) -> _Tried:
     return _Tried(candidate, source.answering)
 
 
-def _try(recipe: Recipe, source: Source, rows: HeldOut, first: Candidate, before: _Before) -> _Tried:
+def _try(recipe: Recipe, source: Source, judge: Judge, first: Candidate, before: _Before) -> _Tried:
     facts: dict[str, Any] = {"name": recipe.name, "technique": recipe.technique, "passed": False}
     try:
         made, how = make(recipe, source)
@@ -172,7 +172,7 @@ def _try(recipe: Recipe, source: Source, rows: HeldOut, first: Candidate, before
     answering = FormPredictor(made.form, made.graph, made.predictor.model)
     found = answering.predict(source.rest.columns)
     taken = footprints.of_form(made.form, made.graph, made.predictor.model, source.rest)
-    metrics, verdicts = evaluate.judge(source.spec, made.predictor, rows, taken)
+    metrics, verdicts = judge(made.predictor, taken)
     failed = [f"{verdict.gate}: {verdict.reason}" for verdict in verdicts if not verdict.passed]
     after = _outcomes(source, found, made.predictor)
     drop, low, high = before.drop(source.spec.goal.metric, after)

@@ -9,6 +9,7 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    costs,
     environments,
     me,
     monitors,
@@ -36,7 +37,7 @@ _MODULES = (
     *(monitors, observations, alarms, triggers),
     *(studies,),
     *(me, users, tokens, webhooks),
-    *(audits,),
+    *(audits, costs),
 )
 
 

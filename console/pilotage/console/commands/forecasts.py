@@ -38,8 +38,8 @@ def forecast(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of models of"
-            " size n trained on d examples; `stderr` if it is known.",
+            help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of"
+            " models of size n trained on d examples; `stderr` if it is known.",
         ),
     ] = None,
     at: Annotated[
@@ -61,9 +61,9 @@ def forecast(
 ) -> None:
     """What more rows, a bigger model or better features would bring, and at what cost.
 
-    Trains on nested parts of the training rows, fits learning curves, and tells what they do not tell, too. What was
-    trained is kept: a forecast that is begun again goes on. `docs/forecast.md` says how far it can be trusted.
-    """
+    Trains on nested parts of the training rows, fits learning curves, and tells what they do not tell, too.
+    What was trained is kept: a forecast that is begun again goes on. `docs/forecast.md` says how far it can
+    be trusted."""
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
     from pilotage.pipelines import forecasts, people

@@ -8,10 +8,12 @@ from pilotage.console.access.doors import require_own_page
 from pilotage.console.pages import (
     audits,
     comparisons,
+    costs,
     models,
     monitoring,
     pilot_details,
     pilots,
+    responsible,
     run_details,
     runs,
     scaling,
@@ -25,7 +27,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, scaling, shrinks),
+    *(models, monitoring, scaling, shrinks, responsible, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -41,7 +41,7 @@ def forecast(
         return
     if study is not None:
         raise errors.SettingsError(
-            "`--study` is for an installation of this machine; there, a new study keeps what was trained before.",
+            "`--study` is for an installation of this machine; a new study there keeps what was trained.",
             remedy="Leave it out.",
         )
     options = forecasts.options_of(at, repeats, models, features).model_dump(mode="json")

@@ -19,7 +19,7 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"[bold]{escape(answer['question'])}[/]")
         console.print(f"  {escape(answer['words'])}")
     table = tables.table(
-        "rows", "model", document["metric"], "repeats", "CPU s", right=["rows", "repeats", "CPU s"]
+        "rows", "model", document["metric"], "repeats", "CPU s", right=("rows", "repeats", "CPU s")
     )
     for point in document["points"]:
         size = "" if point["scale"] == 1.0 else f"{point['scale']:g} x"
@@ -65,7 +65,7 @@ def show_points(console: Console, document: Mapping[str, Any]) -> None:
 def _show_expected(console: Console, points: Any, level: float, name: str) -> None:
     if not points:
         return
-    table = tables.table("rows", "times", name, f"interval ({level:.0%})", right=["rows", "times"])
+    table = tables.table("rows", "times", name, f"interval ({level:.0%})", right=("rows", "times"))
     for point in points:
         table.add_row(
             f"{point['n']:,.0f}",

@@ -9,6 +9,8 @@ from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
+from pilotage.core.artifacts.reasons import Explanations
+from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
 
 
@@ -107,18 +109,48 @@ class Group(Part):
     true_positive_rate: float | None = None
     false_positive_rate: float | None = None
     metric: float | None = None
+    estimates: dict[str, Estimate] = {}
+    """With intervals: `selection_rate`, `true_positive_rate`, `false_positive_rate` and `precision` of two
+    classes, `mean_error` of numbers, and `metric`, the goal's."""
+
+
+class Difference(Part):
+    """One measure between groups."""
+
+    measure: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    """Ends of a 95 % interval that holds for the largest difference among all pairs of groups."""
+    chance: float | None = None
+    """What groups of these sizes that do not differ would show on average; of a ratio, likewise."""
+    groups: tuple[str, ...] = ()
+    """The two that are furthest apart, the one with the smaller number first."""
+    positive: Scalar | None = None
+    """With more than two classes: the class for which they are."""
 
 
 class Fairness(Part):
-    """Differences between the groups of a column."""
+    """Differences between the groups of a column, or of several."""
 
     by: str
+    columns: tuple[str, ...] = ()
     demographic_parity_difference: float | None = None
     equalized_odds_difference: float | None = None
     group_metric_difference: float | None = None
+    differences: tuple[Difference, ...] = ()
+    """Every measure of the task."""
     groups: tuple[Group, ...]
+    min_group: int = 30
+    """Rows that a group must have."""
     left_out: int = 0
     """Rows in groups too small to compare."""
+    small: dict[str, int] = {}
+    """Rows of groups that are too small by themselves, the largest first; at most 50 of them are named."""
+    small_groups: int = 0
+    """How many there are."""
+    merged: bool = False
+    """Whether these are compared as one group."""
 
 
 class CalibrationBin(Part):
@@ -164,6 +196,20 @@ class Verdict(Part):
     value: float | None
     limit: float | None
     reason: str
+    low: float | None = None
+    high: float | None = None
+    """Ends of the value's 95 % interval, where it has one."""
+    groups: tuple[str, ...] = ()
+    """The two groups that are furthest apart, where groups are compared."""
+
+
+class TrainingCost(Part):
+    """What making a model cost at the prices of then."""
+
+    currency: str
+    total: float
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no price."""
 
 
 class Scorecard(Artifact):
@@ -189,6 +235,12 @@ class Scorecard(Artifact):
     calibration: tuple[CalibrationBin, ...] = ()
     latency: Latency
     worth: Worth | None = None
+    explanations: Explanations | None = None
+    """None in scorecards of before they were there."""
+    training: Usage | None = None
+    """What making the model used; null where its step did not tell."""
+    training_cost: TrainingCost | None = None
+    """What that cost; null where nothing has a price."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime

@@ -1,4 +1,5 @@
-"""Forecasts of pilots: which trainings are tried, carrying them out as a study, and what their results answer.
+"""Forecasts of pilots: which trainings are tried, carrying them out as a study, and what their results
+answer.
 
 Fitting curves is the work of `pilotage.components.forecasts`.
 """

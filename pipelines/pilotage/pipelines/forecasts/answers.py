@@ -1,8 +1,8 @@
-"""What a study's trainings answer: the forecast, the target, the better buy and the cost, in numbers and in words.
+"""What a study's trainings answer: the forecast, the target, the better buy and the cost, in numbers and in
+words.
 
-An answer that the trainings do not give is `cannot_tell`, with the reason. Values are in the goal's own metric;
-curves are fitted to what it is short of (see `trials.loss_of`).
-"""
+An answer that the trainings do not give is `cannot_tell`, with the reason. Values are in the goal's own
+metric; curves are fitted to what it is short of (see `trials.loss_of`)."""
 
 from __future__ import annotations
 
@@ -197,7 +197,8 @@ def more_data(document_level: float, current: float, expected: Sequence[Expected
     return Answer(
         question=question,
         verdict=Verdict.TOLD,
-        words=f"Now {_number(current)}. {told}. Each interval holds with {document_level:.0%}, for rows like these.",
+        words=f"Now {_number(current)}. {told}. Each interval holds with {document_level:.0%}, for rows like"
+        " these.",
     )
 
 
@@ -210,7 +211,7 @@ def target(
     refused: str,
     farthest: float,
 ) -> tuple[Answer, Bounds | None]:
-    """How many rows does the target need? `reached` are rows by the middle, the better and the worse bound."""
+    """How many rows does the target need? `reached` is by the middle, the better and the worse bound."""
     question = "How many rows does the target need?"
     if wanted is None:
         return Answer(
@@ -261,13 +262,12 @@ def better_buy(
     ]
     if fewer is not None:
         means = (
-            "features carry what is known, and more of the kind may carry more; that cannot be told from these"
+            "they carry what is known, and whether others would carry more cannot be told from them"
             if fewer.low > 0
             else "they repeat each other, so that more of the same kind would bring little"
         )
-        told.append(
-            f"Without half of the features: {_gain(Interval(-fewer.value, -fewer.high, -fewer.low))}; {means}."
-        )
+        gain = Interval(-fewer.value, -fewer.high, -fewer.low)
+        told.append(f"Without half of the features: {_gain(gain)}; {means}.")
     if left is not None:
         told.append(f"Rows without end would bring {_gain(left)} at most; the rest is not in these features.")
     verdict, first = _choose(data, model, left)

@@ -1,4 +1,4 @@
-"""Which trainings a forecast is made of: nested subsets of the rows, some model sizes, some of the features."""
+"""Which trainings a forecast is made of: nested subsets of the rows, model sizes, halves of the features."""
 
 from __future__ import annotations
 

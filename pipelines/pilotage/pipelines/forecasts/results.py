@@ -234,7 +234,7 @@ def _law(found: Mapping[Trial, Outcome]) -> Law | None:
 
 
 def _costs(settings: Settings, plain: Mapping[Trial, Outcome], rows: int) -> tuple[Cost, ...]:
-    """What one training takes now and on more rows; the first training, which loads libraries, is left out."""
+    """What one training takes now and on more rows; the first, which loads libraries, is left out."""
     timed = list(plain.items())[1:]
     at = [factor * rows for factor in _FACTORS]
     found = times.forecast(

@@ -20,6 +20,9 @@ from pilotage.pipelines.studies.records import Study
 
 logger = logging.getLogger(__name__)
 
+_children: list[subprocess.Popen[Any]] = []
+"""Processes that were started here, until they end; one that nobody waits for would stay as a zombie."""
+
 Launch = Callable[[Study, Path], "subprocess.Popen[Any]"]
 """Starts the command of a study for the pilot in a folder."""
 
@@ -39,6 +42,7 @@ def launch(
         raise errors.Unavailable(
             f"No process can be started for study {study.id}: {error.strerror}.", remedy="Try again later."
         ) from error
+    _children[:] = [*(child for child in _children if child.poll() is None), process]
     child = processes.of(process.pid)
     if child is not None:
         records.mark_launched(engine, study.id, child)

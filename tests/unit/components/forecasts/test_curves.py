@@ -1,7 +1,8 @@
-"""Forecasts of curves: right where the curve is known, the same in other units, and refused where it is odd."""
+"""Forecasts of curves: right where the curve is known, the same in other units, refused where it is odd."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_a_stretched_curve_is_forecast_the_same(stretch: float, seed: int):
 def test_more_rows_are_never_forecast_to_be_worse(seed: int, scale: float):
     found = forecast(noisy(power(), scale, seed))
     values = [point.loss.value for point in found.drawn]
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(values))
     for point in found.drawn:
         assert 0 <= point.loss.low <= point.loss.value <= point.loss.high
 

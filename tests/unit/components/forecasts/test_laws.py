@@ -1,4 +1,4 @@
-"""The scaling law is found again where it is known, outliers are set aside, and what has no law is refused."""
+"""The scaling law is found again where it is known, outliers are set aside, what has no law is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)
 
 
 def simulated(seed: int, *, bad: int = 0) -> tuple[Any, Any, Any]:
-    """Runs along lines of equal compute with heavy-tailed noise; `bad` of them, of little data, far too high."""
+    """Runs along lines of equal compute, with heavy-tailed noise; `bad` of them are far too high."""
     rng = np.random.default_rng(seed)
     compute = np.repeat(BUDGETS, 26)
     n = np.clip(np.sqrt(compute / 120) * np.exp(rng.uniform(-1.6, 1.6, len(compute))), 5e7, 2e10)
@@ -95,7 +95,9 @@ def test_few_points_are_fitted_with_one_exponent():
     ("points", "why"),
     [
         pytest.param(([1e6] * 5, [1e8] * 5, [3.0] * 5), "too few", id="few"),
-        pytest.param(([1e6] * 14, np.geomspace(1e8, 1e10, 14), [3.0] * 14), "`n` has 1 different", id="one-n"),
+        pytest.param(
+            ([1e6] * 14, np.geomspace(1e8, 1e10, 14), [3.0] * 14), "`n` has 1 different", id="one-n"
+        ),
         pytest.param(
             (np.geomspace(1e6, 1e9, 14), np.geomspace(1e8, 1e11, 14), np.linspace(4, 2, 14)),
             "grow together",
@@ -103,7 +105,9 @@ def test_few_points_are_fitted_with_one_exponent():
         ),
         pytest.param((*grid(), np.full(25, 2.0)), "edge|do not depend|cannot be determined", id="flat"),
         pytest.param(
-            (*grid(), np.exp(np.random.default_rng(0).normal(size=25))), "no such law|do not depend", id="noise"
+            (*grid(), np.exp(np.random.default_rng(0).normal(size=25))),
+            "no such law|do not depend",
+            id="noise",
         ),
         pytest.param((*grid(), 1 + grid()[1] / 1e10), "no such law|do not depend|edge", id="rising"),
     ],

@@ -23,7 +23,13 @@ def test_a_grid_is_read_with_its_data(tmp_path: Path):
     found = points.read(path)
     assert found.d is not None
     assert found.stderr is not None
-    assert (found.n[0], found.d[0], found.loss[0], found.stderr[0], found.name) == (1e6, 1e9, 3.5, 0.01, "loss")
+    assert (found.n[0], found.d[0], found.loss[0], found.stderr[0], found.name) == (
+        1e6,
+        1e9,
+        3.5,
+        0.01,
+        "loss",
+    )
 
 
 @pytest.mark.parametrize(

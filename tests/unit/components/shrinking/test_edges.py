@@ -243,7 +243,8 @@ def test_the_schema_takes_the_rows_that_the_script_takes(bundle: Path) -> None:
     for row in edges.rows(40, seed=8):
         jsonschema.validate(row, schema)
     assert schema["properties"]["route"]["x-categories"] == ["12", "A", "B", "Ü-7"]
-    for change in ({"weight": "x"}, {"fragile": 2}, {"route": []}):
+    changes: list[dict[str, Any]] = [{"weight": "x"}, {"fragile": 2}, {"route": []}]
+    for change in changes:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**ROW, **change}, schema)
     with pytest.raises(jsonschema.ValidationError):

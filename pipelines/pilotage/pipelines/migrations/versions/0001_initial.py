@@ -379,6 +379,8 @@ def upgrade() -> None:
         sa.Column("errors", sa.Integer(), nullable=False),
         sa.Column("latency_p50_ms", sa.Float(), nullable=True),
         sa.Column("latency_p99_ms", sa.Float(), nullable=True),
+        sa.Column("cpu_seconds", sa.Float(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("drifted", sa.Integer(), nullable=False),
         sa.Column("features", sa.JSON(), nullable=False),
         sa.Column("score", sa.JSON(), nullable=True),
