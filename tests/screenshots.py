@@ -44,6 +44,7 @@ PAGES = {
     "compare": "/runs/compare?a={first}&b={last}",
     "models": "/models",
     "pilot-models": "/pilots/{pilot}/models",
+    "pilot-readiness": "/pilots/{pilot}/readiness",
     "monitoring": "/monitoring",
     "pilot-monitoring": "/pilots/{pilot}/monitoring",
     "pilot-costs": "/pilots/{pilot}/costs",

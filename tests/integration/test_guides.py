@@ -201,6 +201,13 @@ def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: 
 
 
 @pytest.mark.slow
+def test_readiness_is_told_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "readiness.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 7
+    require_shown(done)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("git") is None or shutil.which("ssh-keygen") is None, reason="git or ssh-keygen is not here"
 )

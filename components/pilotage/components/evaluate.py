@@ -274,7 +274,7 @@ def _find(
         compared=fair,
         latency=latency,
         metrics=metrics,
-        own=own,
+        own=own | measurements.of_synthetic(model.synthetic),
         rivals=compared,
         estimates={
             metric: bootstraps.estimate(metric, found, seed)
