@@ -187,6 +187,14 @@ def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) ->
 
 
 @pytest.mark.slow
+def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "shrink.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+    assert (tmp_path / "shrink.svg").read_text().startswith("<svg ")
+
+
+@pytest.mark.slow
 def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "adopt.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 5
