@@ -19,6 +19,7 @@ from pilotage.components.measures import (
     bootstraps,
     calibrations,
     fairness,
+    footprints,
     groupings,
     latencies,
     measurements,
@@ -28,6 +29,7 @@ from pilotage.components.measures import (
     slices,
     worths,
 )
+from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
@@ -40,6 +42,7 @@ from pilotage.core.artifacts import (
     Fairness,
     Feature,
     Latency,
+    Model,
     Report,
     Rival,
     Scalar,
@@ -66,6 +69,17 @@ _KINDS = {
     ColumnType.DATETIME: FeatureKind.TIME,
 }
 _LATENCIES = (Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS)
+_FOOTPRINTS = (Measure.SIZE_MB, Measure.MEMORY_MB)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that judge, and what a model is held against on them."""
+
+    train: Dataset
+    rest: Dataset
+    groups: dict[Grouping, Labels]
+    champion: Champion | None
 
 
 @dataclass(frozen=True)
@@ -104,25 +118,16 @@ def evaluate(
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    model = registry.folder_at(registry.model_location(trained.uri))
-    predictor = models.open_predictor(model, settings)
-    dataset = datasets.load(settings, snapshot)
-    parts = splits.split(dataset, spec.task, spec.data.split.test)
-    if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
-        raise errors.DataError(
-            f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
-            remedy="Train again on this snapshot.",
-        )
-    train, rest = dataset.take(parts.train), dataset.take(parts.test)
-    groups = _groups(spec, settings, snapshot, parts.test)
-    champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
-    findings = _find(spec, predictor, train, rest, groups, champion)
-    scorecard = _scorecard(spec, snapshot, trained, rest, findings)
+    place = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(place, settings)
+    rows = held_out(spec, settings, snapshot, trained)
+    footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
+    scorecard = judge(spec, snapshot, predictor, rows, footprint)
     explained = reasons.explain(
         predictor,
-        ReferenceProfile.read(model / INSIDE),
-        rest,
-        findings.found,
+        ReferenceProfile.read(place / INSIDE),
+        rows.rest,
+        scores.outcomes(predictor, rows.rest.frame(), rows.rest.target),
         spec.goal.metric,
         spec.train.seed,
         examples=spec.card.example_rows,
@@ -134,6 +139,44 @@ def evaluate(
         registry.log_file(trained.mlflow_run, file)
     registry.log_metrics(trained.mlflow_run, _logged(scorecard))
     return scorecard
+
+
+def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: TrainedModel) -> HeldOut:
+    """The held-out part of `snapshot`, with the champion's answers.
+
+    Raises:
+        DataError: the rows do not fit the model, or a gate names a column that is not there.
+    """
+    dataset = datasets.load(settings, snapshot)
+    parts = splits.split(dataset, spec.task, spec.data.split.test)
+    if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
+        raise errors.DataError(
+            f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
+            remedy="Train again on this snapshot.",
+        )
+    rest = dataset.take(parts.test)
+    champion = rivals.champion(Registry(settings), settings, snapshot, trained, parts.test, rest.target)
+    groups = _groups(spec, settings, snapshot, parts.test)
+    return HeldOut(dataset.take(parts.train), rest, groups, champion)
+
+
+def judge(
+    spec: PilotSpec,
+    snapshot: Snapshot,
+    predictor: Predictor,
+    rows: HeldOut,
+    footprint: Footprint | None = None,
+) -> Scorecard:
+    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+
+    Args:
+        spec: whose gates judge.
+        snapshot: where the rows are from.
+        predictor: the model.
+        rows: held out.
+        footprint: what it takes, if that was measured.
+    """
+    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
@@ -170,14 +213,13 @@ def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> data
 def _find(
     spec: PilotSpec,
     predictor: Predictor,
-    train: Dataset,
-    rest: Dataset,
-    groups: dict[Grouping, Labels],
-    champion: Champion | None,
+    rows: HeldOut,
+    footprint: Footprint | None,
 ) -> _Findings:
     model, goal = predictor.model, spec.goal
+    rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
-    baseline = rivals.baseline(model, train, rest, goal.metric)
+    baseline = rivals.baseline(model, rows.train, rest, goal.metric)
     metrics = measurements.metric_names(spec, len(model.classes))
     latency = latencies.measure(predictor, rest)
     compared: dict[Against, Measured | None] = {
@@ -188,12 +230,13 @@ def _find(
         theirs = _champion_latency(spec, champion)
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
-        )
+        ) | _champion_footprint(spec, champion)
     seed = spec.train.seed
     fair = tuple(
         fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
     )
     own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
+    own |= {} if footprint is None else footprint.measured()
     for item in fair:
         own.update(measurements.by_group(item))
     return _Findings(
@@ -218,14 +261,22 @@ def _champion_latency(spec: PilotSpec, champion: Champion) -> Latency | None:
     return latencies.measure(champion.predictor, champion.rows)
 
 
+def _champion_footprint(spec: PilotSpec, champion: Champion) -> Measured:
+    """The champion's size and memory, when a gate compares with them."""
+    asked = any(gate.metric in _FOOTPRINTS and gate.against is Against.CHAMPION for gate in spec.gates)
+    if not asked or champion.predictor is None or champion.rows is None:
+        return {}
+    return footprints.measure(champion.predictor, champion.rows).measured()
+
+
 def _scorecard(
-    spec: PilotSpec, snapshot: Snapshot, trained: TrainedModel, rest: Dataset, findings: _Findings
+    spec: PilotSpec, snapshot: Snapshot, model: Model, rest: Dataset, findings: _Findings
 ) -> Scorecard:
     goal, seed, found = spec.goal, spec.train.seed, findings.found
     verdicts = _judge(spec, findings)
     return Scorecard(
         pilot=spec.pilot,
-        model=trained.model.digest,
+        model=model.digest,
         snapshot=snapshot.digest,
         metric=goal.metric,
         target=goal.target,

@@ -16,6 +16,7 @@ from pilotage.console.commands import (
     backups,
     dossiers,
     drifts,
+    forecasts,
     models,
     pilots,
     releases,
@@ -25,6 +26,7 @@ from pilotage.console.commands import (
     scoring,
     serving,
     showcase,
+    shrinks,
     supervision,
     tokens,
     triggers,
@@ -72,19 +74,8 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(
-            dossiers,
-            scoring,
-            drifts,
-            validations,
-            values,
-            tokens,
-            users,
-            audits,
-            backups,
-            supervision,
-            schedules,
-        ),
+        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(forecasts, shrinks, dossiers),
     ):
         module.add_to(app)
     return app

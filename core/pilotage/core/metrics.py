@@ -40,6 +40,10 @@ class Measure(StrEnum):
     """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    SIZE_MB = "size_mb"
+    """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
+    MEMORY_MB = "memory_mb"
+    """Megabytes of resident memory that opening the inference form and answering adds to a process."""
 
 
 PARITIES = (

@@ -23,12 +23,13 @@ from sqlalchemy import Engine
 from pilotage.components.rollouts import fate
 from pilotage.core import errors, rollouts
 from pilotage.core.artifacts import Artifact, Decision, Scorecard, Version
+from pilotage.core.costs.usages import Clock
 from pilotage.core.places import Place
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables
+from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables, usages
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
 from pilotage.pipelines.records import Along, Records, RunRecord
@@ -63,6 +64,7 @@ def execute(
     asked: bool = False,
 ) -> RunResult:
     """Carry out run `name`, whose lock is held; see `runs.run`, and `runs.run_asked` for one `asked` for."""
+    clock = Clock()
     engine = tables.connect(settings)
     store = Records(engine)
     bury_dead_runs(store, settings)
@@ -93,6 +95,7 @@ def execute(
     except Exception as failure:
         logger.exception("run %s failed", name)
         state, error = State.FAILED, _unexpected(failure)
+    _keep_overhead(journal, clock, workers)
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
     if (
         (asked or remote is not None)
@@ -126,6 +129,14 @@ def _begin(
     asked_by = "" if trigger is None else promotions.PLATFORM
     along = _beginning(trigger, name)
     store.begin_run(name, spec, folder, STEPS, trigger, asked_by=asked_by, remote=remote, along=along)
+
+
+def _keep_overhead(journal: Journal, clock: Clock, workers: Workers) -> None:
+    """What the run used beside its steps: this process, and what the processes of steps imported."""
+    used = clock.read()
+    journal.used(
+        usages.BESIDE, used.model_copy(update={"cpu_seconds": used.cpu_seconds + workers.cpu_seconds()})
+    )
 
 
 def _unexpected(failure: Exception) -> errors.Failure:

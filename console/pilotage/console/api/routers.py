@@ -19,6 +19,7 @@ from pilotage.console.api import (
     schedules,
     services,
     snapshots,
+    studies,
     tokens,
     transitions,
     triggers,
@@ -33,6 +34,7 @@ _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
     *(monitors, observations, alarms, triggers),
+    *(studies,),
     *(me, users, tokens, webhooks),
     *(audits,),
 )

@@ -15,8 +15,10 @@ from pilotage.console.pages import (
     responsible,
     run_details,
     runs,
+    scaling,
     schedules,
     settings,
+    shrinks,
     signing_in,
     statics,
 )
@@ -24,7 +26,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, responsible),
+    *(models, monitoring, responsible, scaling, shrinks),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -64,6 +64,8 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
@@ -76,6 +78,7 @@ from pilotage.core.artifacts.versions import (
     ModelFormat,
     Rival,
     Scorecard,
+    Shrunk,
     Slice,
     TrainedModel,
     Verdict,
@@ -110,6 +113,8 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Shrink,
+    Usage,
 )
 """Every arrow whose schema is committed."""
 
@@ -117,8 +122,10 @@ __all__ = [
     "ARTIFACTS",
     "Alarm",
     "Artifact",
+    "Basis",
     "Brought",
     "CalibrationBin",
+    "Candidate",
     "Change",
     "ChangeKind",
     "Check",
@@ -133,6 +140,7 @@ __all__ = [
     "Difference",
     "Digest",
     "DriftReport",
+    "Energy",
     "Estimate",
     "EstimateMethod",
     "EstimatedPerformance",
@@ -171,16 +179,21 @@ __all__ = [
     "Scores",
     "Segment",
     "Severity",
+    "Share",
+    "Shrink",
+    "Shrunk",
     "Side",
     "Skew",
     "Slice",
     "Snapshot",
     "Stage",
+    "Technique",
     "TimeInput",
     "Track",
     "TrainedModel",
     "Trigger",
     "TriggerState",
+    "Usage",
     "Verdict",
     "Version",
     "Wait",

@@ -18,6 +18,19 @@ class ModelFormat(StrEnum):
     PICKLE = "pickle"
 
 
+class Shrunk(Part):
+    """How a smaller model was made of a version."""
+
+    version: Annotated[int, Field(ge=1)]
+    model: Digest
+    """The estimator's of that version."""
+    candidate: str
+    """Its name among the candidates of the study."""
+    how: str
+    """In words."""
+    study: str
+
+
 class Model(Artifact):
     """A trained model and all that made it; its files are in MLflow."""
 
@@ -52,6 +65,8 @@ class Model(Artifact):
     python: str
     code: Digest
     """Of the sources that trained it: Pilotage's and the pilot's own module."""
+    shrunk: Shrunk | None = None
+    """Of which version it is a smaller form; None of a model that was trained."""
     created_at: AwareDatetime
 
 

@@ -99,6 +99,15 @@ class Settings(BaseSettings):
     """How often a step that failed with exit code 1 is tried again."""
     step_backoff_seconds: float = Field(default=1.0, ge=0)
     """Wait before the first retry; doubles with each."""
+    prices: str = ""
+    """What is paid for what: a JSON object, or a file with one (`docs/costs.md`); costs are told in hours
+    when empty."""
+    country: str = Field(default="", pattern=r"^([A-Z]{3})?$")
+    """Where the machines are, as ISO 3166-1 has it in three letters, such as DEU: how much CO2 their energy
+    gives off."""
+    monthly_budget: float = Field(default=0.0, ge=0)
+    """What the runs of one pilot may cost in a calendar month, in the currency of the prices, before its
+    retrainings wait; for pilots without `retrain.monthly`. 0 stands for no limit."""
     runs_at_once: int = Field(default=0, ge=0, le=1000)
     """Runs that the scheduler lets go on at once; 0 stands for half the number of cores, at least 2."""
     drain_delay_seconds: float = Field(default=0.0, ge=0)
