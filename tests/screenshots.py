@@ -46,6 +46,7 @@ PAGES = {
     "pilot-models": "/pilots/{pilot}/models",
     "monitoring": "/monitoring",
     "pilot-monitoring": "/pilots/{pilot}/monitoring",
+    "pilot-responsible": "/pilots/{pilot}/responsible",
     "schedules": "/schedules",
     "audit": "/audit",
     "settings": "/settings",
