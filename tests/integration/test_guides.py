@@ -186,6 +186,28 @@ def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path, unc
 
 
 @pytest.mark.slow
+@needs_curl
+def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "costs.md", tmp_path, ["8080"])
+    assert sum(bool(command.shown) for command, _ in done) == 4
+    require_shown(done)
+
+
+@pytest.mark.slow
+def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "adopt.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
+@pytest.mark.slow
+def test_readiness_is_told_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "readiness.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 7
+    require_shown(done)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("git") is None or shutil.which("ssh-keygen") is None, reason="git or ssh-keygen is not here"
 )

@@ -6,7 +6,8 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (
     bootstraps,
     calibrations,
+    costs,
     fairness,
     footprints,
     groupings,
@@ -49,6 +51,7 @@ from pilotage.core.artifacts import (
     Scorecard,
     Snapshot,
     TrainedModel,
+    Usage,
     Verdict,
     Worth,
 )
@@ -96,6 +99,8 @@ class _Findings:
     own: Measured
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """Why a measure of costs is not known, by its name."""
 
 
 def evaluate(
@@ -106,12 +111,14 @@ def evaluate(
     report: Report,
     trained: TrainedModel,
     out: Path,
+    *,
+    used: Mapping[str, Usage] | None = None,
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
     Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
     snapshot's manifest and the report; logs all of that and the values with MLflow.
-    A gate that says no is a verdict, not an error.
+    A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
         DataError: the rows do not fit the model, or a gate names a column that is not there.
@@ -122,17 +129,26 @@ def evaluate(
     predictor = models.open_predictor(place, settings)
     rows = held_out(spec, settings, snapshot, trained)
     footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
-    scorecard = judge(spec, snapshot, predictor, rows, footprint)
+    findings = _find(spec, predictor, rows, footprint)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    scorecard = _scorecard(spec, snapshot, predictor.model, rows.rest, findings)
     explained = reasons.explain(
         predictor,
         ReferenceProfile.read(place / INSIDE),
         rows.rest,
-        scores.outcomes(predictor, rows.rest.frame(), rows.rest.target),
+        findings.found,
         spec.goal.metric,
         spec.train.seed,
         examples=spec.card.example_rows,
     )
-    scorecard = scorecard.model_copy(update={"explanations": explained})
+    scorecard = scorecard.model_copy(
+        update={
+            "training": spent.training,
+            "training_cost": spent.training_cost,
+            "explanations": explained,
+        }
+    )
     scorecard.write(out)
     evidence = (snapshot.write(out), report.write(out))
     for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
@@ -236,9 +252,10 @@ def _find(
         fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
     )
     own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
-    own |= {} if footprint is None else footprint.measured()
     for item in fair:
         own.update(measurements.by_group(item))
+    if footprint is not None:
+        own.update(footprint.measured())
     return _Findings(
         found=found,
         baseline=baseline,
@@ -247,7 +264,7 @@ def _find(
         compared=fair,
         latency=latency,
         metrics=metrics,
-        own=own,
+        own=own | measurements.of_synthetic(model.synthetic),
         rivals=compared,
         estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
     )
@@ -311,6 +328,12 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     spans = measurements.spans(findings.compared, findings.estimates)
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
+    verdicts = [
+        verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
+        if verdict.value is None and gate.metric in findings.gaps
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
         if obstacle and gate.against is Against.CHAMPION and not verdict.passed

@@ -31,6 +31,7 @@ from pilotage.core.artifacts import ColumnType, Model, Scores, Snapshot
 from pilotage.core.features import Columns, category_text
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Prediction
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
@@ -125,6 +126,7 @@ class _Scorer:
 
     answering: Answering
     model: Model
+    replacer: Replacer | None
     version: int
     types: dict[str, ColumnType]
     graph: str | None
@@ -141,6 +143,7 @@ class _Scorer:
         return cls(
             answering=form or models.open_predictor(place, settings),
             model=model,
+            replacer=Replacer.of(model.personal, settings, model.personal_key),
             version=registered.version,
             types=types,
             graph=form.form.graph if form else None,
@@ -229,10 +232,15 @@ class _Work:
 
     def _score(self, part: Part) -> None:
         columns = _joined([self._reader.columns(batch) for batch in part.batches])
+        replacer = self._scorer.replacer
+        if replacer is not None:
+            columns = replacer.columns(columns)
         found = [self._scorer.answering.predict(some) for some in _slices(columns, part.rows)]
         keys = None
         if self.key is not None:
             keys = pa.chunked_array([self._reader.keys(self.key, batch) for batch in part.batches])
+            if replacer is not None:
+                keys = pa.chunked_array([pa.array(replacer.ids(self.key, keys.to_pylist()), pa.string())])
         self._workshop.add(part, self._scorer.table(found, keys, self.key))
 
 

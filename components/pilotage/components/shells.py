@@ -24,7 +24,17 @@ from typing import Any, TypeVar
 from pilotage.components.imports import IMPORTS
 from pilotage.components.outcomes import Metadata, told
 from pilotage.core import errors, pilots, settings
-from pilotage.core.artifacts import Artifact, Report, Scorecard, Scores, Snapshot, TrainedModel, Version
+from pilotage.core.artifacts import (
+    Artifact,
+    Report,
+    Scorecard,
+    Scores,
+    Snapshot,
+    TrainedModel,
+    Usage,
+    Version,
+)
+from pilotage.core.costs.usages import Clock
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
@@ -99,7 +109,17 @@ def evaluate(
         found, checked = Snapshot.read(Path(snapshot)), Report.read(Path(report))
         trained = TrainedModel.read(Path(model))
         scorecard: Scorecard = _timed(
-            "evaluate", lambda: step.evaluate(spec, place, installation, found, checked, trained, target)
+            "evaluate",
+            lambda: step.evaluate(
+                spec,
+                place,
+                installation,
+                found,
+                checked,
+                trained,
+                target,
+                used=_used(ingest=snapshot, validate=report, train=model),
+            ),
         )
     _ensure(scorecard, target)
     metrics = {name: found.value for name, found in scorecard.metrics.items() if found.value is not None}
@@ -188,7 +208,18 @@ def _step(name: str, pilot: str, folder: str, out: str) -> Iterator[tuple[PilotS
     target = Path(out)
     shutil.rmtree(target, ignore_errors=True)  # of an attempt that failed
     target.mkdir(parents=True)
+    clock = Clock()
     yield pilots.from_json(pilot), Path(folder), settings.load(), target
+    clock.read().write(target)
+
+
+def _used(**folders: str) -> dict[str, Usage]:
+    """What earlier steps used, as they left it beside what they made; older ones left nothing."""
+    return {
+        step: Usage.read(Path(folder))
+        for step, folder in folders.items()
+        if (Path(folder) / Usage.FILE).is_file()
+    }
 
 
 def _load(step: str) -> Any:

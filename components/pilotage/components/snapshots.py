@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Snapshot
+from pilotage.core.personal import erasures
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
@@ -47,7 +48,18 @@ def folder(settings: Settings, snapshot: Snapshot) -> Path:
     Raises:
         NotFound: the storage does not hold the snapshot.
     """
-    return Storage(settings.storage).fetch(snapshot.name, settings.home / "cache")
+    store = Storage(settings.storage)
+    try:
+        return store.fetch(snapshot.name, settings.home / "cache")
+    except errors.NotFound as error:
+        note = erasures.note_of(store, snapshot.digest)
+        if note is None:
+            raise
+        raise errors.NotFound(
+            f"Snapshot {snapshot.digest[:12]} is not there any more: {note.sentence}.",
+            remedy="Run the pilot again on what its source has now.",
+            digest=snapshot.digest,
+        ) from error
 
 
 def scan(

@@ -23,10 +23,11 @@ import skops.io  # noqa: F401 - takes seconds; loaded with the step and not whil
 
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
+from pilotage.components.synthesis import augmentations
 from pilotage.components.training import estimators, importances, own_estimators, references, searches
 from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
-from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, TrainedModel
+from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, Synthetic, TrainedModel
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction, Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -55,6 +56,8 @@ class _Fitted:
     positive: Scalar | None
     found: Found | None
     held_out: Prediction
+    synthetic: Synthetic | None
+    """What is known of synthetic rows that it was fitted on too."""
 
 
 class _Reference(NamedTuple):
@@ -73,6 +76,7 @@ def train(
         EstimatorError: the estimator or its parameters are wrong.
         DataError: the rows cannot be divided or used.
     """
+    augmentations.check(spec)
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     rows, rest = dataset.take(parts.train), dataset.take(parts.test)
@@ -115,15 +119,20 @@ def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest:
     positive = estimators.positive_class(spec.data.positive, classes)
     found = None
     if spec.train.search is not None:
-        found = searches.search(spec, spec.train.search, folder, rows, positive)
+        augment = augmentations.augmenter(spec)
+        found = searches.search(spec, spec.train.search, folder, rows, positive, augment)
     params = {**spec.train.params, **(found.params if found else {})}
     name = spec.train.estimator
+    seen, counts, synthesizer = augmentations.add(spec, rows)
     estimator = estimators.build(
-        name, params, task=spec.task, dataset=rows, seed=spec.train.seed, folder=folder
+        name, params, task=spec.task, dataset=seen, seed=spec.train.seed, folder=folder
     )
-    estimator = estimators.fit(estimator, rows, name)
+    estimator = estimators.fit(estimator, seen, name)
     estimators.predict_alone(estimator)
-    predictor = estimators.predictor(estimator, rows, spec.task, positive)
+    predictor = estimators.predictor(estimator, seen, spec.task, positive)
+    synthetic = None
+    if spec.data.augment is not None:
+        synthetic = augmentations.describe(spec, folder, counts, rows, rest, synthesizer, positive)
     held_out = estimators.predict(predictor, rest, name)
     return _Fitted(
         predictor=predictor,
@@ -133,6 +142,7 @@ def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest:
         positive=positive,
         found=found,
         held_out=held_out,
+        synthetic=synthetic,
     )
 
 
@@ -188,6 +198,9 @@ def _describe(
         positive=fitted.positive,
         time=snapshot.time,
         key=snapshot.key,
+        personal=spec.data.personal,
+        personal_key=snapshot.personal_key,
+        synthetic=fitted.synthetic,
         snapshot=snapshot.digest,
         train_rows=rows.rows,
         test_rows=rest.rows,
@@ -258,6 +271,8 @@ def _log(registry: Registry, mlflow_run: str, model: Model, fitted: _Fitted, pla
         "test_rows": model.test_rows,
         "features": len(model.features),
     }
+    if model.synthetic is not None:
+        facts["synthetic_rows"] = model.synthetic.rows
     registry.log_params(
         mlflow_run, {**{f"params.{name}": value for name, value in model.params.items()}, **facts}
     )

@@ -51,6 +51,8 @@ class Checked:
             "estimator": spec.train.estimator,
             "expectations": spec.expectations,
             "gates": [gate.label for gate in spec.all_gates],
+            "personal": [{**item.model_dump(mode="json"), "share": item.share} for item in snapshot.personal],
+            "forgotten": snapshot.forgotten,
             "cacheable": self.cacheable,
         }
 
@@ -80,4 +82,4 @@ def read(pilot: Pilot, settings: Settings) -> Snapshot:
     with tempfile.TemporaryDirectory(prefix="pilotage-check-") as name:
         scratch = Path(name)
         aside = settings.model_copy(update={"home": scratch, "storage_url": ""})
-        return ingest.ingest(pilot.spec, pilot.folder, aside, scratch)
+        return ingest.ingest(pilot.spec, pilot.folder, aside, scratch, installation=settings)

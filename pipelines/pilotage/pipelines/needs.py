@@ -31,6 +31,8 @@ _FOR_STEPS = (
     "PILOTAGE_ALLOW_PICKLE",
     "PILOTAGE_REFERENCE_SAMPLE",
     "PILOTAGE_RELEASE_TO",  # for `register`, which decides by it and touches nothing there
+    "PILOTAGE_RELEASE_ENVIRONMENT",  # likewise, and the next
+    "PILOTAGE_READINESS",
     "MLFLOW_DISABLE_TELEMETRY",
     "GX_ANALYTICS_ENABLED",
     "OMP_WAIT_POLICY",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import optuna
 from pilotage.components import splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
-from pilotage.components.splits import Split
 from pilotage.components.training import estimators
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
@@ -45,14 +44,24 @@ class Found:
     """Each trial with `number`, `state`, `value`, `params` and `folds`."""
 
 
-def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positive: Scalar | None) -> Found:
+def search(
+    spec: PilotSpec,
+    wanted: Search,
+    folder: Path,
+    train: Dataset,
+    positive: Scalar | None,
+    augment: Callable[[Dataset], Dataset] = lambda rows: rows,
+) -> Found:
     """The best parameters in `wanted.space` on the training part `train`.
+
+    What a fold is fitted on goes through `augment` first; what it is scored on does not.
 
     Raises:
         EstimatorError: the estimator does not take a parameter of the space, or failed with one.
         DataError: the training part cannot be divided, or the metric is not defined on its folds.
     """
     folds = splits.folds(train, spec.task, spec.train.seed)
+    parts = [augment(train.take(fold.train)) for fold in folds]
     seed = spec.train.seed
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -65,7 +74,8 @@ def search(spec: PilotSpec, wanted: Search, folder: Path, train: Dataset, positi
         params = {**spec.train.params, **_suggest(trial, wanted.space)}
         values: list[float] = []
         for step, fold in enumerate(folds):
-            values.append(_score_fold(spec, folder, train, fold, params, positive))
+            rest = train.take(fold.test)
+            values.append(_score_fold(spec, folder, parts[step], rest, params, positive))
             trial.report(float(np.mean(values)), step)
             if step < len(folds) - 1 and trial.should_prune():
                 raise optuna.TrialPruned
@@ -101,12 +111,11 @@ def _suggest_one(trial: optuna.Trial, name: str, wanted: Range) -> Any:
 def _score_fold(
     spec: PilotSpec,
     folder: Path,
-    train: Dataset,
-    fold: Split,
+    part: Dataset,
+    rest: Dataset,
     params: Mapping[str, Any],
     positive: Scalar | None,
 ) -> float:
-    part, rest = train.take(fold.train), train.take(fold.test)
     name = spec.train.estimator
     estimator = estimators.build(
         name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder

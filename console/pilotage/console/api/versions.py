@@ -101,6 +101,22 @@ def get_card(
     return HTMLResponse(text, headers={"Content-Security-Policy": CARD_POLICY})
 
 
+@router.get(
+    "/pilots/{pilot}/versions/{version}/bundle",
+    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+    response_class=Response,
+)
+def get_bundle(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Response:
+    """The version for machines that have onnxruntime alone, as a zip."""
+    data = shrinks.make_bundle(desk, actor, pilot, version)
+    name = f"{pilot}-{version}.zip"
+    return Response(
+        data,
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
 @router.get("/pilots/{pilot}/versions/{version}/card/told")
 def tell_card(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Told:
     """The model card as Markdown and as a page, and what it does not say."""
@@ -119,22 +135,6 @@ def export(
         headers={"Content-Disposition": named, "Cache-Control": "no-store"},
         media_type="application/zip",
         background=BackgroundTask(stream.close),
-    )
-
-
-@router.get(
-    "/pilots/{pilot}/versions/{version}/bundle",
-    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
-    response_class=Response,
-)
-def get_bundle(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Response:
-    """The version for machines that have onnxruntime alone, as a zip."""
-    data = shrinks.make_bundle(desk, actor, pilot, version)
-    name = f"{pilot}-{version}.zip"
-    return Response(
-        data,
-        media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.api.runs import REPORT_POLICY
-from pilotage.console.operations import marks, run_files, runs
+from pilotage.console.operations import costs, marks, run_files, runs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.runs import Run, Step
 from pilotage.console.pages import rendering, streams, words
@@ -20,6 +20,7 @@ from pilotage.console.pages.figures import graphs
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.console.pages.tails import Tail
+from pilotage.console.views import costs as views
 
 router = APIRouter()
 
@@ -84,6 +85,9 @@ def show_run(request: Request, desk: DeskParameter, actor: ActorParameter, run: 
         logs={name.removeprefix("log-"): text for name, (text, _) in begins.items()},
         others=[other for other in others if other.id != found.id],
         changed=_changed(found),
+        cost=costs.get_run_cost(desk, actor, found.id) if found.ended else None,
+        cells=views.cells,
+        basis=views.basis,
     )
 
 

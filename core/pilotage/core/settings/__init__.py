@@ -20,6 +20,7 @@ from pilotage.core.settings.fields import (
     File,
     Folder,
     Hosts,
+    Levels,
     Person,
     PrivateUrl,
     Proxies,
@@ -66,6 +67,8 @@ class Settings(BaseSettings):
     installation_key: SecretStr = SecretStr("")
     """Secret that tells this installation's models from others', where it has several homes, such as pods;
     made in `home` when empty."""
+    personal_key: SecretStr = SecretStr("")
+    """Secret that personal data is hashed with where `data.personal` says so; model servers need it too."""
     signing_key_file: File | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: File | None = None
@@ -176,6 +179,9 @@ class Settings(BaseSettings):
     are local swaps when empty."""
     release_environment: str = "production"
     """Environment that is released to where none is named."""
+    readiness: Levels = {}
+    """Least ML Test Score of a pilot whose version is promoted or released, by environment:
+    `production=2,staging=1`."""
     release_branch: str = ""
     """Branch of that repository; its default branch when empty."""
     release_mode: ReleaseMode = ReleaseMode.COMMIT

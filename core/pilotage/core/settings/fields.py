@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
+_MOST_LEVEL = 7.0
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _PERSON = re.compile(r"[^<>\x00-\x1f]+ <[^<>\s\x00-\x1f]+>")
 
@@ -40,6 +41,22 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _levels(value: object) -> object:
+    """`production=2,staging=1` as numbers by name."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, float] = {}
+    for part in (part.strip() for part in value.split(",") if part.strip()):
+        name, equals, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip() or not 0 <= found[name.strip()] <= _MOST_LEVEL:
+            raise ValueError(f"has `{part}`, which is not of the form NAME=NUMBER with 0 to {_MOST_LEVEL:g}")
+    return found
 
 
 def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,6 +119,8 @@ File = Annotated[Path, AfterValidator(_absolute)]
 """A file; absolute."""
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several words; comma-separated in the environment."""
+Levels = Annotated[dict[str, float], NoDecode, BeforeValidator(_levels)]
+"""Numbers by name, `name=number` with commas between."""
 Proxies = Annotated[Words, AfterValidator(_networks)]
 """Addresses and networks."""
 Hosts = Annotated[Words, AfterValidator(_hosts)]

@@ -6,6 +6,7 @@ and says on which line something is wrong. No model looks at data.
 
 from __future__ import annotations
 
+from pilotage.core.specs.augmentations import Augment, Synthesizer
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
@@ -14,6 +15,7 @@ from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.groupings import Grouping, SmallGroups
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
+from pilotage.core.specs.protections import Personal, PersonalKind, Policy, Reasoned
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
 from pilotage.core.specs.training import Against, Approval, At, Estimator, Gate, Range, Search, Train
@@ -22,6 +24,7 @@ __all__ = [
     "Against",
     "Approval",
     "At",
+    "Augment",
     "Bounds",
     "Budget",
     "Card",
@@ -40,10 +43,14 @@ __all__ = [
     "Monitor",
     "Name",
     "Performance",
+    "Personal",
+    "PersonalKind",
     "PilotSpec",
+    "Policy",
     "PythonSource",
     "QuietHours",
     "Range",
+    "Reasoned",
     "Replicas",
     "Resources",
     "Retrain",
@@ -58,6 +65,7 @@ __all__ = [
     "SqlSource",
     "Step",
     "Strategy",
+    "Synthesizer",
     "Target",
     "Toleration",
     "Train",

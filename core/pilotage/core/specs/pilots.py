@@ -9,8 +9,10 @@ from pydantic import model_validator
 from pilotage.core.metrics import (
     BINARY_ONLY,
     CLASS_MEASURES,
+    DECIDED_MEASURES,
     METRICS,
     NUMBER_MEASURES,
+    SYNTHETIC_MEASURES,
     Measure,
     Task,
     task_of,
@@ -24,6 +26,13 @@ from pilotage.core.specs.monitoring import Monitor, Season
 from pilotage.core.specs.retraining import Retrain
 from pilotage.core.specs.serving import Serve
 from pilotage.core.specs.training import Against, Approval, Gate, Train
+
+LEAK_LIMITS = {
+    Measure.SYNTHETIC_COPIES: 0.01,
+    Measure.SYNTHETIC_CLOSENESS: 0.6,
+    Measure.SYNTHETIC_MEMBERSHIP: 0.6,
+}
+"""What synthetic rows may give away of training rows, unless gates say otherwise."""
 
 
 class PilotSpec(Model):
@@ -61,6 +70,11 @@ class PilotSpec(Model):
                 raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
             if gate.metric == Measure.BUSINESS_VALUE and self.goal.value is None:
                 raise Misplaced(f"{gate.metric} needs `goal.value`", ("gates", index, "metric"))
+            if gate.metric in SYNTHETIC_MEASURES and self.data.augment is None:
+                raise Misplaced(f"{gate.metric} needs `data.augment`", ("gates", index, "metric"))
+        augment = self.data.augment
+        if augment is not None and self.task is Task.REGRESSION and not augment.rows:
+            raise Misplaced("regression has no classes; say `rows`", ("data", "augment"))
         metric = self.monitor.performance.metric
         if metric is not None and task_of(metric) != self.task:
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
@@ -86,12 +100,21 @@ class PilotSpec(Model):
 
     @property
     def all_gates(self) -> tuple[Gate, ...]:
-        """The pilot's own gates behind those that are always on unless restated."""
+        """What steps judge: the pilot's own gates behind those that are always on unless restated."""
         stated = {(gate.metric, gate.against) for gate in self.gates}
-        always = (
+        always = [
             Gate(metric=self.goal.metric, against=against) for against in (Against.BASELINE, Against.CHAMPION)
+        ]
+        if self.data.augment is not None:
+            always += [Gate(metric=metric, max=most) for metric, most in LEAK_LIMITS.items()]
+        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + tuple(
+            gate for gate in self.gates if gate.metric not in DECIDED_MEASURES
         )
-        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + self.gates
+
+    @property
+    def decided_gates(self) -> tuple[Gate, ...]:
+        """What is judged where a version is promoted or released."""
+        return tuple(gate for gate in self.gates if gate.metric in DECIDED_MEASURES)
 
     @property
     def performance_metric(self) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pilotage.core.durations import Duration
 from pilotage.core.hints import unknown
-from pilotage.core.metrics import GROUP_MEASURES, METRICS, Measure
+from pilotage.core.metrics import COST_MEASURES, DECIDED_MEASURES, GROUP_MEASURES, METRICS, Measure
 from pilotage.core.specs.bases import Column, Model
 from pilotage.core.specs.clusters import Resources
 from pilotage.core.specs.groupings import FEWEST_ROWS, Grouping, SmallGroups
@@ -125,9 +125,13 @@ class Gate(Model):
         if (self.by is not None) != (self.metric in GROUP_MEASURES):
             need = "needs" if self.by is None else "does not take"
             raise ValueError(f"a gate on `{self.metric}` {need} `by`, the column whose groups are compared")
+        if self.metric in DECIDED_MEASURES and (self.min is None or self.max is not None):
+            raise ValueError(f"a gate on `{self.metric}` says `min`, from 0 to 7, and nothing else")
         if (self.against is None) == (self.min is None and self.max is None):
             raise ValueError("a gate says either `min` and/or `max`, or `against`")
         self._require_sound_groups()
+        if self.metric in COST_MEASURES and self.against is not None:
+            raise ValueError(f"a gate on `{self.metric}` says `max`, not `against`")
         if self.against is None and "margin" in self.model_fields_set:
             raise ValueError("`margin` goes with `against`")
         if self.min is not None and self.max is not None and self.min > self.max:
