@@ -179,6 +179,14 @@ def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) ->
 
 
 @pytest.mark.slow
+def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "responsible.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 9
+    require_shown(done)
+    assert "not stated" not in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.slow
 @needs_curl
 def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "costs.md", tmp_path, ["8080"])
