@@ -47,6 +47,8 @@ PAGES = {
     "pilot-readiness": "/pilots/{pilot}/readiness",
     "monitoring": "/monitoring",
     "pilot-monitoring": "/pilots/{pilot}/monitoring",
+    "pilot-responsible": "/pilots/{pilot}/responsible",
+    "pilot-costs": "/pilots/{pilot}/costs",
     "schedules": "/schedules",
     "audit": "/audit",
     "settings": "/settings",

@@ -46,7 +46,38 @@ class Measure(StrEnum):
     """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
     MEMORY_MB = "memory_mb"
     """Megabytes of resident memory that opening the inference form and answering adds to a process."""
+    TRAINING_SECONDS = "training_seconds"
+    """How long the step took that made the model."""
+    COST_PER_RUN = "cost_per_run"
+    """Price of the steps until evaluation, in the currency of the table of prices."""
+    COST_PER_THOUSAND = "cost_per_thousand"
+    """Price of a thousand predictions, one row at a time, by the model alone."""
+    ENERGY_KWH = "energy_kwh"
+    """Of the steps until evaluation."""
+    CO2_KG = "co2_kg"
+    """What that energy gave off."""
+    SYNTHETIC_FIDELITY = "synthetic_fidelity"
+    """How alike synthetic and real rows are, 0 to 1."""
+    SYNTHETIC_UTILITY = "synthetic_utility"
+    """The goal's metric of a model trained on synthetic rows less that of one trained on real ones."""
+    SYNTHETIC_COPIES = "synthetic_copies"
+    """Share of synthetic rows that copy a training row, above what held-out rows have."""
+    SYNTHETIC_CLOSENESS = "synthetic_closeness"
+    """Share of synthetic rows closer to training rows than to held-out ones; 0.5 gives nothing away."""
+    SYNTHETIC_MEMBERSHIP = "synthetic_membership"
+    """Area under the curve of a membership inference attack; 0.5 gives nothing away."""
 
+
+SYNTHETIC_MEASURES = frozenset(
+    {
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+        Measure.SYNTHETIC_COPIES,
+        Measure.SYNTHETIC_CLOSENESS,
+        Measure.SYNTHETIC_MEMBERSHIP,
+    }
+)
+"""Measures of synthetic rows; they need `data.augment`."""
 
 PARITIES = (
     Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
@@ -68,6 +99,16 @@ CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 
 NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
 """Measures that only regression has."""
+COST_MEASURES = frozenset(
+    {
+        Measure.TRAINING_SECONDS,
+        Measure.COST_PER_RUN,
+        Measure.COST_PER_THOUSAND,
+        Measure.ENERGY_KWH,
+        Measure.CO2_KG,
+    }
+)
+"""Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",
@@ -127,6 +168,16 @@ REGRESSION = frozenset(
 )
 METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
+
+
+_GREATER = frozenset(
+    {
+        Measure.BUSINESS_VALUE,
+        Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+    }
+)
 
 
 def task_of(metric: str) -> Task:

@@ -48,6 +48,8 @@ _RECURRENCES_SECONDS = 60.0
 _READINESS_SECONDS, _START_SECONDS = 600.0, 30.0
 """How often pilots are judged, and how long after the start first: there is more urgent work."""
 _JOIN_SECONDS = 5.0
+_DELETIONS_SECONDS = 3600.0
+_BY = "pilotage"
 
 
 class Scheduler:
@@ -64,6 +66,7 @@ class Scheduler:
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
         self._clock: threading.Thread | None = None
+        self._deleter: threading.Thread | None = None
         self._judge: threading.Thread | None = None
 
     @property
@@ -103,7 +106,7 @@ class Scheduler:
         """Give the lease back."""
         self._step_back()
         self._reap()
-        for thread in (self._clock, self._judge):
+        for thread in (self._clock, self._deleter, self._judge):
             if thread is not None:
                 thread.join(_JOIN_SECONDS)
         self._engine.dispose()
@@ -142,7 +145,8 @@ class Scheduler:
         if self._is_due("sync", _SYNC_SECONDS):
             self._read_pilots()
             schedules.sync(self._engine, lease)
-        schedules.fire(self._engine, lease, written=not self._settings.kubeflow_schedules)
+        written = not self._settings.kubeflow_schedules
+        schedules.fire(self._engine, lease, written=written, settings=self._settings)
         every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
         if self._settings.kubeflow_url and self._is_due("recurrences", every):
             self._keep_clock(lease)
@@ -150,6 +154,8 @@ class Scheduler:
             self._judge_readiness(lease)
         if self._is_due("triggers", _TRIGGERS_SECONDS):
             self._ask_for_retrainings(lease)
+        if self._is_due("deletions", _DELETIONS_SECONDS):
+            self._delete()
         self._launched += dispatches.dispatch(self._engine, self._settings, lease)
 
     def _ask_for_retrainings(self, lease: Lease) -> None:
@@ -161,6 +167,23 @@ class Scheduler:
                 raise
             except errors.PilotageError as error:
                 logger.warning("the retraining of %s waits: %s", pilot, error)
+
+    def _delete(self) -> None:
+        """Delete what pilots keep no longer, and finish erasures, in a thread of its own: rows are read."""
+        if self._deleter is not None and self._deleter.is_alive():
+            return
+
+        def work() -> None:
+            from pilotage.pipelines.deletions import erasures, retentions
+
+            try:
+                erasures.resume(self._engine, self._settings)
+                retentions.purge(self._engine, self._settings, who=_BY)
+            except (errors.PilotageError, SQLAlchemyError, OSError) as error:
+                logger.warning("data is deleted later: %s", error)
+
+        self._deleter = threading.Thread(target=work, name="deletions", daemon=True)
+        self._deleter.start()
 
     def _judge_readiness(self, lease: Lease) -> None:
         """See how ready pilots are, apart from what the leader does: there may be hundreds."""

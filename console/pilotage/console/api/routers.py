@@ -9,11 +9,13 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    costs,
     environments,
     me,
     monitors,
     observations,
     pilots,
+    privacy,
     readiness,
     releases,
     runs,
@@ -37,7 +39,7 @@ _MODULES = (
     *(monitors, observations, alarms, triggers, readiness),
     *(studies,),
     *(me, users, tokens, webhooks),
-    *(audits,),
+    *(audits, costs, privacy),
 )
 
 

@@ -20,6 +20,7 @@ from pilotage.pipelines.tables.bases import Instant, metadata
 from pilotage.pipelines.tables.catalogue import pilots
 from pilotage.pipelines.tables.connections import connect, finite, migrate, now, open_engine, require_current
 from pilotage.pipelines.tables.decisions import approvals, audit
+from pilotage.pipelines.tables.deleting import deletions
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
 from pilotage.pipelines.tables.readiness import readiness_notes, readiness_proofs, readiness_scores
 from pilotage.pipelines.tables.releasing import transitions
@@ -40,6 +41,7 @@ __all__ = [
     "cache_entries",
     "connect",
     "days",
+    "deletions",
     "deliveries",
     "delivery_attempts",
     "disabled_endpoints",
