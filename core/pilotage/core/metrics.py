@@ -174,6 +174,7 @@ _GREATER = frozenset(
     {
         Measure.BUSINESS_VALUE,
         Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.READINESS,
         Measure.SYNTHETIC_FIDELITY,
         Measure.SYNTHETIC_UTILITY,
     }
@@ -183,10 +184,6 @@ _GREATER = frozenset(
 def task_of(metric: str) -> Task:
     """The task that `metric`, one of `METRICS`, belongs to."""
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
-
-
-_GREATER = (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO, Measure.READINESS)
-"""Of Pilotage's own measures, those of which more is better."""
 
 
 def greater_is_better(name: str) -> bool:
