@@ -49,6 +49,7 @@ from pilotage.core.artifacts import (
     Verdict,
     Worth,
 )
+from pilotage.core.gates import Span
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -80,6 +81,8 @@ class _Findings:
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
+    synthetic: dict[tuple[str, str | None], Span]
+    """Intervals of what was measured of synthetic rows."""
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
 
@@ -205,6 +208,7 @@ def _find(
         latency=latency,
         metrics=metrics,
         own=own | measurements.of_synthetic(model.synthetic),
+        synthetic=measurements.spans_of_synthetic(model.synthetic),
         rivals=compared,
         estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
     )
@@ -257,7 +261,7 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    spans = measurements.spans(findings.compared, findings.estimates)
+    spans = measurements.spans(findings.compared, findings.estimates) | findings.synthetic
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     return [

@@ -104,7 +104,8 @@ def _ranks(kind: FeatureKind, values: Array) -> npt.NDArray[np.float64] | None:
         return None
     numbers = np.where(pd.isna(values), np.nan, 0.0)
     numbers[~pd.isna(values)] = _number(values[~pd.isna(values)])
-    return pd.Series(numbers).rank().to_numpy(dtype=np.float64)
+    ranks: npt.NDArray[np.float64] = pd.Series(numbers).rank().to_numpy(dtype=np.float64)
+    return ranks
 
 
 def _correlation(first: npt.NDArray[np.float64] | None, second: npt.NDArray[np.float64] | None) -> float:

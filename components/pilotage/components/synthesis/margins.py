@@ -25,6 +25,8 @@ GROUP = 5
 """Rows behind every value that synthetic rows may take."""
 FEW_VALUES = 40
 """Numbers with no more different values are kept as they are."""
+_MOSTLY = 0.5
+"""Share of the rows that values of `GROUP` rows and more have where values are kept."""
 MOST_LEVELS = 500
 MOST_KNOTS = 1_000
 TERMS = 6
@@ -104,7 +106,9 @@ def fit(
         return _leveled(kind, missing, counts)
     numbers = _numbers(held, kind)
     counts = pd.Series(numbers).value_counts().sort_index()
-    if len(counts) <= FEW_VALUES:
+    if kind is FeatureKind.BOOLEAN:
+        return _leveled(kind, missing, counts)
+    if len(counts) <= FEW_VALUES and counts[counts >= group].sum() >= _MOSTLY * numbers.size:
         return _leveled(kind, missing, _grouped(counts, group))
     size = max(group, -(-numbers.size // MOST_KNOTS))
     parts = np.array_split(np.sort(numbers), max(1, numbers.size // size))
@@ -128,10 +132,8 @@ def _leveled(kind: FeatureKind, missing: float, counts: pd.Series) -> Margin:
 
 
 def _grouped(counts: pd.Series, group: int) -> pd.Series:
-    """Rare numbers counted as their nearest common one; as they are where none is common."""
+    """Rare numbers counted as their nearest common one, of which there are some."""
     rare = counts < group
-    if not rare.any() or rare.all():
-        return counts
     kept = counts[~rare].copy()
     places = kept.index.to_numpy(dtype=np.float64)
     strays, rows = counts[rare].index.to_numpy(dtype=np.float64), counts[rare].to_numpy()

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from scipy import stats
 
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations, fidelities, leakages, margins, plans, synthesizers
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature
+from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
 from pilotage.core.specs import Augment, FeatureKind, PilotSpec, Synthesizer
 
@@ -34,7 +36,7 @@ def table(rows: int = 2_000, late: float = 0.1, seed: int = 0, task: Task = CLAS
     gappy = np.where(hidden[:, 1] > 0.5, np.nan, hidden[:, 1])
     noise = random.standard_normal(rows)
     target = hidden[:, 0] + 0.5 * noise
-    columns = {
+    columns: Columns = {
         "size": size,
         "count": np.round(10 + 3 * (hidden[:, 0] + noise)),
         "flag": (hidden[:, 1] + noise > 0.5).astype(float),
@@ -81,7 +83,7 @@ def test_rows_have_the_kinds_units_gaps_and_ties_of_real_ones() -> None:
     measured = fidelities.measure(real, made, CLASSES, 0)
     assert max(measured.columns.values()) < 0.06
     assert measured.score > 0.95
-    ranks = [part.frame()[["size", "count"]].corr("spearman").iloc[0, 1] for part in (real, made)]
+    ranks = [stats.spearmanr(part.columns["size"], part.columns["count"]).statistic for part in (real, made)]
     assert abs(ranks[0] - ranks[1]) < 0.08
 
 
@@ -110,6 +112,16 @@ def test_no_value_of_a_single_row_is_kept() -> None:
     made = fitted(real).draw({"ok": 5_000, "late": 5_000}, 0)
     assert made.columns["size"].max() < 1e6
     assert "only once" not in made.columns["colour"]
+
+
+def test_numbers_of_a_small_class_are_not_kept_because_they_are_few() -> None:
+    real = table(400, late=0.1)
+    amounts = np.round(np.random.default_rng(1).normal(500, 50, real.rows), 2)
+    real.columns["size"][:] = amounts
+    made = fitted(real).draw({"late": 2_000}, 0)
+    own = amounts[real.target == "late"]
+    assert len(own) <= margins.FEW_VALUES
+    assert np.isin(made.columns["size"], own).mean() < 0.02
 
 
 def test_columns_that_say_nothing_are_kept_as_they_are() -> None:
