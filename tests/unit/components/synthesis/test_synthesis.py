@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from scipy import stats
 
+from pilotage.components import splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations, fidelities, leakages, margins, plans, synthesizers
+from pilotage.components.training import searches
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
-from pilotage.core.specs import Augment, FeatureKind, PilotSpec, Synthesizer
+from pilotage.core.specs import Augment, FeatureKind, PilotSpec, Range, Search, Synthesizer
 
 KINDS = {
     "size": FeatureKind.NUMBER, "count": FeatureKind.NUMBER, "flag": FeatureKind.BOOLEAN,
@@ -245,6 +248,33 @@ def test_what_is_not_alike_is_seen() -> None:
     pair = fidelities.measure(real, shuffled, CLASSES, 0).pairs[0]
     assert "count" in (pair.first, pair.second)
     assert fidelities.measure(real, shifted, CLASSES, 0).columns["size"] > 0.5
+
+
+def test_a_search_scores_real_rows_and_learns_from_its_own_side_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A level that only the held-out side of a fold has cannot be among what that fold is fitted on."""
+    real = table(600, late=0.3)
+    folds = splits.folds(real, CLASSES, 42)
+    for place, fold in enumerate(folds):
+        real.columns["colour"][fold.test] = f"only {place}"
+    seen: list[tuple[Dataset, Dataset]] = []
+
+    def note(spec: PilotSpec, folder: Path, part: Dataset, rest: Dataset, *_: Any) -> float:
+        seen.append((part, rest))
+        return 0.5
+
+    monkeypatch.setattr(searches, "_score_fold", note)
+    wanted = spec(classes={"late": 0.6})
+    search = Search(trials=1, space={"C": Range(low=0.1, high=1.0)})
+    augment = augmentations.augmenter(wanted)
+    searches.search(wanted, search, tmp_path, real, "late", augment)
+    assert len(seen) == len(folds)
+    for place, (fold, (part, rest)) in enumerate(zip(folds, seen, strict=True)):
+        assert same(rest, real.take(fold.test))
+        assert part.rows > fold.train.size
+        assert f"only {place}" not in part.columns["colour"]
+        assert part.take(np.arange(fold.train.size)).frame().equals(real.take(fold.train).frame())
 
 
 def test_sdv_that_is_not_installed_is_named() -> None:
