@@ -6,7 +6,8 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (
     bootstraps,
     calibrations,
+    costs,
     fairness,
+    footprints,
     groupings,
     latencies,
     measurements,
@@ -28,6 +31,7 @@ from pilotage.components.measures import (
     slices,
     worths,
 )
+from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
@@ -40,12 +44,14 @@ from pilotage.core.artifacts import (
     Fairness,
     Feature,
     Latency,
+    Model,
     Report,
     Rival,
     Scalar,
     Scorecard,
     Snapshot,
     TrainedModel,
+    Usage,
     Verdict,
     Worth,
 )
@@ -67,6 +73,17 @@ _KINDS = {
     ColumnType.DATETIME: FeatureKind.TIME,
 }
 _LATENCIES = (Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS)
+_FOOTPRINTS = (Measure.SIZE_MB, Measure.MEMORY_MB)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that judge, and what a model is held against on them."""
+
+    train: Dataset
+    rest: Dataset
+    groups: dict[Grouping, Labels]
+    champion: Champion | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,8 @@ class _Findings:
     """Intervals of what was measured of synthetic rows."""
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """Why a measure of costs is not known, by its name."""
 
 
 def evaluate(
@@ -95,20 +114,58 @@ def evaluate(
     report: Report,
     trained: TrainedModel,
     out: Path,
+    *,
+    used: Mapping[str, Usage] | None = None,
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
     Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
     snapshot's manifest and the report; logs all of that and the values with MLflow.
-    A gate that says no is a verdict, not an error.
+    A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
         DataError: the rows do not fit the model, or a gate names a column that is not there.
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    model = registry.folder_at(registry.model_location(trained.uri))
-    predictor = models.open_predictor(model, settings)
+    place = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(place, settings)
+    rows = held_out(spec, settings, snapshot, trained)
+    footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
+    findings = _find(spec, predictor, rows, footprint)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
+    explained = reasons.explain(
+        predictor,
+        ReferenceProfile.read(place / INSIDE),
+        rows.rest,
+        findings.found,
+        spec.goal.metric,
+        spec.train.seed,
+        examples=spec.card.example_rows,
+    )
+    scorecard = scorecard.model_copy(
+        update={
+            "training": spent.training,
+            "training_cost": spent.training_cost,
+            "explanations": explained,
+        }
+    )
+    scorecard.write(out)
+    evidence = (snapshot.write(out), report.write(out))
+    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
+        registry.log_file(trained.mlflow_run, file)
+    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
+    return scorecard
+
+
+def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: TrainedModel) -> HeldOut:
+    """The held-out part of `snapshot`, with the champion's answers.
+
+    Raises:
+        DataError: the rows do not fit the model, or a gate names a column that is not there.
+    """
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
@@ -116,27 +173,36 @@ def evaluate(
             f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
             remedy="Train again on this snapshot.",
         )
-    train, rest = dataset.take(parts.train), dataset.take(parts.test)
+    rest = dataset.take(parts.test)
+    champion = rivals.champion(Registry(settings), settings, snapshot, trained, parts.test, rest.target)
     groups = _groups(spec, settings, snapshot, parts.test)
-    champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
-    findings = _find(spec, predictor, train, rest, groups, champion)
-    scorecard = _scorecard(spec, snapshot, trained, rest, findings)
-    explained = reasons.explain(
-        predictor,
-        ReferenceProfile.read(model / INSIDE),
-        rest,
-        findings.found,
-        spec.goal.metric,
-        spec.train.seed,
-        examples=spec.card.example_rows,
-    )
-    scorecard = scorecard.model_copy(update={"explanations": explained})
-    scorecard.write(out)
-    evidence = (snapshot.write(out), report.write(out))
-    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
-        registry.log_file(trained.mlflow_run, file)
-    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
-    return scorecard
+    return HeldOut(dataset.take(parts.train), rest, groups, champion)
+
+
+def judge(
+    spec: PilotSpec,
+    settings: Settings,
+    predictor: Predictor,
+    rows: HeldOut,
+    footprint: Footprint,
+    used: Mapping[str, Usage],
+) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
+    """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
+
+    Args:
+        spec: whose gates judge.
+        settings: with the prices.
+        predictor: the model.
+        rows: held out.
+        footprint: what it takes.
+        used: what the steps that made it used, by their name.
+    """
+    gated = {gate.metric for gate in spec.gates}
+    findings = _find(spec, predictor, rows, footprint, intervals=gated)
+    spent = costs.find(spec, settings, used, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
+    return metrics, tuple(_judge(spec, findings))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
@@ -173,14 +239,16 @@ def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> data
 def _find(
     spec: PilotSpec,
     predictor: Predictor,
-    train: Dataset,
-    rest: Dataset,
-    groups: dict[Grouping, Labels],
-    champion: Champion | None,
+    rows: HeldOut,
+    footprint: Footprint | None,
+    *,
+    intervals: Collection[str] | None = None,
 ) -> _Findings:
+    """What is measured; `intervals` names the metrics whose interval is needed, None for all."""
     model, goal = predictor.model, spec.goal
+    rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
-    baseline = rivals.baseline(model, train, rest, goal.metric)
+    baseline = rivals.baseline(model, rows.train, rest, goal.metric)
     metrics = measurements.metric_names(spec, len(model.classes))
     latency = latencies.measure(predictor, rest)
     compared: dict[Against, Measured | None] = {
@@ -191,7 +259,7 @@ def _find(
         theirs = _champion_latency(spec, champion)
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
-        )
+        ) | _champion_footprint(spec, champion)
     seed = spec.train.seed
     fair = tuple(
         fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
@@ -199,6 +267,8 @@ def _find(
     own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
     for item in fair:
         own.update(measurements.by_group(item))
+    if footprint is not None:
+        own.update(footprint.measured())
     return _Findings(
         found=found,
         baseline=baseline,
@@ -210,7 +280,11 @@ def _find(
         own=own | measurements.of_synthetic(model.synthetic),
         synthetic=measurements.spans_of_synthetic(model.synthetic),
         rivals=compared,
-        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
+        estimates={
+            metric: bootstraps.estimate(metric, found, seed)
+            for metric in metrics
+            if intervals is None or metric in intervals
+        },
     )
 
 
@@ -222,14 +296,22 @@ def _champion_latency(spec: PilotSpec, champion: Champion) -> Latency | None:
     return latencies.measure(champion.predictor, champion.rows)
 
 
+def _champion_footprint(spec: PilotSpec, champion: Champion) -> Measured:
+    """The champion's size and memory, when a gate compares with them."""
+    asked = any(gate.metric in _FOOTPRINTS and gate.against is Against.CHAMPION for gate in spec.gates)
+    if not asked or champion.predictor is None or champion.rows is None:
+        return {}
+    return footprints.measure(champion.predictor, champion.rows).measured()
+
+
 def _scorecard(
-    spec: PilotSpec, snapshot: Snapshot, trained: TrainedModel, rest: Dataset, findings: _Findings
+    spec: PilotSpec, snapshot: Snapshot, model: Model, rest: Dataset, findings: _Findings
 ) -> Scorecard:
     goal, seed, found = spec.goal, spec.train.seed, findings.found
     verdicts = _judge(spec, findings)
     return Scorecard(
         pilot=spec.pilot,
-        model=trained.model.digest,
+        model=model.digest,
         snapshot=snapshot.digest,
         metric=goal.metric,
         target=goal.target,
@@ -264,6 +346,12 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     spans = measurements.spans(findings.compared, findings.estimates) | findings.synthetic
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
+    verdicts = [
+        verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
+        if verdict.value is None and gate.metric in findings.gaps
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
         if obstacle and gate.against is Against.CHAMPION and not verdict.passed

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pilotage.core import bundles, errors, settings
 from pilotage.core.artifacts import Outcome
+from pilotage.core.costs import usages
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
@@ -142,11 +142,8 @@ def _fail(installation: Settings, outcome: Outcome, error: Exception) -> NoRetur
 
 
 def _end() -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "ended_at": datetime.now(UTC),
-        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
-    }
+    used = usages.of_process()
+    return {"ended_at": datetime.now(UTC), "peak_memory_bytes": used.peak_memory_bytes, "usage": used}
 
 
 def _write(installation: Settings, outcome: Outcome) -> None:

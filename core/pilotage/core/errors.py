@@ -5,6 +5,7 @@
     │   ├── StepFailed          a step crashed, hung or ran out of memory
     │   ├── RunActive           the pilot already has a run in progress
     │   ├── ModelTooLarge       a version takes more memory than it may
+    │   ├── WorkerLost          a process that shares a step's work is gone
     │   ├── LeaseLost           another process leads now, or nobody does
     │   └── Unavailable         a registry, a store or a database did not answer
     ├── InputError              exit 2: the input is wrong; a retry never helps
@@ -24,6 +25,7 @@
         ├── ValidationFailed
         ├── PromotionRefused
         ├── AddressRefused      a webhook's host that may not be connected to
+        ├── Stopped             somebody told it to stop
         ├── Forbidden           someone asked for what they may not do
         └── LimitReached        too many attempts; wait and try again
 
@@ -88,6 +90,10 @@ class RunActive(Failure):
 
 class ModelTooLarge(Failure):
     """A version that takes more memory than one may in a model server."""
+
+
+class WorkerLost(Failure):
+    """A process that shares a step's work is gone, or cannot reach the others."""
 
 
 class LeaseLost(Failure):
@@ -168,6 +174,10 @@ class PromotionRefused(Refusal):
 
 class AddressRefused(Refusal):
     """No address of a host may be connected to."""
+
+
+class Stopped(Refusal):
+    """Somebody told what goes on to stop."""
 
 
 class Forbidden(Refusal):

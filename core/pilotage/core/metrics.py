@@ -18,7 +18,7 @@ class Task(StrEnum):
 
 
 class Measure(StrEnum):
-    """What `evaluate` finds besides scikit-learn's scores."""
+    """What is found besides scikit-learn's scores: by `evaluate`, but for `DECIDED_MEASURES`."""
 
     LATENCY_P50_MS = "latency_p50_ms"
     LATENCY_P99_MS = "latency_p99_ms"
@@ -40,6 +40,22 @@ class Measure(StrEnum):
     """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    READINESS = "readiness"
+    """Of the pilot for production: its ML Test Score, 0 to 7 (Breck et al., 2017)."""
+    SIZE_MB = "size_mb"
+    """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
+    MEMORY_MB = "memory_mb"
+    """Megabytes of resident memory that opening the inference form and answering adds to a process."""
+    TRAINING_SECONDS = "training_seconds"
+    """How long the step took that made the model."""
+    COST_PER_RUN = "cost_per_run"
+    """Price of the steps until evaluation, in the currency of the table of prices."""
+    COST_PER_THOUSAND = "cost_per_thousand"
+    """Price of a thousand predictions, one row at a time, by the model alone."""
+    ENERGY_KWH = "energy_kwh"
+    """Of the steps until evaluation."""
+    CO2_KG = "co2_kg"
+    """What that energy gave off."""
     SYNTHETIC_FIDELITY = "synthetic_fidelity"
     """How alike synthetic and real rows are, 0 to 1."""
     SYNTHETIC_UTILITY = "synthetic_utility"
@@ -72,6 +88,9 @@ PARITIES = (
 )
 """Measures between groups of which class they are predicted to be in."""
 
+DECIDED_MEASURES = frozenset({Measure.READINESS})
+"""Measures that only the database knows: judged where a version is promoted or released, by no step."""
+
 GROUP_MEASURES = frozenset({*PARITIES, Measure.MEAN_ERROR_DIFFERENCE, Measure.GROUP_METRIC_DIFFERENCE})
 """Measures between the groups of a column, or of several; a gate on one says `by`."""
 
@@ -80,6 +99,16 @@ CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 
 NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
 """Measures that only regression has."""
+COST_MEASURES = frozenset(
+    {
+        Measure.TRAINING_SECONDS,
+        Measure.COST_PER_RUN,
+        Measure.COST_PER_THOUSAND,
+        Measure.ENERGY_KWH,
+        Measure.CO2_KG,
+    }
+)
+"""Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",
@@ -141,19 +170,21 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
+def task_of(metric: str) -> Task:
+    """The task that `metric`, one of `METRICS`, belongs to."""
+    return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+
+
 _GREATER = frozenset(
     {
         Measure.BUSINESS_VALUE,
         Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.READINESS,
         Measure.SYNTHETIC_FIDELITY,
         Measure.SYNTHETIC_UTILITY,
     }
 )
-
-
-def task_of(metric: str) -> Task:
-    """The task that `metric`, one of `METRICS`, belongs to."""
-    return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+"""Of Pilotage's own measures, those of which more is better."""
 
 
 def greater_is_better(name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pilotage.pipelines.states import State
 
 if TYPE_CHECKING:
+    from pilotage.core.artifacts import Usage
     from pilotage.pipelines.records import Records
 
 
@@ -87,6 +88,12 @@ class Journal:
             inputs=dict(inputs),
         )
         self.tell(Kind.STEP_STARTED, step=step, state=State.RUNNING, attempt=attempt)
+
+    def used(
+        self, step: str, usage: Usage, *, attempt: int | None = None, at: datetime | None = None
+    ) -> None:
+        """An attempt of `step` ended, however it did, and used that much."""
+        self._records.keep_usage(self.run, step, usage, attempt=attempt, at=at)
 
     def line(self, step: str, line: str) -> None:
         """A line came in the log of `step`."""

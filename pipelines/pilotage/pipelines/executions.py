@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +23,16 @@ from sqlalchemy import Engine
 from pilotage.components.rollouts import fate
 from pilotage.core import errors, rollouts
 from pilotage.core.artifacts import Artifact, Decision, Scorecard, Version
+from pilotage.core.costs.usages import Clock
 from pilotage.core.places import Place
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables
+from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables, usages
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
+from pilotage.pipelines.readiness import holds
 from pilotage.pipelines.records import Along, Records, RunRecord
 from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
@@ -63,6 +65,7 @@ def execute(
     asked: bool = False,
 ) -> RunResult:
     """Carry out run `name`, whose lock is held; see `runs.run`, and `runs.run_asked` for one `asked` for."""
+    clock = Clock()
     engine = tables.connect(settings)
     store = Records(engine)
     bury_dead_runs(store, settings)
@@ -93,6 +96,7 @@ def execute(
     except Exception as failure:
         logger.exception("run %s failed", name)
         state, error = State.FAILED, _unexpected(failure)
+    _keep_overhead(journal, clock, workers)
     result = _result(name, spec, settings, journal, state, error, time.monotonic() - began)
     if (
         (asked or remote is not None)
@@ -102,7 +106,7 @@ def execute(
     ):
         result = replace(result, state=State.PENDING)
     else:
-        _keep(engine, store, result, _ending(trigger, result, stopped))
+        result = _keep(settings, spec, store, result, lambda kept: _ending(trigger, kept, stopped))
     journal.tell(Kind.RUN_ENDED, state=result.state, seconds=result.seconds)
     engine.dispose()
     return result
@@ -128,24 +132,41 @@ def _begin(
     store.begin_run(name, spec, folder, STEPS, trigger, asked_by=asked_by, remote=remote, along=along)
 
 
+def _keep_overhead(journal: Journal, clock: Clock, workers: Workers) -> None:
+    """What the run used beside its steps: this process, and what the processes of steps imported."""
+    used = clock.read()
+    journal.used(
+        usages.BESIDE, used.model_copy(update={"cpu_seconds": used.cpu_seconds + workers.cpu_seconds()})
+    )
+
+
 def _unexpected(failure: Exception) -> errors.Failure:
     return errors.Failure(f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more.")
 
 
-def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
-    """Write the end of a run: the decision if it made one, the run, and `along` with it."""
+def _keep(
+    settings: Settings,
+    spec: PilotSpec,
+    store: Records,
+    result: RunResult,
+    ending: Callable[[RunResult], Along | None],
+) -> RunResult:
+    """Write the end of a run: the decision if it made one, the run, and with it what `ending` gives."""
     if result.version is not None and result.decision is not None:
         promotions.record_decision(
-            engine, result.pilot, result.version, result.decision, result.run, result.reason, result.replaced
+            store.engine,
+            *(result.pilot, result.version, result.decision, result.run, result.reason, result.replaced),
         )
+        result = holds.settle(settings, store.engine, spec, result)
     store.end_run(
         result.run,
         result.state,
         result.exit_code,
         error=result.error,
         result=result.document,
-        along=along,
+        along=ending(result),
     )
+    return result
 
 
 def _beginning(trigger: str | None, run: str) -> Along | None:

@@ -153,6 +153,7 @@ class LocalRunner:
                 self._journal.failed(step, State.CANCELLED, time.monotonic() - began, message)
                 raise
             seconds = ending.seconds
+            self._journal.used(step, ending.usage)
             if ending.code == 0 and not ending.killed_because and command.output_file.is_file():
                 output: dict[str, Any] = json.loads(command.output_file.read_bytes())
                 self._journal.succeeded(step, seconds, _artifacts(output), ending.peak_bytes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,14 +75,27 @@ def running(pid: int) -> bool:
     return bool(psutil.pid_exists(pid))
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and all its descendants; 0 when it is gone."""
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants; nobody when it is gone."""
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
+        return []
+
+
+def resident_bytes(family: Sequence[psutil.Process]) -> int:
+    """Resident memory of processes together; those that are gone have none."""
     return sum(_resident(member) for member in family)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process without its children's; 0 when it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def machine_bytes() -> int:

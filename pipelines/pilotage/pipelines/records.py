@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, insert, null, select, update
 
 from pilotage.core import errors
+from pilotage.core.artifacts import Usage
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import catalogues, people, processes, tables
+from pilotage.pipelines import catalogues, people, processes, tables, usages
 from pilotage.pipelines.states import State
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,14 @@ class Records:
             connection.execute(
                 update(tables.steps).where(tables.steps.c.run == run, tables.steps.c.name == name), values
             )
+
+    def keep_usage(
+        self, run: str, part: str, usage: Usage, *, attempt: int | None = None, at: datetime | None = None
+    ) -> None:
+        """Record what an attempt of a step, or what goes on beside steps, used."""
+        with self.engine.begin() as connection:
+            pilot = connection.scalar(select(tables.runs.c.pilot).where(tables.runs.c.id == run))
+            usages.keep(connection, usages.Kind.RUN, run, part, str(pilot), usage, attempt=attempt, at=at)
 
     def end_run(
         self,

@@ -45,6 +45,8 @@ _SYNC_SECONDS = 10.0
 _BURY_SECONDS = 5.0
 _TRIGGERS_SECONDS = 5.0
 _RECURRENCES_SECONDS = 60.0
+_READINESS_SECONDS, _START_SECONDS = 600.0, 30.0
+"""How often pilots are judged, and how long after the start first: there is more urgent work."""
 _JOIN_SECONDS = 5.0
 _DELETIONS_SECONDS = 3600.0
 _BY = "pilotage"
@@ -60,11 +62,12 @@ class Scheduler:
         own = processes.current()
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{own.started:.2f}"
         self._lease: Lease | None = None
-        self._due: dict[str, float] = {}
+        self._due = {"readiness": time.monotonic() + _START_SECONDS}
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
         self._clock: threading.Thread | None = None
         self._deleter: threading.Thread | None = None
+        self._judge: threading.Thread | None = None
 
     @property
     def lease(self) -> Lease | None:
@@ -103,7 +106,7 @@ class Scheduler:
         """Give the lease back."""
         self._step_back()
         self._reap()
-        for thread in (self._clock, self._deleter):
+        for thread in (self._clock, self._deleter, self._judge):
             if thread is not None:
                 thread.join(_JOIN_SECONDS)
         self._engine.dispose()
@@ -142,10 +145,13 @@ class Scheduler:
         if self._is_due("sync", _SYNC_SECONDS):
             self._read_pilots()
             schedules.sync(self._engine, lease)
-        schedules.fire(self._engine, lease, written=not self._settings.kubeflow_schedules)
+        written = not self._settings.kubeflow_schedules
+        schedules.fire(self._engine, lease, written=written, settings=self._settings)
         every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
         if self._settings.kubeflow_url and self._is_due("recurrences", every):
             self._keep_clock(lease)
+        if self._is_due("readiness", _READINESS_SECONDS):
+            self._judge_readiness(lease)
         if self._is_due("triggers", _TRIGGERS_SECONDS):
             self._ask_for_retrainings(lease)
         if self._is_due("deletions", _DELETIONS_SECONDS):
@@ -178,6 +184,23 @@ class Scheduler:
 
         self._deleter = threading.Thread(target=work, name="deletions", daemon=True)
         self._deleter.start()
+
+    def _judge_readiness(self, lease: Lease) -> None:
+        """See how ready pilots are, apart from what the leader does: there may be hundreds."""
+        if self._judge is not None and self._judge.is_alive():
+            return
+
+        def judge() -> None:
+            from pilotage.pipelines.readiness import histories, holds
+
+            try:
+                histories.keep(self._engine, self._settings, lease)
+                holds.catch_up(self._settings, self._engine)
+            except (errors.PilotageError, SQLAlchemyError) as error:
+                logger.warning("how ready pilots are is seen to later: %s", error)
+
+        self._judge = threading.Thread(target=judge, name="readiness", daemon=True)
+        self._judge.start()
 
     def _keep_clock(self, lease: Lease) -> None:
         """See to Kubeflow's recurring runs, apart from what the leader does: its API may be slow."""

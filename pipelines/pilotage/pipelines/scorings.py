@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pilotage.core import errors
 from pilotage.core.artifacts import Scores
+from pilotage.core.costs.usages import Clock
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import scoring, states, tables
+from pilotage.pipelines import scoring, states, tables, usages
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent
 from pilotage.pipelines.local import LocalRunner
@@ -37,7 +38,7 @@ def run(
     Raises:
         PilotageError: what the step failed with; the run is recorded as failed.
     """
-    name = states.new_id()
+    name, clock = states.new_id(), Clock()
     engine = tables.connect(settings)
     store = Records(engine)
     store.begin_run(name, spec, folder, STEPS)
@@ -55,7 +56,10 @@ def run(
         state, error = State.FAILED, failure
         raise
     finally:
+        used = clock.read()
+        cpu_seconds = used.cpu_seconds + workers.cpu_seconds()
         workers.stop()
+        journal.used(usages.BESIDE, used.model_copy(update={"cpu_seconds": cpu_seconds}))
         described = None if error is None else {"type": type(error).__name__, "message": error.message}
         code = 0 if state is State.SUCCEEDED else int(error.exit_code if error else errors.ExitCode.FAILED)
         store.end_run(name, state, code, error=described, result=None)

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from pilotage.components.imports import IMPORTS
+from pilotage.core.artifacts import Usage
+from pilotage.core.costs import counters, gpus, usages
 from pilotage.core.settings import Settings
 from pilotage.pipelines import environments, processes
 
@@ -101,6 +103,19 @@ class Ending:
     peak_bytes: int = 0
     seconds: float = 0.0
     """From the fork to the end."""
+    cpu_seconds: float = 0.0
+    """Of the step's process and the children that it waited for."""
+    gpus: frozenset[str] = frozenset()
+    """GPUs that it held at some time."""
+    joules: float | None = None
+    """Its share of the machine's energy, where that can be measured."""
+
+    @property
+    def usage(self) -> Usage:
+        """The same as it is kept."""
+        return usages.measured(
+            self.seconds, self.cpu_seconds, held=self.gpus, peak_bytes=self.peak_bytes, joules=self.joules
+        )
 
 
 class ZygoteDied(Exception):
@@ -157,7 +172,7 @@ class Worker:
                         if message["event"] == "started":
                             watch.begin(message["pid"])
                         elif message["event"] == "exited":
-                            return Ending(message["code"], watch.reason, watch.peak_bytes, watch.seconds)
+                            return watch.ending(message["code"], message["cpu"], message["peak"])
                     tail.read()
                     watch.look()
             finally:
@@ -231,6 +246,10 @@ class Workers:
             log = self._log(group)
             return Ending(1, f"the process that forks `{job.step}` ended with code {code}; see {log}")
 
+    def cpu_seconds(self) -> float:
+        """What the zygotes used themselves until now, mostly for imports."""
+        return sum(processes.cpu_seconds(worker.process.pid) for worker in self._workers.values())
+
     def stop(self) -> None:
         """End all zygotes with their children."""
         for worker in self._workers.values():
@@ -261,12 +280,15 @@ class _Watch:
         self._began = time.monotonic()
         self._deadline = float("inf")
         self._next_look = 0.0
+        self._energy: counters.Mark | None = None
+        self._gpus: frozenset[str] = frozenset()
         self.reason = ""
         self.peak_bytes = 0
 
     def begin(self, pid: int) -> None:
         self._pid = pid
         self._began = time.monotonic()
+        self._energy = counters.mark()
         self._deadline = self._began + self._limits.timeout_seconds
 
     @property
@@ -281,11 +303,25 @@ class _Watch:
             self._end(f"it ran longer than its timeout of {self._limits.timeout_seconds:g} s")
         elif now >= self._next_look:
             self._next_look = now + _MEMORY_SECONDS
-            used = processes.resident_bytes(self._pid)
+            family = processes.family(self._pid)
+            used = processes.resident_bytes(family)
+            self._gpus |= gpus.held(member.pid for member in family)
             self.peak_bytes = max(self.peak_bytes, used)
             if used > self._limits.memory_bytes:
                 used_mb, limit_mb = used >> 20, self._limits.memory_bytes >> 20
                 self._end(f"it held {used_mb} MB of memory, its limit is {limit_mb} MB")
+
+    def ending(self, code: int, cpu_seconds: float, peak_bytes: int) -> Ending:
+        """What became of the child; its peak is the kernel's, or what was seen of its family."""
+        return Ending(
+            code,
+            self.reason,
+            max(self.peak_bytes, peak_bytes),
+            self.seconds,
+            cpu_seconds,
+            self._gpus,
+            counters.since(self._energy, cpu_seconds),
+        )
 
     def kill(self) -> None:
         """End the child's whole process group, if there is one still."""

@@ -141,12 +141,19 @@ class Zygote:
 
     def _reap(self) -> None:
         for pid in list(self._children):
-            done, status = os.waitpid(pid, os.WNOHANG)
+            done, status, used = os.wait4(pid, os.WNOHANG)
             if done:
                 number = self._children.pop(pid)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)  # what the step left running
-                self._send(event="exited", id=number, pid=pid, code=os.waitstatus_to_exitcode(status))
+                self._send(
+                    event="exited",
+                    id=number,
+                    pid=pid,
+                    code=os.waitstatus_to_exitcode(status),
+                    cpu=used.ru_utime + used.ru_stime,
+                    peak=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                )
 
     def _send(self, **message: Any) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -19,11 +19,12 @@ import numpy as np
 
 from pilotage.components.compilation import conversions, encoders, estimators, graphs, parities
 from pilotage.components.compilation.estimators import SINGLE_TOLERANCE, Floats
-from pilotage.core import forms, models, storage
+from pilotage.core import embeddings, forms, models, storage
 from pilotage.core.artifacts import InferenceForm, Input, Link, Model, TrainedModel
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.forms.encodings import Encoder
+from pilotage.core.graph_models import GraphClassifier, GraphRegressor
 from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
@@ -55,6 +56,7 @@ def add(settings: Settings, registry: Registry, trained: TrainedModel, columns: 
     """
     folder = registry.folder_at(registry.model_location(trained.uri))
     _forget_unfinished(folder, settings)
+    encoders = embeddings.open_all(trained.model.encoders, settings)
     if forms.open_form(folder, trained.model) is not None:
         return READY
     try:
@@ -63,6 +65,7 @@ def add(settings: Settings, registry: Registry, trained: TrainedModel, columns: 
         reason = " ".join((str(error) or type(error).__name__).split())[:_LONGEST_REASON]
         logger.warning("this version of %s has no inference form: %s", trained.model.pilot, reason)
         return f"{REFUSED}{reason}"
+    del encoders  # the predictor held them too
     _place(folder, form, graph, settings)
     registry.add_to_model(trained.uri, folder, (forms.FOLDER, models.SIGNATURE))
     return READY
@@ -115,6 +118,17 @@ def compile_form(predictor: Predictor, columns: Columns) -> tuple[InferenceForm,
 
 def _converted(estimator: Any, model: Model) -> _Converted:
     steps = dict(getattr(estimator, "steps", []))
+    whole = steps.get("model")
+    if list(steps) == ["encode", "model"] and isinstance(whole, (GraphClassifier, GraphRegressor)):
+        inputs = encoders.inputs(steps["encode"])
+        return _Converted(
+            inputs,
+            np.asarray(whole.graph, dtype=np.uint8).tobytes(),
+            np.asarray(whole.base, dtype=np.float64),
+            Link(whole.link),
+            whole.single,
+            SINGLE_TOLERANCE,
+        )
     if ":" not in model.estimator and list(steps) == ["encode", "model"]:
         inputs = encoders.inputs(steps["encode"])
         body = estimators.body(steps["model"])

@@ -21,6 +21,8 @@ from pilotage.core.specs import FeatureKind
 
 Floats = npt.NDArray[np.float64]
 
+TEXTS = (FeatureKind.CATEGORY, FeatureKind.TEXT, FeatureKind.IMAGE)
+"""Kinds whose values are text; of most texts and images none is common, so they are left empty."""
 GROUP = 5
 """Rows behind every value that synthetic rows may take."""
 FEW_VALUES = 40
@@ -59,7 +61,7 @@ class Margin:
 
     def draw(self, uniforms: Floats, absent: npt.NDArray[np.bool_]) -> Array:
         """Values at `uniforms` in (0, 1), missing where `absent`, both of shape `(n,)`."""
-        if self.kind is FeatureKind.CATEGORY:
+        if self.kind in TEXTS:
             found = np.full(uniforms.size, None, dtype=object)
         else:
             found = np.full(uniforms.size, np.nan)
@@ -71,7 +73,7 @@ class Margin:
             found = np.interp(uniforms, where, self.knots)
             if self.step:
                 found = np.round(found / self.step) * self.step
-        if self.kind is FeatureKind.CATEGORY:
+        if self.kind in TEXTS:
             found[absent] = None
             return found
         found = found.astype(np.float64)
@@ -96,7 +98,7 @@ def fit(
     none: Floats = np.empty(0)
     if not held.size:
         return Margin(kind, 1.0, (), none, none, 0.0)
-    if kind is FeatureKind.CATEGORY:
+    if kind in TEXTS:
         counts = pd.Series(held).value_counts()
         if order is not None:
             counts = counts[[value in order for value in counts.index]]
@@ -183,7 +185,7 @@ def scores(margin: Margin, values: Array) -> Scores:
     present = ~pd.isna(values)
     if margin.levels:
         places = pd.Index(margin.levels).get_indexer(_comparable(values, margin.kind))
-        if margin.kind is not FeatureKind.CATEGORY:
+        if margin.kind not in TEXTS:
             places = _nearest(margin, values, present)
         present = present & (places >= 0)
         means, terms = _cells(margin.ends)
@@ -206,7 +208,7 @@ def absences(margin: Margin, values: Array) -> Scores:
 
 
 def _comparable(values: Array, kind: FeatureKind) -> Any:
-    return values if kind is FeatureKind.CATEGORY else np.zeros(values.size)
+    return values if kind in TEXTS else np.zeros(values.size)
 
 
 def _nearest(margin: Margin, values: Array, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

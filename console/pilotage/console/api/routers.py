@@ -9,17 +9,20 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    costs,
     environments,
     me,
     monitors,
     observations,
     pilots,
     privacy,
+    readiness,
     releases,
     runs,
     schedules,
     services,
     snapshots,
+    studies,
     tokens,
     transitions,
     triggers,
@@ -33,9 +36,10 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
-    *(monitors, observations, alarms, triggers),
+    *(monitors, observations, alarms, triggers, readiness),
+    *(studies,),
     *(me, users, tokens, webhooks),
-    *(privacy, audits),
+    *(audits, costs, privacy),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
@@ -17,7 +17,7 @@ from pilotage.console.api.parameters import (
     SearchParameter,
     VersionParameter,
 )
-from pilotage.console.operations import decisions, dossiers, exports, versions
+from pilotage.console.operations import decisions, dossiers, exports, shrinks, versions
 from pilotage.console.operations.decisions import Moved
 from pilotage.console.operations.dossiers import Told
 from pilotage.console.operations.listings import Listing, Model
@@ -99,6 +99,22 @@ def get_card(
     """The model card, a page of its own."""
     text = dossiers.card_page(desk, actor, pilot, version)
     return HTMLResponse(text, headers={"Content-Security-Policy": CARD_POLICY})
+
+
+@router.get(
+    "/pilots/{pilot}/versions/{version}/bundle",
+    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+    response_class=Response,
+)
+def get_bundle(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Response:
+    """The version for machines that have onnxruntime alone, as a zip."""
+    data = shrinks.make_bundle(desk, actor, pilot, version)
+    name = f"{pilot}-{version}.zip"
+    return Response(
+        data,
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @router.get("/pilots/{pilot}/versions/{version}/card/told")

@@ -38,7 +38,7 @@ def export(
         return here.check(session, pilot, verify)
     name = name_of(here.require_pilot(pilot))
     place = _place(session.remote, name, version)
-    content = session.remote.content(f"{place}/export")
+    content = session.remote.read(f"{place}/export")
     file = out or Path(exports.name_of(name, int(place.rpartition("/")[2])))
     storage.write_file(file, content)
     here.answer_export(session, _told(content, file))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact
+from pilotage.core.artifacts.usages import Usage
 
 
 class Outcome(Artifact):
@@ -26,5 +27,7 @@ class Outcome(Artifact):
     files: dict[str, tuple[str, ...]] = {}
     """Names of the files that are kept beside the outcome, by artifact."""
     peak_memory_bytes: int = 0
+    usage: Usage | None = None
+    """What its process used, from its beginning."""
     error: dict[str, Any] | None = None
     """`type`, `message`, `remedy`, `exit_code` and `details` of what it failed with."""

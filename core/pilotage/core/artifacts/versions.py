@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
 from pilotage.core.artifacts.reasons import Explanations
+from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
 from pilotage.core.specs.protections import Personal
 
@@ -17,6 +18,19 @@ from pilotage.core.specs.protections import Personal
 class ModelFormat(StrEnum):
     SKOPS = "skops"
     PICKLE = "pickle"
+
+
+class Shrunk(Part):
+    """How a smaller model was made of a version."""
+
+    version: Annotated[int, Field(ge=1)]
+    model: Digest
+    """The estimator's of that version."""
+    candidate: str
+    """Its name among the candidates of the study."""
+    how: str
+    """In words."""
+    study: str
 
 
 class Estimate(Part):
@@ -148,6 +162,8 @@ class Model(Artifact):
     params: dict[str, Any]
     seed: int
     features: tuple[Feature, ...]
+    encoders: tuple[Digest, ...] = ()
+    """Of the storage, that its texts and images go through."""
     target: str
     task: Task
     classes: tuple[Scalar, ...] = ()
@@ -164,10 +180,16 @@ class Model(Artifact):
     """Metrics of the chosen parameters inside the training part."""
     trials: int = 0
     pruned: int = 0
+    workers: int = 1
+    """Processes that trained it together."""
+    restarts: int = 0
+    """How often workers that were lost meanwhile were replaced."""
     requirements: tuple[str, ...]
     python: str
     code: Digest
     """Of the sources that trained it: Pilotage's and the pilot's own module."""
+    shrunk: Shrunk | None = None
+    """Of which version it is a smaller form; None of a model that was trained."""
     personal: Personal | None = None
     """What is done about personal data in requests, as it was in the training data."""
     personal_key: str | None = None
@@ -286,6 +308,15 @@ class Rival(Part):
     """What the baseline says of every row: its class, or its number; None of a champion."""
 
 
+class TrainingCost(Part):
+    """What making a model cost at the prices of then."""
+
+    currency: str
+    total: float
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no price."""
+
+
 class Scorecard(Artifact):
     """What evaluation found, and every gate's verdict."""
 
@@ -311,6 +342,10 @@ class Scorecard(Artifact):
     worth: Worth | None = None
     explanations: Explanations | None = None
     """None in scorecards of before they were there."""
+    training: Usage | None = None
+    """What making the model used; null where its step did not tell."""
+    training_cost: TrainingCost | None = None
+    """What that cost; null where nothing has a price."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime

@@ -169,12 +169,20 @@ class Follower:
         if task.attempts <= known.attempts:
             return
         if known.attempts:
-            failure = self._failure(step, task, outcomes.read(self._storage, self._journal.run, step))
+            told = outcomes.read(self._storage, self._journal.run, step)
+            self._keep_usage(step, told, task)
+            failure = self._failure(step, task, told)
             self._journal.retried(step, task.attempts - 1, 0.0, failure)
             self._logs.note(step, f"attempt {task.attempts - 1} failed; the next begins")
         known.attempts, known.began = task.attempts, task.started_at or known.began or _now()
         log = self._logs.path(step)
         self._journal.started(step, task.attempts, log, dict(self._digests), at=known.began)
+
+    def _keep_usage(self, step: str, outcome: Outcome | None, task: Task) -> None:
+        """What an attempt that has ended used, as its pod told; pods without a GPU of their own hold none."""
+        if outcome is not None and outcome.usage is not None:
+            at = outcome.ended_at or task.ended_at
+            self._journal.used(step, outcome.usage, attempt=outcome.attempt, at=at)
 
     def _close_step(self, run: Any, step: str, task: Task) -> None:
         known = self._known[step]
@@ -184,6 +192,7 @@ class Follower:
         seconds = max(0.0, (ended_at - (known.began or ended_at)).total_seconds())
         if task.course is Course.SUCCEEDED:
             outcome = self._outcome(step)
+            self._keep_usage(step, outcome, task)
             outputs = self._outputs(outcome)
             self._journal.succeeded(step, seconds, outputs, outcome.peak_memory_bytes, at=ended_at)
             self._digests |= {name: str(found.get("digest", "")) for name, found in outputs.items()}
@@ -193,6 +202,7 @@ class Follower:
             self._journal.failed(step, State.CANCELLED, seconds, message, at=ended_at)
             return
         told = outcomes.read(self._storage, self._journal.run, step)
+        self._keep_usage(step, told, task)
         failure = self._failure(step, task, told, tasks.said(run))
         peak = told.peak_memory_bytes if told else 0
         self._journal.failed(step, State.FAILED, seconds, failure, peak, at=ended_at)

@@ -22,12 +22,15 @@ from pilotage.pipelines.tables.connections import connect, finite, migrate, now,
 from pilotage.pipelines.tables.decisions import approvals, audit
 from pilotage.pipelines.tables.deleting import deletions
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
+from pilotage.pipelines.tables.readiness import readiness_notes, readiness_proofs, readiness_scores
 from pilotage.pipelines.tables.releasing import transitions
 from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
+from pilotage.pipelines.tables.studying import studies
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
 from pilotage.pipelines.tables.transactions import lock, reading
+from pilotage.pipelines.tables.usages import usages
 from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
@@ -54,6 +57,9 @@ __all__ = [
     "open_engine",
     "outbox",
     "pilots",
+    "readiness_notes",
+    "readiness_proofs",
+    "readiness_scores",
     "reading",
     "require_current",
     "runs",
@@ -63,9 +69,11 @@ __all__ = [
     "sign_in_links",
     "snoozes",
     "steps",
+    "studies",
     "tokens",
     "transitions",
     "triggers",
+    "usages",
     "users",
     "web_sessions",
     "windows",

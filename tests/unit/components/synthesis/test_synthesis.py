@@ -264,11 +264,11 @@ def test_a_search_scores_real_rows_and_learns_from_its_own_side_alone(
         seen.append((part, rest))
         return 0.5
 
-    monkeypatch.setattr(searches, "_score_fold", note)
+    monkeypatch.setattr(searches, "score_fold", note)
     wanted = spec(classes={"late": 0.6})
     search = Search(trials=1, space={"C": Range(low=0.1, high=1.0)})
     augment = augmentations.augmenter(wanted)
-    searches.search(wanted, search, tmp_path, real, "late", augment)
+    searches.search(wanted, search, tmp_path, real, "late", augment=augment)
     assert len(seen) == len(folds)
     for place, (fold, (part, rest)) in enumerate(zip(folds, seen, strict=True)):
         assert same(rest, real.take(fold.test))

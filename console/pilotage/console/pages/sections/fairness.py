@@ -53,9 +53,11 @@ def _compared(found: Fairness, metric: str, gates: tuple[Verdict, ...]) -> Compa
         for name, title in names.items()
         if any(name in group.estimates for group in found.groups)
     ]
-    measures = [item.measure for item in found.differences]
+    subjects = [f"{item.measure} by {found.by}" for item in found.differences]
     asked = [
-        gate for gate in gates if any(f"{measure} by {found.by} " in f"{gate.gate} " for measure in measures)
+        gate
+        for gate in gates
+        if any(f"{subject} {then}" in gate.gate for subject in subjects for then in (">=", "<=", "against"))
     ]
     return Compared(
         found=found,

@@ -181,6 +181,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "readiness_notes",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("test", sa.String(length=32), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_by", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_notes_by_pilot", "readiness_notes", ["pilot", "at"], unique=False)
+    op.create_table(
+        "readiness_proofs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("recipe", sa.String(length=64), nullable=False),
+        sa.Column("passed", sa.Boolean(), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_proofs_by_pilot", "readiness_proofs", ["pilot", "kind", "at"], unique=False)
+    op.create_table(
+        "readiness_scores",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column("sections", sa.JSON(), nullable=False),
+        sa.Column("points", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_scores_by_pilot", "readiness_scores", ["pilot", "at"], unique=False)
+    op.create_table(
         "runs",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pilot", sa.String(length=63), nullable=False),
@@ -268,6 +309,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pilot"),
     )
     op.create_table(
+        "studies",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=True),
+        sa.Column("boot", sa.String(), nullable=True),
+        sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("process_started", sa.Float(), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("progress", sa.JSON(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_by", sa.String(), nullable=True),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("studies_by_pilot", "studies", ["pilot", "kind", "asked_at"], unique=False)
+    op.create_index("studies_by_state", "studies", ["state"], unique=False)
+    op.create_table(
         "transitions",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pilot", sa.String(length=63), nullable=False),
@@ -328,6 +394,25 @@ def upgrade() -> None:
     )
     op.create_index("triggers_by_time", "triggers", ["at"], unique=False)
     op.create_table(
+        "usages",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("part", sa.String(length=32), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("wall_seconds", sa.Float(), nullable=False),
+        sa.Column("cpu_seconds", sa.Float(), nullable=False),
+        sa.Column("gpu_seconds", sa.Float(), nullable=False),
+        sa.Column("gpu", sa.String(length=128), nullable=False),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("processor", sa.String(length=128), nullable=False),
+        sa.Column("processors", sa.Integer(), nullable=False),
+        sa.Column("joules", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("kind", "subject", "part", "attempt"),
+    )
+    op.create_index("usages_by_pilot", "usages", ["pilot", "at"], unique=False)
+    op.create_table(
         "users",
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("full_name", sa.String(), nullable=False),
@@ -351,6 +436,8 @@ def upgrade() -> None:
         sa.Column("errors", sa.Integer(), nullable=False),
         sa.Column("latency_p50_ms", sa.Float(), nullable=True),
         sa.Column("latency_p99_ms", sa.Float(), nullable=True),
+        sa.Column("cpu_seconds", sa.Float(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("drifted", sa.Integer(), nullable=False),
         sa.Column("features", sa.JSON(), nullable=False),
         sa.Column("score", sa.JSON(), nullable=True),
