@@ -56,9 +56,11 @@ def _health() -> Row:
 
 
 def _retraining() -> Row:
-    failed = 'pilotage_run_last_end_timestamp_seconds{state=~"failed|died"}'
-    succeeded = 'pilotage_run_last_end_timestamp_seconds{state="succeeded"}'
-    panels = [
+    return Row("Retraining", [*_runs(), *_outcomes(), *_requests(), *_releases()])
+
+
+def _runs() -> list[Panel]:
+    return [
         Panel(
             "Runs that ended",
             "In an hour, by how.",
@@ -80,6 +82,13 @@ def _retraining() -> Row:
             unit="s",
             thresholds=((None, "green"), (3600, "red")),
         ),
+    ]
+
+
+def _outcomes() -> list[Panel]:
+    failed = 'pilotage_run_last_end_timestamp_seconds{state=~"failed|died"}'
+    succeeded = 'pilotage_run_last_end_timestamp_seconds{state="succeeded"}'
+    return [
         Panel(
             "Last success",
             "Age of the last run that succeeded; longest first.",
@@ -111,6 +120,11 @@ def _retraining() -> Row:
             width=12,
             thresholds=((None, "red"),),
         ),
+    ]
+
+
+def _requests() -> list[Panel]:
+    return [
         Panel(
             "Schedules",
             "Time until the next moment; below zero it is late.",
@@ -126,6 +140,17 @@ def _retraining() -> Row:
             least=None,
             thresholds=((None, "red"), (0, "green")),
         ),
+        Panel(
+            "Requests to retrain",
+            "Open ones are to be taken up; waiting ones wait for a cooldown, budget, snooze or quiet hours.",
+            [Query("sum by (state) (max by (pilot, state) (pilotage_triggers))", "{{state}}")],
+            width=12,
+        ),
+    ]
+
+
+def _releases() -> list[Panel]:
+    return [
         Panel(
             "Releases under way",
             "Versions that git is to have or has, and the cluster does not wholly run yet; how long.",
@@ -151,14 +176,7 @@ def _retraining() -> Row:
             ],
             width=12,
         ),
-        Panel(
-            "Requests to retrain",
-            "Open ones are to be taken up; waiting ones wait for a cooldown, budget, snooze or quiet hours.",
-            [Query("sum by (state) (max by (pilot, state) (pilotage_triggers))", "{{state}}")],
-            width=12,
-        ),
     ]
-    return Row("Retraining", panels)
 
 
 def _people() -> Row:

@@ -33,7 +33,11 @@ def build() -> dict[str, Any]:
 
 
 def _objectives() -> Row:
-    panels = [
+    return Row("Objectives", [*_kept(), *_promised(), *_burning()])
+
+
+def _kept() -> list[Panel]:
+    return [
         Panel(
             "Answered, 3 days",
             "Share of prediction requests that the server did not fail; 99.9 % are promised.",
@@ -58,6 +62,11 @@ def _objectives() -> Row:
             least=None,
             thresholds=((None, "red"), (0.99, "green")),
         ),
+    ]
+
+
+def _promised() -> list[Panel]:
+    return [
         Panel(
             "Time that is promised",
             "serve.p99_ms of pilot.yaml.",
@@ -82,24 +91,26 @@ def _objectives() -> Row:
             height=5,
             thresholds=_GOOD,
         ),
-        *(
-            Panel(
-                f"Budget of {name}, how fast it burns",
-                "1 uses up the budget of 30 days in 30 days. 14.4 over an hour and 6 over six hours page.",
-                [
-                    Query(_burn(kind, objective, window), "{{pilot}} " + window)
-                    for window in ("5m", "1h", "6h", "3d")
-                ],
-                width=12,
-                thresholds=_BUDGET,
-            )
-            for name, kind, objective in (
-                ("failures", "errors", "availability"),
-                ("slow answers", "slow", "latency"),
-            )
-        ),
     ]
-    return Row("Objectives", panels)
+
+
+def _burning() -> list[Panel]:
+    return [
+        Panel(
+            f"Budget of {name}, how fast it burns",
+            "1 uses up the budget of 30 days in 30 days. 14.4 over an hour and 6 over six hours page.",
+            [
+                Query(_burn(kind, objective, window), "{{pilot}} " + window)
+                for window in ("5m", "1h", "6h", "3d")
+            ],
+            width=12,
+            thresholds=_BUDGET,
+        )
+        for name, kind, objective in (
+            ("failures", "errors", "availability"),
+            ("slow answers", "slow", "latency"),
+        )
+    ]
 
 
 def _traffic() -> Row:

@@ -24,13 +24,13 @@ import psutil
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.naive_bayes import GaussianNB
+from tests.unit.core.explanations import explained_models
 from tests.unit.serving import small_models
-from tests.unit.serving.inference.explanations import explained_models
 
 from pilotage.core import features, settings
+from pilotage.core.explanations.methods import Explainer
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
-from pilotage.serving.inference.explanations.methods import Explainer
 
 SCRIPT = """
 import logging, sys

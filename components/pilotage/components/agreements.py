@@ -86,7 +86,9 @@ def check(
     table = snapshots.take(settings, snapshot, [feature.name for feature in model.features], places[chosen])
     names = [f"row {place} of the snapshot" for place in places[chosen].tolist()]
     try:
-        both = _Rows(names, rows.take(chosen).columns, _as_json(table, model.features))
+        columns = rows.take(chosen).columns  # of all features that the data has, which a model need not
+        trained = {feature.name: columns[feature.name] for feature in model.features}
+        both = _Rows(names, trained, _as_json(table, model.features))
         served = _served(both, model.features)
         _compare_features(both, served)
         _compare_answers("the stored model", _load(folder, settings), both, served)

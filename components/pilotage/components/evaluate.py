@@ -21,14 +21,18 @@ from pilotage.components.measures import (
     calibrations,
     costs,
     fairness,
+    footprints,
+    groupings,
     latencies,
     measurements,
+    reasons,
     rivals,
     scores,
     slices,
     worths,
 )
-from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.footprints import Footprint
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.measurements import Measured
 from pilotage.components.measures.rivals import Champion
 from pilotage.components.measures.scores import Outcomes
@@ -37,8 +41,10 @@ from pilotage.core import errors, gates, models
 from pilotage.core.artifacts import (
     ColumnType,
     Estimate,
+    Fairness,
     Feature,
     Latency,
+    Model,
     Report,
     Rival,
     Scalar,
@@ -49,11 +55,13 @@ from pilotage.core.artifacts import (
     Verdict,
     Worth,
 )
-from pilotage.core.metrics import Measure, Task
+from pilotage.core.metrics import COST_MEASURES, Measure, Task
 from pilotage.core.models import Predictor
+from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Against, FeatureKind, PilotSpec
+from pilotage.core.specs import Against, FeatureKind, Grouping, PilotSpec
 
 _KINDS = {
     ColumnType.INTEGER: FeatureKind.NUMBER,
@@ -64,6 +72,17 @@ _KINDS = {
     ColumnType.DATETIME: FeatureKind.TIME,
 }
 _LATENCIES = (Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS)
+_FOOTPRINTS = (Measure.SIZE_MB, Measure.MEMORY_MB)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that judge, and what a model is held against on them."""
+
+    train: Dataset
+    rest: Dataset
+    groups: dict[Grouping, Labels]
+    champion: Champion | None
 
 
 @dataclass(frozen=True)
@@ -73,11 +92,13 @@ class _Findings:
     found: Outcomes
     baseline: Outcomes
     champion: Champion | None
-    groups: dict[str, Labels]
+    groups: dict[Grouping, Labels]
+    compared: tuple[Fairness, ...]
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
     rivals: dict[Against, Measured | None]
+    estimates: dict[str, Estimate]
     gaps: Mapping[str, str] = field(default_factory=dict)
     """Why a measure of costs is not known, by its name."""
 
@@ -95,7 +116,8 @@ def evaluate(
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
-    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and logs the values with MLflow.
+    Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
+    snapshot's manifest and the report; logs all of that and the values with MLflow.
     A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
@@ -103,7 +125,44 @@ def evaluate(
         UntrustedModel: the stored model may not be loaded here.
     """
     registry = Registry(settings)
-    predictor = models.open_predictor(registry.folder_at(registry.model_location(trained.uri)), settings)
+    place = registry.folder_at(registry.model_location(trained.uri))
+    predictor = models.open_predictor(place, settings)
+    rows = held_out(spec, settings, snapshot, trained)
+    footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
+    findings = _find(spec, predictor, rows, footprint)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    scorecard = _scorecard(spec, snapshot, predictor.model, rows.rest, findings)
+    explained = reasons.explain(
+        predictor,
+        ReferenceProfile.read(place / INSIDE),
+        rows.rest,
+        findings.found,
+        spec.goal.metric,
+        spec.train.seed,
+        examples=spec.card.example_rows,
+    )
+    scorecard = scorecard.model_copy(
+        update={
+            "explanations": explained,
+            "training": spent.training,
+            "training_cost": spent.training_cost,
+        }
+    )
+    scorecard.write(out)
+    evidence = (snapshot.write(out), report.write(out))
+    for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
+        registry.log_file(trained.mlflow_run, file)
+    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
+    return scorecard
+
+
+def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: TrainedModel) -> HeldOut:
+    """The held-out part of `snapshot`, with the champion's answers.
+
+    Raises:
+        DataError: the rows do not fit the model, or a gate names a column that is not there.
+    """
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     if (parts.train.size, parts.test.size) != (trained.model.train_rows, trained.model.test_rows):
@@ -111,27 +170,39 @@ def evaluate(
             f"The model held out {trained.model.test_rows} rows, this snapshot gives {parts.test.size}.",
             remedy="Train again on this snapshot.",
         )
-    train, rest = dataset.take(parts.train), dataset.take(parts.test)
+    rest = dataset.take(parts.test)
+    champion = rivals.champion(Registry(settings), settings, snapshot, trained, parts.test, rest.target)
     groups = _groups(spec, settings, snapshot, parts.test)
-    champion = rivals.champion(registry, settings, snapshot, trained, parts.test, rest.target)
-    findings = _find(spec, predictor, train, rest, groups, champion)
-    spent = costs.find(spec, settings, used or {}, findings.latency)
-    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
-    scorecard = _scorecard(spec, snapshot, trained, rest, findings).model_copy(
-        update={"training": spent.training, "training_cost": spent.training_cost}
-    )
-    scorecard.write(out)
-    for card in cards.write(out, spec, snapshot, report, trained.model, scorecard):
-        registry.log_file(trained.mlflow_run, card)
-    registry.log_metrics(trained.mlflow_run, _logged(scorecard))
-    return scorecard
+    return HeldOut(dataset.take(parts.train), rest, groups, champion)
 
 
-def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[str, Labels]:
-    """Groups of the held-out rows for each column that a gate names with `by`."""
-    names = dict.fromkeys(gate.by for gate in spec.gates if gate.by is not None)
+def judge(
+    spec: PilotSpec,
+    snapshot: Snapshot,
+    predictor: Predictor,
+    rows: HeldOut,
+    footprint: Footprint | None = None,
+) -> Scorecard:
+    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+
+    Gates on what a run took are left out: the model was not made by one.
+
+    Args:
+        spec: whose gates judge.
+        snapshot: where the rows are from.
+        predictor: the model.
+        rows: held out.
+        footprint: what it takes, if that was measured.
+    """
+    spec = spec.model_copy(update={"gates": tuple(g for g in spec.gates if g.metric not in COST_MEASURES)})
+    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
+
+
+def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
+    """Groups of the held-out rows for each way to part them that a gate names with `by`."""
+    asked = list(dict.fromkeys(gate.grouping for gate in spec.gates if gate.grouping is not None))
     wanted = []
-    for name in names:
+    for name in dict.fromkeys(name for grouping in asked for name in grouping.columns):
         column = snapshot.column(name)
         if column is None:
             raise errors.DataError(
@@ -141,10 +212,11 @@ def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows)
             )
         wanted.append(Feature(name=name, kind=_KINDS[column.type]))
     columns = datasets.read_columns(settings, snapshot, wanted) if wanted else {}
-    return {
-        name: fairness.name_groups(_named_truths(values, snapshot, name)[test])
+    named = {
+        name: groupings.name_groups(_named_truths(values, snapshot, name)[test])
         for name, values in columns.items()
     }
+    return {grouping: groupings.cross([named[name] for name in grouping.columns]) for grouping in asked}
 
 
 def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> datasets.Array:
@@ -160,14 +232,13 @@ def _named_truths(values: datasets.Array, snapshot: Snapshot, name: str) -> data
 def _find(
     spec: PilotSpec,
     predictor: Predictor,
-    train: Dataset,
-    rest: Dataset,
-    groups: dict[str, Labels],
-    champion: Champion | None,
+    rows: HeldOut,
+    footprint: Footprint | None,
 ) -> _Findings:
     model, goal = predictor.model, spec.goal
+    rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
-    baseline = rivals.baseline(model, train, rest, goal.metric)
+    baseline = rivals.baseline(model, rows.train, rest, goal.metric)
     metrics = measurements.metric_names(spec, len(model.classes))
     latency = latencies.measure(predictor, rest)
     compared: dict[Against, Measured | None] = {
@@ -178,16 +249,27 @@ def _find(
         theirs = _champion_latency(spec, champion)
         compared[Against.CHAMPION] = measurements.measure(
             champion.outcomes, metrics, groups, goal.metric, goal.value, theirs
-        )
+        ) | _champion_footprint(spec, champion)
+    seed = spec.train.seed
+    fair = tuple(
+        fairness.compare(grouping, labels, found, goal.metric, seed) for grouping, labels in groups.items()
+    )
+    own = measurements.measure(found, metrics, {}, goal.metric, goal.value, latency)
+    for item in fair:
+        own.update(measurements.by_group(item))
+    if footprint is not None:
+        own.update(footprint.measured())
     return _Findings(
         found=found,
         baseline=baseline,
         champion=champion,
         groups=groups,
+        compared=fair,
         latency=latency,
         metrics=metrics,
-        own=measurements.measure(found, metrics, groups, goal.metric, goal.value, latency),
+        own=own,
         rivals=compared,
+        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
     )
 
 
@@ -199,19 +281,27 @@ def _champion_latency(spec: PilotSpec, champion: Champion) -> Latency | None:
     return latencies.measure(champion.predictor, champion.rows)
 
 
+def _champion_footprint(spec: PilotSpec, champion: Champion) -> Measured:
+    """The champion's size and memory, when a gate compares with them."""
+    asked = any(gate.metric in _FOOTPRINTS and gate.against is Against.CHAMPION for gate in spec.gates)
+    if not asked or champion.predictor is None or champion.rows is None:
+        return {}
+    return footprints.measure(champion.predictor, champion.rows).measured()
+
+
 def _scorecard(
-    spec: PilotSpec, snapshot: Snapshot, trained: TrainedModel, rest: Dataset, findings: _Findings
+    spec: PilotSpec, snapshot: Snapshot, model: Model, rest: Dataset, findings: _Findings
 ) -> Scorecard:
     goal, seed, found = spec.goal, spec.train.seed, findings.found
     verdicts = _judge(spec, findings)
     return Scorecard(
         pilot=spec.pilot,
-        model=trained.model.digest,
+        model=model.digest,
         snapshot=snapshot.digest,
         metric=goal.metric,
         target=goal.target,
         test_rows=rest.rows,
-        metrics=_estimates(findings, seed),
+        metrics=_estimates(findings),
         baseline=Rival(
             name="baseline",
             metrics=_plain(findings.rivals[Against.BASELINE] or {}),
@@ -219,9 +309,7 @@ def _scorecard(
         ),
         champion=_champion_card(findings),
         slices=slices.worst(rest.columns, found, goal.metric, seed),
-        fairness=tuple(
-            fairness.compare(by, labels, found, goal.metric) for by, labels in findings.groups.items()
-        ),
+        fairness=findings.compared,
         calibration=calibrations.bins(found),
         latency=findings.latency,
         worth=_worth(spec, findings),
@@ -240,7 +328,8 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    verdicts = gates.judge_all(wanted, findings.own, findings.rivals)
+    spans = measurements.spans(findings.compared, findings.estimates)
+    verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     verdicts = [
         verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
@@ -256,8 +345,8 @@ def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     ]
 
 
-def _estimates(findings: _Findings, seed: int) -> dict[str, Estimate]:
-    scored = {metric: bootstraps.estimate(metric, findings.found, seed) for metric in findings.metrics}
+def _estimates(findings: _Findings) -> dict[str, Estimate]:
+    scored = findings.estimates
     others = {
         str(name): Estimate(value=value)
         for (name, by), value in findings.own.items()

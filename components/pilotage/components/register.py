@@ -9,6 +9,7 @@ and serving agree, without which it is refused.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,11 +44,12 @@ def register(
     scorecard: Scorecard,
     run: str,
     out: Path,
+    also: Mapping[str, str] | None = None,
 ) -> Version:
     """Register the model as challenger, promote it or begin its rollout if nothing speaks against it.
 
     Where releases are committed, that it is to be released is noted on the version, and no more. Writes
-    `version.json`.
+    `version.json`. `also` are tags of the version beside those that all have.
 
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.
@@ -62,7 +64,7 @@ def register(
     registry.log_file(trained.mlflow_run, scorecard.write(out))
     said = _complete(spec, settings, registry, snapshot, trained)
     decision, reason = _refused(said[SKEW_TAG]) or (decision, reason)
-    tags = {**_tags(folder, snapshot, report, trained, scorecard, run), **said}
+    tags = {**(also or {}), **_tags(folder, snapshot, report, trained, scorecard, run), **said}
     version = registry.register(spec.pilot, trained.mlflow_run, trained.uri, tags)
     storage = Storage(settings.storage)
     decision, reason = _follow(spec, settings, registry, storage, version, decision, reason)

@@ -16,7 +16,9 @@ from pilotage.console.commands import (
     audits,
     backups,
     costs,
+    dossiers,
     drifts,
+    forecasts,
     models,
     pilots,
     releases,
@@ -26,6 +28,7 @@ from pilotage.console.commands import (
     scoring,
     serving,
     showcase,
+    shrinks,
     supervision,
     tokens,
     triggers,
@@ -73,8 +76,8 @@ def build() -> typer.Typer:
 
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
-        *(scoring, drifts, validations, values, costs, tokens, users, audits, backups, supervision),
-        *(schedules, adoptions),
+        *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
+        *(forecasts, shrinks, dossiers, costs, adoptions),
     ):
         module.add_to(app)
     return app

@@ -24,6 +24,7 @@
         ├── ValidationFailed
         ├── PromotionRefused
         ├── AddressRefused      a webhook's host that may not be connected to
+        ├── Stopped             somebody told it to stop
         ├── Forbidden           someone asked for what they may not do
         └── LimitReached        too many attempts; wait and try again
 
@@ -168,6 +169,10 @@ class PromotionRefused(Refusal):
 
 class AddressRefused(Refusal):
     """No address of a host may be connected to."""
+
+
+class Stopped(Refusal):
+    """Somebody told what goes on to stop."""
 
 
 class Forbidden(Refusal):

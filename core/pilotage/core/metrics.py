@@ -27,7 +27,17 @@ class Measure(StrEnum):
     BUSINESS_VALUE = "business_value"
     """Value per row in the goal's currency."""
     DEMOGRAPHIC_PARITY_DIFFERENCE = "demographic_parity_difference"
+    """Largest minus smallest rate at which groups are predicted to be positive."""
+    DEMOGRAPHIC_PARITY_RATIO = "demographic_parity_ratio"
+    """Smallest by largest such rate, 0 to 1; the four-fifths rule asks for 0.8."""
     EQUALIZED_ODDS_DIFFERENCE = "equalized_odds_difference"
+    """The larger of the spreads of true and of false positive rates."""
+    EQUAL_OPPORTUNITY_DIFFERENCE = "equal_opportunity_difference"
+    """Spread of true positive rates."""
+    PREDICTIVE_PARITY_DIFFERENCE = "predictive_parity_difference"
+    """Spread of precisions."""
+    MEAN_ERROR_DIFFERENCE = "mean_error_difference"
+    """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
     TRAINING_SECONDS = "training_seconds"
@@ -40,24 +50,25 @@ class Measure(StrEnum):
     """Of the steps until evaluation."""
     CO2_KG = "co2_kg"
     """What that energy gave off."""
+    SIZE_MB = "size_mb"
+    """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
+    MEMORY_MB = "memory_mb"
+    """Megabytes of resident memory that opening the inference form and answering adds to a process."""
 
 
-GROUP_MEASURES = frozenset(
-    {
-        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
-        Measure.EQUALIZED_ODDS_DIFFERENCE,
-        Measure.GROUP_METRIC_DIFFERENCE,
-    }
+PARITIES = (
+    Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
+    Measure.DEMOGRAPHIC_PARITY_RATIO,
+    Measure.EQUALIZED_ODDS_DIFFERENCE,
+    Measure.EQUAL_OPPORTUNITY_DIFFERENCE,
+    Measure.PREDICTIVE_PARITY_DIFFERENCE,
 )
-"""Measures between the groups of a column; a gate on one says `by`."""
+"""Measures between groups of which class they are predicted to be in."""
 
-CLASS_MEASURES = frozenset(
-    {
-        Measure.CALIBRATION_ERROR,
-        Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
-        Measure.EQUALIZED_ODDS_DIFFERENCE,
-    }
-)
+GROUP_MEASURES = frozenset({*PARITIES, Measure.MEAN_ERROR_DIFFERENCE, Measure.GROUP_METRIC_DIFFERENCE})
+"""Measures between the groups of a column, or of several; a gate on one says `by`."""
+
+CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 """Measures that only classification has."""
 
 COST_MEASURES = frozenset(
@@ -70,6 +81,9 @@ COST_MEASURES = frozenset(
     }
 )
 """Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
+
+NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
+"""Measures that only regression has."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",
@@ -138,4 +152,4 @@ def task_of(metric: str) -> Task:
 
 def greater_is_better(name: str) -> bool:
     """Whether a larger value of metric or measure `name` is the better one."""
-    return name in METRICS or name == Measure.BUSINESS_VALUE
+    return name in METRICS or name in (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO)

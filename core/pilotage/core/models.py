@@ -39,6 +39,8 @@ TRUSTED_TYPES = (
     "numpy.dtype",
     "pilotage.core.encoders.LabelEncoded",
     "pilotage.core.encoders.TimeParts",
+    "pilotage.core.graph_models.GraphClassifier",
+    "pilotage.core.graph_models.GraphRegressor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "xgboost.core.Booster",

@@ -9,6 +9,7 @@ asked here too, for a signed folder could be put in the place of another.
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import sys
@@ -163,6 +164,44 @@ def _load_key(variable: str, file: Path, *, private: bool) -> Any:
             remedy="`pilotage keys new FOLDER` makes a pair.",
         )
     return key
+
+
+def sign_bytes(content: bytes, file: Path) -> bytes:
+    """A signature of `content` with the private key in `file`: ECDSA with SHA-256, in base64.
+
+    Of the same bytes it is the same where the library can do that (RFC 6979).
+
+    Raises:
+        SettingsError: the key cannot be used.
+    """
+    key = _load_key(_SIGNING, file, private=True)
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        made: bytes = key.sign(content, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+    except UnsupportedAlgorithm:
+        made = key.sign(content, ec.ECDSA(hashes.SHA256()))
+    return base64.b64encode(made) + b"\n"
+
+
+def is_signed(content: bytes, signature: bytes, file: Path) -> bool:
+    """Whether `signature` is of `content`, by the public key in `file`.
+
+    Raises:
+        SettingsError: the key cannot be used.
+    """
+    key = _load_key(_VERIFY, file, private=False)
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key.verify(base64.b64decode(signature, validate=True), content, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def make_keys(folder: Path) -> tuple[Path, Path]:

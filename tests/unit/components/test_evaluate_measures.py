@@ -18,6 +18,7 @@ from pilotage.components.measures import (
     calibrations,
     confusions,
     fairness,
+    groupings,
     scores,
     slices,
     worths,
@@ -26,7 +27,7 @@ from pilotage.components.measures.scores import Outcomes
 from pilotage.components.training import estimators
 from pilotage.core.artifacts import Feature
 from pilotage.core.metrics import BINARY_ONLY, CLASSIFICATION, REGRESSION, Task
-from pilotage.core.specs import FeatureKind, Value
+from pilotage.core.specs import FeatureKind, Grouping, Value
 
 X = (Feature(name="x", kind=FeatureKind.NUMBER),)
 
@@ -233,7 +234,9 @@ def test_fairness_is_what_the_formulas_say_by_hand():
     truth = np.array([1] * 40 + [0] * 60 + [1] * 50 + [0] * 50)
     said = np.array([1] * 30 + [0] * 10 + [1] * 12 + [0] * 48 + [1] * 25 + [0] * 25 + [1] * 5 + [0] * 45)
     groups = np.array(["a"] * 100 + ["b"] * 100, dtype=object)
-    found = fairness.compare("group", groups, two_classes(truth, np.where(said, 0.9, 0.1)), "accuracy")
+    found = fairness.compare(
+        Grouping(("group",)), groups, two_classes(truth, np.where(said, 0.9, 0.1)), "accuracy"
+    )
     assert found.demographic_parity_difference == pytest.approx(0.42 - 0.30)
     assert found.equalized_odds_difference == pytest.approx(max(0.75 - 0.5, 0.2 - 0.1))
     assert found.group_metric_difference == pytest.approx(0.78 - 0.70)
@@ -241,9 +244,9 @@ def test_fairness_is_what_the_formulas_say_by_hand():
 
 
 def test_small_groups_are_left_out_and_counted():
-    groups = np.array(["a"] * 50 + ["b"] * 50 + ["tiny"] * 5 + [fairness.MISSING] * 3, dtype=object)
+    groups = np.array(["a"] * 50 + ["b"] * 50 + ["tiny"] * 5 + [groupings.MISSING] * 3, dtype=object)
     truth = np.arange(108) % 2
-    found = fairness.compare("group", groups, two_classes(truth, np.full(108, 0.9)), "accuracy")
+    found = fairness.compare(Grouping(("group",)), groups, two_classes(truth, np.full(108, 0.9)), "accuracy")
     assert [group.value for group in found.groups] == ["a", "b"]
     assert found.left_out == 8
     assert found.demographic_parity_difference == 0
@@ -251,7 +254,7 @@ def test_small_groups_are_left_out_and_counted():
 
 def test_one_group_alone_has_no_difference():
     found = fairness.compare(
-        "g", np.array(["a"] * 50, dtype=object), two_classes([0, 1] * 25, [0.9] * 50), "accuracy"
+        Grouping(("g",)), np.array(["a"] * 50, dtype=object), two_classes([0, 1] * 25, [0.9] * 50), "accuracy"
     )
     assert found.demographic_parity_difference is None
 
@@ -260,23 +263,23 @@ def test_fairness_of_three_classes_takes_the_largest_difference():
     truth = np.array([0, 1, 2] * 40)
     predicted = np.concatenate([truth[:60], np.full(60, 2)])
     groups = np.array(["a"] * 60 + ["b"] * 60, dtype=object)
-    found = fairness.compare("g", groups, classes(truth, predicted, 3), "accuracy")
+    found = fairness.compare(Grouping(("g",)), groups, classes(truth, predicted, 3), "accuracy")
     assert found.demographic_parity_difference == pytest.approx(1 - 1 / 3)
     assert found.equalized_odds_difference == pytest.approx(1.0)
 
 
 def test_numbers_are_grouped_at_their_quantiles_and_every_row_has_a_group():
     values = np.concatenate([np.arange(100.0), [np.nan]])
-    groups = fairness.name_groups(values)
+    groups = groupings.name_groups(values)
     names, counts = np.unique(groups.astype(str), return_counts=True)
-    assert len(names) == fairness.QUANTILES + 1
-    assert groups[-1] == fairness.MISSING
+    assert len(names) == groupings.QUANTILES + 1
+    assert groups[-1] == groupings.MISSING
     assert counts.min() == 1
     assert sorted(counts)[1] >= 24
 
 
 def test_few_different_numbers_are_groups_of_their_own():
-    assert set(fairness.name_groups(np.array([0.0, 1.0, 1.0, 2.5]))) == {"0", "1", "2.5"}
+    assert set(groupings.name_groups(np.array([0.0, 1.0, 1.0, 2.5]))) == {"0", "1", "2.5"}
 
 
 def test_calibration_error_is_the_weighted_gap():

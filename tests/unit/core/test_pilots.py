@@ -27,7 +27,7 @@ def test_five_lines_are_enough() -> None:
         ),
         pytest.param("train:\n  estimator: xgbost\n", 6, ["train.estimator", "`xgboost`"], id="estimator"),
         pytest.param(
-            "foo: 1\n", 5, ["`foo`", "valid keys here are approval, cluster, data"], id="unknown key"
+            "foo: 1\n", 5, ["`foo`", "valid keys here are approval, card, cluster, data"], id="unknown key"
         ),
         pytest.param("pilot: b\n", 5, ["`pilot`", "given twice, first on line 2"], id="duplicate key"),
         pytest.param("retrain: {cooldown: 5x}\n", 5, ["retrain.cooldown", "`5x`", "24h"], id="duration"),

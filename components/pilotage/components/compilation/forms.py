@@ -24,6 +24,7 @@ from pilotage.core.artifacts import InferenceForm, Input, Link, Model, TrainedMo
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.forms.encodings import Encoder
+from pilotage.core.graph_models import GraphClassifier, GraphRegressor
 from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry
@@ -115,6 +116,17 @@ def compile_form(predictor: Predictor, columns: Columns) -> tuple[InferenceForm,
 
 def _converted(estimator: Any, model: Model) -> _Converted:
     steps = dict(getattr(estimator, "steps", []))
+    whole = steps.get("model")
+    if list(steps) == ["encode", "model"] and isinstance(whole, (GraphClassifier, GraphRegressor)):
+        inputs = encoders.inputs(steps["encode"])
+        return _Converted(
+            inputs,
+            np.asarray(whole.graph, dtype=np.uint8).tobytes(),
+            np.asarray(whole.base, dtype=np.float64),
+            Link(whole.link),
+            whole.single,
+            SINGLE_TOLERANCE,
+        )
     if ":" not in model.estimator and list(steps) == ["encode", "model"]:
         inputs = encoders.inputs(steps["encode"])
         body = estimators.body(steps["model"])

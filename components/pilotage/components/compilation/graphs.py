@@ -1,4 +1,4 @@
-"""Tables of an estimator as an ONNX graph in double precision.
+"""Tables of an estimator as an ONNX graph in double precision, or in single for who wants it smaller.
 
 The graph gives raw sums: no class labels, no maps, no probabilities computed in
 single precision. onnxruntime loads and runs it.
@@ -21,23 +21,36 @@ _LEQ, _LT = 0, 1
 _SUM, _NO_TRANSFORM = 1, 0
 
 
-def graph(part: Ensemble | Linear, width: int, outputs: int) -> bytes:
-    """The serialised graph from `(n, width)` to `(n, outputs)`."""
+def graph(part: Ensemble | Linear, width: int, outputs: int, *, single: bool = False) -> bytes:
+    """The serialised graph from `(n, width)` to `(n, outputs)`; `single` is in 32 bits throughout.
+
+    Thresholds are then rounded so that values which fit 32 bits go the way that they went.
+    """
+    kind: Any = np.float32 if single else np.float64
     if isinstance(part, Linear):
-        return _model(*_linear(part), width, outputs)
+        return model(*_linear(part, kind), width, outputs, single=single)
     if part.trees[0].values.shape[1] == 1:
-        return _model([_ensemble(part, outputs)], [], width, outputs)
-    return _model(_forest(part, outputs), [], width, outputs, _WITH_REGRESSOR)
+        return model([_ensemble(part, outputs, kind)], [], width, outputs, single=single)
+    nodes = _forest(part, outputs, single=single)
+    return model(nodes, [], width, outputs, single=single, trees=_WITH_REGRESSOR)
 
 
-def _model(
-    nodes: list[Any], constants: list[Any], width: int, outputs: int, trees: int = _WITH_ENSEMBLE
+def model(
+    nodes: list[Any],
+    constants: list[Any],
+    width: int,
+    outputs: int,
+    *,
+    single: bool,
+    trees: int = _WITH_ENSEMBLE,
 ) -> bytes:
+    """A serialised model of `nodes` from `INPUT` to `OUTPUT` with `constants` as initializers."""
+    kind = TensorProto.FLOAT if single else TensorProto.DOUBLE
     body = helper.make_graph(
         nodes,
         "model",
-        [helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, [None, width])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, [None, outputs])],
+        [helper.make_tensor_value_info(INPUT, kind, [None, width])],
+        [helper.make_tensor_value_info(OUTPUT, kind, [None, outputs])],
         constants,
     )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", trees)]
@@ -45,12 +58,20 @@ def _model(
     return bytes(made.SerializeToString())
 
 
-def _linear(part: Linear) -> tuple[list[Any], list[Any]]:
-    weights = numpy_helper.from_array(np.ascontiguousarray(part.coefficients), "weights")
+def _linear(part: Linear, kind: Any) -> tuple[list[Any], list[Any]]:
+    weights = numpy_helper.from_array(np.ascontiguousarray(part.coefficients, dtype=kind), "weights")
     return [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])], [weights]
 
 
-def _ensemble(part: Ensemble, outputs: int) -> Any:
+def round_thresholds(thresholds: Any, *, strict: bool) -> Any:
+    """Thresholds in 32 bits that part all values of 32 bits as before: rounded down, or up where `strict`."""
+    rounded = thresholds.astype(np.float32)
+    beyond = rounded < thresholds if strict else rounded > thresholds
+    towards = np.float32(np.inf if strict else -np.inf)
+    return np.where(beyond, np.nextafter(rounded, towards), rounded)
+
+
+def _ensemble(part: Ensemble, outputs: int, kind: Any) -> Any:
     """`TreeEnsemble`, the one operator that sums in double precision; a leaf has one value."""
     columns: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
     roots, inner, leaves = [], 0, 0
@@ -59,6 +80,9 @@ def _ensemble(part: Ensemble, outputs: int) -> Any:
         inner, leaves = _add(columns, _rooted(tree), inner, leaves)
     joined = {key: np.concatenate(found) for key, found in columns.items()}
     modes = np.full(inner, _LT if part.strict else _LEQ, dtype=np.uint8)
+    if kind is np.float32:
+        joined["nodes_splits"] = round_thresholds(joined["nodes_splits"], strict=part.strict)
+        joined["leaf_weights"] = joined["leaf_weights"].astype(np.float32)
     return helper.make_node(
         "TreeEnsemble",
         [INPUT],
@@ -125,7 +149,7 @@ def _rooted(tree: Tree) -> Tree:
     )
 
 
-def _forest(part: Ensemble, outputs: int) -> list[Any]:
+def _forest(part: Ensemble, outputs: int, *, single: bool) -> list[Any]:
     """`TreeEnsembleRegressor`, whose leaves may have several values; it sums in double, gives single."""
     sizes = [tree.leaf.size for tree in part.trees]
     numbers = np.repeat(np.arange(len(sizes)), sizes)
@@ -133,7 +157,15 @@ def _forest(part: Ensemble, outputs: int) -> list[Any]:
     leaf = _joined(part, "leaf")
     less = "BRANCH_LT" if part.strict else "BRANCH_LEQ"
     modes = ["LEAF" if end else less for end in leaf.tolist()]
-    values = np.concatenate([tree.values for tree in part.trees])[leaf]
+    values = np.concatenate([tree.values for tree in part.trees])[leaf].reshape(-1)
+    thresholds = _joined(part, "threshold")
+    numbered: dict[str, Any] = {
+        "nodes_values_as_tensor": numpy_helper.from_array(thresholds),
+        "target_weights_as_tensor": numpy_helper.from_array(values),
+    }
+    if single:  # whose inputs are in 32 bits takes lists in place of tensors
+        rounded = round_thresholds(thresholds, strict=part.strict)
+        numbered = {"nodes_values": rounded.tolist(), "target_weights": values.tolist()}
 
     def of_inner(name: str) -> list[int]:
         return np.where(leaf, 0, _joined(part, name)).astype(np.int64).tolist()  # type: ignore[no-any-return]
@@ -141,7 +173,7 @@ def _forest(part: Ensemble, outputs: int) -> list[Any]:
     trees = helper.make_node(
         "TreeEnsembleRegressor",
         [INPUT],
-        ["sum"],
+        [OUTPUT if single else "sum"],
         domain="ai.onnx.ml",
         n_targets=outputs,
         nodes_treeids=numbers.tolist(),
@@ -151,13 +183,12 @@ def _forest(part: Ensemble, outputs: int) -> list[Any]:
         nodes_falsenodeids=of_inner("right"),
         nodes_missing_value_tracks_true=of_inner("missing_left"),
         nodes_modes=modes,
-        nodes_values_as_tensor=numpy_helper.from_array(_joined(part, "threshold")),
         target_treeids=np.repeat(numbers[leaf], outputs).tolist(),
         target_nodeids=np.repeat(nodes[leaf], outputs).tolist(),
         target_ids=np.tile(np.arange(outputs), int(leaf.sum())).tolist(),
-        target_weights_as_tensor=numpy_helper.from_array(values.reshape(-1)),
+        **numbered,
     )
-    return [trees, helper.make_node("Cast", ["sum"], [OUTPUT], to=TensorProto.DOUBLE)]
+    return [trees] if single else [trees, helper.make_node("Cast", ["sum"], [OUTPUT], to=TensorProto.DOUBLE)]
 
 
 def _joined(part: Ensemble, name: str) -> Any:

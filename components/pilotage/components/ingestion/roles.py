@@ -66,7 +66,9 @@ def check_names(spec: PilotSpec, names: Sequence[str]) -> None:
     declared = [("data.target", data.target), ("data.time", data.time), ("data.key", data.key)]
     declared += [("data.features", name) for name in data.features or {}]
     declared += [(_EXCLUDE, name) for name in data.exclude]
-    declared += [(f"gates.{place}.by", gate.by) for place, gate in enumerate(spec.gates)]
+    declared += [
+        (f"gates.{place}.by", name) for place, gate in enumerate(spec.gates) for name in gate.columns
+    ]
     for role, name in declared:
         if name is not None and name not in names:
             gone = role == _EXCLUDE

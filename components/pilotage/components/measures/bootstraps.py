@@ -4,8 +4,9 @@ The percentile bootstrap (Efron, 1979) with `RESAMPLES` resamples. Scores that
 depend on classes alone are resampled as counts of (truth, prediction) pairs,
 and the area under the ROC curve of two classes by weights on sorted rows; both
 use every row.
-Other scores are resampled on at most `MOST_ROWS` rows and the interval is
-narrowed by sqrt(m / n), as for an m-out-of-n bootstrap of a root-n consistent
+means of something of each row on at most `MOST_ROWS` rows at once, without a
+scorer. Other scores are resampled on at most `MOST_ROWS` rows. Where not all rows
+are used the interval is narrowed by sqrt(m / n), as for an m-out-of-n bootstrap of a root-n consistent
 statistic (Bickel, Götze, van Zwet, 1997). Which scores exist is not known here.
 """
 
@@ -36,32 +37,65 @@ def estimate(metric: str, found: Outcomes, seed: int) -> Estimate:
     value = scores.score(metric, found)
     if value is None or found.rows < 2:
         return Estimate(value=value)
-    rng = np.random.default_rng(seed)
+    return between(value, draws(metric, value, found, np.random.default_rng(seed)))
+
+
+def draws(metric: str, value: float, found: Outcomes, rng: np.random.Generator) -> Floats:
+    """Scores of resamples of at least two rows whose score is `value`, where defined; at most `RESAMPLES`."""
     if metric == "roc_auc" and found.margin is not None:
-        return _between(value, _areas([found.margin], [found.truth == 1], rng))
+        return _finite(_areas([found.margin], [found.truth == 1], rng))
     if metric == "roc_auc_ovr" and found.probabilities is not None:
         return _one_against_rest(value, found, rng)
     if metric in confusions.METRICS and 2 <= len(found.classes) <= MOST_CLASSES:
-        return _between(value, _by_class(metric, found, rng))
-    return interval(value, lambda part: scores.score(metric, part), found, rng)
+        return _finite(_by_class(metric, found, rng))
+    each = scores.of_rows(metric, found)
+    if each is not None:
+        return _means(value, each, rng, root="root" in metric)
+    return _resampled(value, lambda part: scores.score(metric, part), found, rng)
+
+
+def means(each: Floats, rng: np.random.Generator) -> Floats:
+    """Means of resamples of a number of each row."""
+    return _means(float(each.mean()), each, rng, root=False)
 
 
 def interval(
     value: float, statistic: Callable[[Outcomes], float | None], found: Outcomes, rng: np.random.Generator
 ) -> Estimate:
     """The interval of any root-n consistent `statistic`."""
-    size = min(found.rows, MOST_ROWS)
-    draws = (statistic(found.take(rng.integers(0, found.rows, size))) for _ in range(RESAMPLES))
-    return _between(value, draws, shrink=math.sqrt(size / found.rows))
+    return between(value, _resampled(value, statistic, found, rng))
 
 
-def _between(value: float, draws: Iterable[float | None], shrink: float = 1.0) -> Estimate:
-    known = [draw for draw in draws if draw is not None and math.isfinite(draw)]
-    if len(known) < RESAMPLES // 2:
+def between(value: float, drawn: Floats) -> Estimate:
+    """The value and the interval that resamples give; none where too few of them are defined."""
+    if drawn.size < RESAMPLES // 2:
         return Estimate(value=value)
-    low, high = (float(limit) for limit in np.quantile(known, [0.025, 0.975]))
-    low, high = value + (low - value) * shrink, value + (high - value) * shrink
+    low, high = (float(limit) for limit in np.quantile(drawn, [0.025, 0.975]))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def _resampled(
+    value: float, statistic: Callable[[Outcomes], float | None], found: Outcomes, rng: np.random.Generator
+) -> Floats:
+    size = min(found.rows, MOST_ROWS)
+    drawn = [statistic(found.take(rng.integers(0, found.rows, size))) for _ in range(RESAMPLES)]
+    return _narrowed(value, [draw for draw in drawn if draw is not None], size, found.rows)
+
+
+def _means(value: float, each: Floats, rng: np.random.Generator, *, root: bool) -> Floats:
+    """Of losses of rows; `root` takes the square root of the mean, whose sign is negative."""
+    size = min(each.size, MOST_ROWS)
+    drawn = each[rng.integers(0, each.size, (RESAMPLES, size))].mean(axis=1)
+    return _narrowed(value, -np.sqrt(-drawn) if root else drawn, size, each.size)
+
+
+def _narrowed(value: float, drawn: Iterable[float] | Floats, size: int, rows: int) -> Floats:
+    return value + (_finite(drawn) - value) * math.sqrt(size / rows)
+
+
+def _finite(drawn: Iterable[float] | Floats) -> Floats:
+    found = np.asarray(list(drawn), dtype=np.float64)
+    return found[np.isfinite(found)]
 
 
 def _by_class(metric: str, found: Outcomes, rng: np.random.Generator) -> Iterable[float]:
@@ -72,20 +106,17 @@ def _by_class(metric: str, found: Outcomes, rng: np.random.Generator) -> Iterabl
     return [float(value) for value in confusions.values(metric, counts)]
 
 
-def _one_against_rest(value: float, found: Outcomes, rng: np.random.Generator) -> Estimate:
-    part, shrink = found, 1.0
+def _one_against_rest(value: float, found: Outcomes, rng: np.random.Generator) -> Floats:
+    part = found
     if found.rows > MOST_ROWS:
         part = found.take(rng.permutation(found.rows)[:MOST_ROWS])
-        shrink = math.sqrt(MOST_ROWS / found.rows)
-    if part.probabilities is None:
-        return Estimate(value=value)
+    middle = scores.score("roc_auc_ovr", part)
+    if part.probabilities is None or middle is None:
+        return np.empty(0)
     classes = range(len(part.classes))
     margins = [part.probabilities[:, place] for place in classes]
     areas = _areas(margins, [part.truth == place for place in classes], rng)
-    middle = scores.score("roc_auc_ovr", part)
-    if middle is None:
-        return Estimate(value=value)
-    return _between(value, areas - middle + value, shrink)
+    return _narrowed(value, areas - middle + value, part.rows, found.rows)
 
 
 def _areas(margins: Sequence[Floats], truths: Sequence[Truths], rng: np.random.Generator) -> Floats:

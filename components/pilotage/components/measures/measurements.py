@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pilotage.components.measures import calibrations, fairness, scores, worths
-from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.scores import Outcomes
-from pilotage.core.artifacts import Fairness, Latency
+from pilotage.core.artifacts import Estimate, Fairness, Latency
+from pilotage.core.gates import Span
 from pilotage.core.metrics import METRICS, Measure
-from pilotage.core.specs import PilotSpec, Value
+from pilotage.core.specs import Grouping, PilotSpec, Value
 
 Measured = dict[tuple[str, str | None], float | None]
-"""Values by (metric or measure, `by` column or None), as `pilotage.core.gates` reads them."""
+"""Values by (metric or measure, name of the grouping or None), as `pilotage.core.gates` reads them."""
 
 
 def metric_names(spec: PilotSpec, classes: int) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def metric_names(spec: PilotSpec, classes: int) -> tuple[str, ...]:
 def measure(
     found: Outcomes,
     metrics: Iterable[str],
-    groups: Mapping[str, Labels],
+    groups: Mapping[Grouping, Labels],
     goal: str,
     value: Value | None,
     latency: Latency | None,
@@ -35,7 +36,7 @@ def measure(
     Args:
         found: the predictions.
         metrics: scikit-learn scorers' names.
-        groups: names of the groups of the same rows, by column.
+        groups: names of the groups of the same rows.
         goal: the metric whose difference between groups is measured.
         value: what predictions are worth, if anything.
         latency: how fast the model is, if that was measured.
@@ -47,14 +48,25 @@ def measure(
     if latency is not None:
         measured[Measure.LATENCY_P50_MS, None] = latency.p50_ms
         measured[Measure.LATENCY_P99_MS, None] = latency.p99_ms
-    for by, labels in groups.items():
-        measured.update(_by_group(fairness.compare(by, labels, found, goal)))
+    for grouping, labels in groups.items():
+        measured.update(by_group(fairness.compare(grouping, labels, found, goal)))
     return measured
 
 
-def _by_group(compared: Fairness) -> Measured:
-    return {
-        (Measure.DEMOGRAPHIC_PARITY_DIFFERENCE, compared.by): compared.demographic_parity_difference,
-        (Measure.EQUALIZED_ODDS_DIFFERENCE, compared.by): compared.equalized_odds_difference,
-        (Measure.GROUP_METRIC_DIFFERENCE, compared.by): compared.group_metric_difference,
+def by_group(compared: Fairness) -> Measured:
+    """What gates may ask of groups."""
+    return {(found.measure, compared.by): found.value for found in compared.differences}
+
+
+def spans(
+    compared: Iterable[Fairness], metrics: Mapping[str, Estimate]
+) -> dict[tuple[str, str | None], Span]:
+    """The intervals of what gates may ask for, where there are some."""
+    found: dict[tuple[str, str | None], Span] = {
+        (name, None): Span(estimate.low, estimate.high)
+        for name, estimate in metrics.items()
+        if estimate.low is not None
     }
+    for by in compared:
+        found |= {(item.measure, by.by): Span(item.low, item.high, item.groups) for item in by.differences}
+    return found

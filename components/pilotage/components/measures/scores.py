@@ -156,12 +156,35 @@ def score(metric: str, found: Outcomes) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def of_rows(metric: str, found: Outcomes) -> npt.NDArray[np.float64] | None:
+    """What each row adds to a metric that is a mean over rows, or the root of one; None of others."""
+    if found.task is Task.REGRESSION:
+        error = found.predicted - found.truth
+        if metric == "neg_mean_absolute_error":
+            absolute: npt.NDArray[np.float64] = -np.abs(error)
+            return absolute
+        squared = metric in ("neg_mean_squared_error", "neg_root_mean_squared_error")
+        return -np.square(error) if squared else None
+    if found.probabilities is None or (found.truth < 0).any():
+        return None
+    if metric == "neg_log_loss":
+        return _log_likelihoods(found)
+    if metric == "neg_brier_score" and found.binary:
+        return -np.square(found.probabilities[:, 1] - found.truth)
+    return None
+
+
 def _negative_log_loss(found: Outcomes) -> float | None:
     """As scikit-learn's, but defined also where a class does not occur among the rows."""
     if found.probabilities is None or not found.rows or (found.truth < 0).any():
         return None
+    return float(_log_likelihoods(found).mean())
+
+
+def _log_likelihoods(found: Outcomes) -> npt.NDArray[np.float64]:
+    assert found.probabilities is not None  # noqa: S101 - asked only where there are some
     likelihood = found.probabilities[np.arange(found.rows), found.truth]
-    return float(np.log(np.clip(likelihood, np.finfo(np.float64).eps, 1.0)).mean())
+    return np.log(np.clip(likelihood, np.finfo(np.float64).eps, 1.0))
 
 
 class _Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]

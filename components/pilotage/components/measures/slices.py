@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pilotage.components.measures import bootstraps, fairness, scores
-from pilotage.components.measures.fairness import Labels
+from pilotage.components.measures import bootstraps, groupings, scores
+from pilotage.components.measures.groupings import Labels
 from pilotage.components.measures.scores import Outcomes
 from pilotage.core.artifacts import Estimate, Slice
 from pilotage.core.features import Columns
@@ -45,7 +45,7 @@ def worst(columns: Columns, found: Outcomes, metric: str, seed: int) -> tuple[Sl
 
 def _candidates(columns: Columns) -> Iterator[tuple[str, str, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
     for column in list(columns)[:MOST_COLUMNS]:
-        groups: Labels = fairness.name_groups(columns[column])
+        groups: Labels = groupings.name_groups(columns[column])
         names, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
         if names.size < 2:
             continue

@@ -115,13 +115,13 @@ def _changes(
         if spent.seconds > budget_seconds:
             return None
         permuted = [feature.name for feature in part.features[place : place + at_once]]
-        changed = estimators.predict(predictor, _copies(part, permuted, rng), name)
+        changed = estimators.predict(predictor, copies(part, permuted, rng), name)
         numbered = bool(predictor.model.classes) and predictor.model.positive is None
         found.append(_distances(said, changed, numbered=numbered).sum(axis=1))
     return np.concatenate(found)
 
 
-def _copies(part: Dataset, permuted: Sequence[str], rng: np.random.Generator) -> Dataset:
+def copies(part: Dataset, permuted: Sequence[str], rng: np.random.Generator) -> Dataset:
     """The rows once for each of the features `permuted`, each time with the values of that one permuted."""
     columns = {name: np.tile(column, len(permuted)) for name, column in part.columns.items()}
     for copy, name in enumerate(permuted):

@@ -20,6 +20,7 @@ from pilotage.console.api import (
     schedules,
     services,
     snapshots,
+    studies,
     tokens,
     transitions,
     triggers,
@@ -34,6 +35,7 @@ _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
     *(monitors, observations, alarms, triggers),
+    *(studies,),
     *(me, users, tokens, webhooks),
     *(audits, costs),
 )

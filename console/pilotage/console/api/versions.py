@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import Field
+from starlette.background import BackgroundTask
 
 from pilotage.console.api.parameters import (
     ActorParameter,
@@ -16,8 +17,9 @@ from pilotage.console.api.parameters import (
     SearchParameter,
     VersionParameter,
 )
-from pilotage.console.operations import decisions, versions
+from pilotage.console.operations import decisions, dossiers, exports, shrinks, versions
 from pilotage.console.operations.decisions import Moved
+from pilotage.console.operations.dossiers import Told
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.versions import Live, Version
 from pilotage.core.artifacts import Scorecard
@@ -26,6 +28,9 @@ router = APIRouter(tags=["versions"])
 
 CARD_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 """A card was written by a run: it may neither run nor load anything, nor act as this site."""
+
+_PIECE = 256 * 1024
+"""Bytes of an archive that are sent at once."""
 
 Why = Annotated[str, Field(max_length=2000)]
 
@@ -92,8 +97,45 @@ def get_card(
     desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter
 ) -> HTMLResponse:
     """The model card, a page of its own."""
-    text = versions.read_card(desk, actor, pilot, version)
+    text = dossiers.card_page(desk, actor, pilot, version)
     return HTMLResponse(text, headers={"Content-Security-Policy": CARD_POLICY})
+
+
+@router.get(
+    "/pilots/{pilot}/versions/{version}/bundle",
+    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+    response_class=Response,
+)
+def get_bundle(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Response:
+    """The version for machines that have onnxruntime alone, as a zip."""
+    data = shrinks.make_bundle(desk, actor, pilot, version)
+    name = f"{pilot}-{version}.zip"
+    return Response(
+        data,
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@router.get("/pilots/{pilot}/versions/{version}/card/told")
+def tell_card(desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter) -> Told:
+    """The model card as Markdown and as a page, and what it does not say."""
+    return dossiers.tell(desk, actor, pilot, version)
+
+
+@router.get("/pilots/{pilot}/versions/{version}/export", response_class=StreamingResponse)
+def export(
+    desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter
+) -> StreamingResponse:
+    """All that speaks for a version, as one archive that proves itself; noted in the audit."""
+    stream = exports.spool(desk, actor, pilot, version)
+    named = f'attachment; filename="{exports.name_of(pilot, version)}"'
+    return StreamingResponse(
+        iter(lambda: stream.read(_PIECE), b""),
+        headers={"Content-Disposition": named, "Cache-Control": "no-store"},
+        media_type="application/zip",
+        background=BackgroundTask(stream.close),
+    )
 
 
 @router.post("/pilots/{pilot}/versions/{version}/approve")

@@ -107,8 +107,18 @@ def export(desk: Desk, actor: Actor, which: Filter, kind: Format) -> Iterator[st
         NotFound: the pilot asked for is not theirs to read.
         SettingsError: a filter cannot be used.
     """
-    batches = _batches(desk.engine, _query(actor, which))
-    return _csv(batches) if kind is Format.CSV else _json(batches)
+    found = batches(desk, actor, which)
+    return _csv(found) if kind is Format.CSV else _json(found)
+
+
+def batches(desk: Desk, actor: Actor, which: Filter) -> Iterator[Sequence[Line]]:
+    """Lines that the actor may read, oldest first, some at a time.
+
+    Raises:
+        NotFound: the pilot asked for is not theirs to read.
+        SettingsError: a filter cannot be used.
+    """
+    return _batches(desk.engine, _query(actor, which))
 
 
 def chain(desk: Desk, actor: Actor) -> Chain | None:

@@ -73,6 +73,24 @@ def of_pilots(desk: Desk) -> Mark:
         )
 
 
+def of_studies(desk: Desk, pilot: str) -> Mark:
+    """Of a pilot's studies: how many there are, and how those are that go on."""
+    table = tables.studies
+    mine = table.c.pilot == pilot
+    with tables.reading(desk.engine) as connection:
+        return (
+            connection.execute(
+                select(func.count(), func.max(table.c.asked_at), func.max(table.c.ended_at)).where(mine)
+            ).one(),
+            *(
+                (row.id, row.state, str(row.progress), row.cancel_asked_at)
+                for row in connection.execute(
+                    select(table).where(mine, table.c.state.in_(_ACTIVE)).order_by(table.c.id)
+                )
+            ),
+        )
+
+
 def logs_of(desk: Desk, run: str) -> dict[str, Path]:
     """Where the steps of a run write what they say, by step; those that began."""
     steps = tables.steps

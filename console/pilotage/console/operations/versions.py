@@ -113,7 +113,7 @@ def get_scorecard(desk: Desk, actor: Actor, pilot: str, version: int) -> Scoreca
 
 
 def read_card(desk: Desk, actor: Actor, pilot: str, version: int) -> str:
-    """The model card of a version, a page of its own.
+    """The model card that a version's run wrote, a page of its own; `dossiers` makes it as it is known now.
 
     Raises:
         NotFound: it is not there, or not for this actor.

@@ -17,7 +17,7 @@ from pilotage.console.api.parameters import (
     VersionParameter,
 )
 from pilotage.console.api.versions import CARD_POLICY
-from pilotage.console.operations import approvals, decisions, environments, releases, versions
+from pilotage.console.operations import approvals, decisions, dossiers, environments, releases, versions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.versions import Version
 from pilotage.console.pages import rendering, words
@@ -102,7 +102,7 @@ def show_card(
     desk: DeskParameter, actor: ActorParameter, pilot: str, version: VersionParameter
 ) -> HTMLResponse:
     """The model card, which may neither run nor load anything."""
-    text = versions.read_card(desk, actor, pilot, version)
+    text = dossiers.card_page(desk, actor, pilot, version)
     return HTMLResponse(text, headers={"Content-Security-Policy": CARD_POLICY})
 
 

@@ -13,10 +13,13 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    responsible,
     run_details,
     runs,
+    scaling,
     schedules,
     settings,
+    shrinks,
     signing_in,
     statics,
 )
@@ -24,7 +27,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, costs),
+    *(models, monitoring, scaling, shrinks, responsible, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

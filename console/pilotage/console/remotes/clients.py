@@ -60,6 +60,10 @@ class Remote:
         """What is at `path`, as text."""
         return self._send("GET", path, query, None).text
 
+    def read(self, path: str) -> bytes:
+        """What is at `path`, byte by byte."""
+        return self._send("GET", path, {}, None).content
+
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Start or change something, once however often it is sent."""
         return self._ask("POST", path, {}, body or {})

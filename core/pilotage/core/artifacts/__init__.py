@@ -48,6 +48,13 @@ from pilotage.core.artifacts.forms import (
     TimeInput,
 )
 from pilotage.core.artifacts.outcomes import Outcome
+from pilotage.core.artifacts.reasons import (
+    Dependence,
+    ExplainedRow,
+    Explanations,
+    Importance,
+    RowKind,
+)
 from pilotage.core.artifacts.rollouts import (
     Comparison,
     Measured,
@@ -57,10 +64,12 @@ from pilotage.core.artifacts.rollouts import (
     Stage,
 )
 from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
 from pilotage.core.artifacts.usages import Basis, Energy, Usage
 from pilotage.core.artifacts.versions import (
     CalibrationBin,
     Decision,
+    Difference,
     Estimate,
     Fairness,
     Group,
@@ -69,6 +78,7 @@ from pilotage.core.artifacts.versions import (
     ModelFormat,
     Rival,
     Scorecard,
+    Shrunk,
     Slice,
     TrainedModel,
     TrainingCost,
@@ -104,6 +114,7 @@ ARTIFACTS: tuple[type[Artifact], ...] = (
     Comparison,
     Scores,
     Outcome,
+    Shrink,
     Usage,
 )
 """Every arrow whose schema is committed."""
@@ -115,6 +126,7 @@ __all__ = [
     "Basis",
     "Brought",
     "CalibrationBin",
+    "Candidate",
     "Change",
     "ChangeKind",
     "Check",
@@ -125,6 +137,8 @@ __all__ = [
     "Contribution",
     "DataFile",
     "Decision",
+    "Dependence",
+    "Difference",
     "Digest",
     "DriftReport",
     "Energy",
@@ -132,12 +146,15 @@ __all__ = [
     "EstimateMethod",
     "EstimatedPerformance",
     "Exclusion",
+    "ExplainedRow",
+    "Explanations",
     "Fairness",
     "Feature",
     "FeatureDrift",
     "Finding",
     "FindingKind",
     "Group",
+    "Importance",
     "InferenceForm",
     "Input",
     "Latency",
@@ -156,17 +173,22 @@ __all__ = [
     "Rival",
     "Rollout",
     "RolloutState",
+    "RowKind",
     "Scalar",
     "Scaling",
     "Scorecard",
     "Scores",
     "Segment",
     "Severity",
+    "Share",
+    "Shrink",
+    "Shrunk",
     "Side",
     "Skew",
     "Slice",
     "Snapshot",
     "Stage",
+    "Technique",
     "TimeInput",
     "Track",
     "TrainedModel",

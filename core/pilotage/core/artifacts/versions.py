@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
+from pilotage.core.artifacts.reasons import Explanations
 from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
 
@@ -16,6 +17,19 @@ from pilotage.core.metrics import Task
 class ModelFormat(StrEnum):
     SKOPS = "skops"
     PICKLE = "pickle"
+
+
+class Shrunk(Part):
+    """How a smaller model was made of a version."""
+
+    version: Annotated[int, Field(ge=1)]
+    model: Digest
+    """The estimator's of that version."""
+    candidate: str
+    """Its name among the candidates of the study."""
+    how: str
+    """In words."""
+    study: str
 
 
 class Model(Artifact):
@@ -52,6 +66,8 @@ class Model(Artifact):
     python: str
     code: Digest
     """Of the sources that trained it: Pilotage's and the pilot's own module."""
+    shrunk: Shrunk | None = None
+    """Of which version it is a smaller form; None of a model that was trained."""
     created_at: AwareDatetime
 
 
@@ -93,18 +109,48 @@ class Group(Part):
     true_positive_rate: float | None = None
     false_positive_rate: float | None = None
     metric: float | None = None
+    estimates: dict[str, Estimate] = {}
+    """With intervals: `selection_rate`, `true_positive_rate`, `false_positive_rate` and `precision` of two
+    classes, `mean_error` of numbers, and `metric`, the goal's."""
+
+
+class Difference(Part):
+    """One measure between groups."""
+
+    measure: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    """Ends of a 95 % interval that holds for the largest difference among all pairs of groups."""
+    chance: float | None = None
+    """What groups of these sizes that do not differ would show on average; of a ratio, likewise."""
+    groups: tuple[str, ...] = ()
+    """The two that are furthest apart, the one with the smaller number first."""
+    positive: Scalar | None = None
+    """With more than two classes: the class for which they are."""
 
 
 class Fairness(Part):
-    """Differences between the groups of a column."""
+    """Differences between the groups of a column, or of several."""
 
     by: str
+    columns: tuple[str, ...] = ()
     demographic_parity_difference: float | None = None
     equalized_odds_difference: float | None = None
     group_metric_difference: float | None = None
+    differences: tuple[Difference, ...] = ()
+    """Every measure of the task."""
     groups: tuple[Group, ...]
+    min_group: int = 30
+    """Rows that a group must have."""
     left_out: int = 0
     """Rows in groups too small to compare."""
+    small: dict[str, int] = {}
+    """Rows of groups that are too small by themselves, the largest first; at most 50 of them are named."""
+    small_groups: int = 0
+    """How many there are."""
+    merged: bool = False
+    """Whether these are compared as one group."""
 
 
 class CalibrationBin(Part):
@@ -150,6 +196,11 @@ class Verdict(Part):
     value: float | None
     limit: float | None
     reason: str
+    low: float | None = None
+    high: float | None = None
+    """Ends of the value's 95 % interval, where it has one."""
+    groups: tuple[str, ...] = ()
+    """The two groups that are furthest apart, where groups are compared."""
 
 
 class TrainingCost(Part):
@@ -188,6 +239,8 @@ class Scorecard(Artifact):
     """What making the model used; null where its step did not tell."""
     training_cost: TrainingCost | None = None
     """What that cost; null where nothing has a price."""
+    explanations: Explanations | None = None
+    """None in scorecards of before they were there."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime

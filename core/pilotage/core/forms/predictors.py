@@ -19,6 +19,7 @@ from pilotage.core import errors, models
 from pilotage.core.artifacts import InferenceForm, Link, Model
 from pilotage.core.features import Columns
 from pilotage.core.forms.encodings import Encoder
+from pilotage.core.forms.sessions import DOUBLE, logistic, open_session, softmax
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction
 
@@ -28,9 +29,6 @@ FOLDER = models.FORM
 """Inside a model folder."""
 GRAPH = "model.onnx"
 
-_ERROR = 3
-"""onnxruntime's level for messages; what it warns of when it loads a graph is not about the graph."""
-_DOUBLE = "tensor(double)"
 _Numbers = npt.NDArray[np.float64]
 
 
@@ -47,7 +45,7 @@ class FormPredictor:
         self.model = model
         self._encoder = Encoder(form.inputs)
         self._first = form.inputs[0].feature
-        self._session = _session(graph)
+        self._session = open_session(graph)
         entry = self._session.get_inputs()[0]
         if entry.shape[-1] != self._encoder.width:
             raise errors.DataError(
@@ -59,7 +57,7 @@ class FormPredictor:
         self._run = self._session.run
         self._casts: list[Any] = [np.float32, np.float64] if form.single else []
         """What the encoder's matrix becomes, one after the other."""
-        if entry.type != _DOUBLE:
+        if entry.type != DOUBLE:
             self._casts = [np.float32]
         self._base = np.array(form.base) if any(form.base) else None
         self._classes = _class_array(model)
@@ -88,12 +86,12 @@ class FormPredictor:
         return Prediction(predictions=numbers, score=numbers)
 
     def _choices(self, found: _Numbers) -> Prediction:
-        probabilities = _softmax(found) if self._link is Link.SOFTMAX else found
+        probabilities = softmax(found) if self._link is Link.SOFTMAX else found
         predictions = self._classes[probabilities.argmax(axis=1)]
         return Prediction(predictions, self._score(probabilities), probabilities)
 
     def _choices_of_two(self, found: _Numbers) -> Prediction:
-        second = _logistic(found[:, 0]) if self._link is Link.LOGISTIC else found[:, 0]
+        second = logistic(found[:, 0]) if self._link is Link.LOGISTIC else found[:, 0]
         probabilities = np.empty((second.shape[0], 2))
         first = np.subtract(1.0, second, out=probabilities[:, 0])
         probabilities[:, 1] = second
@@ -141,33 +139,7 @@ def _checked_graph(place: Path, form: InferenceForm, model: Model) -> bytes:
     return graph
 
 
-def _session(graph: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = _ERROR
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise errors.DataError(f"onnxruntime cannot load `{GRAPH}`: {error}.") from error
-
-
 def _class_array(model: Model) -> npt.NDArray[Any]:
     """The classes as the estimator gives them; text keeps its own length."""
     text = any(isinstance(value, str) for value in model.classes)
     return np.array(model.classes, dtype=object if text else None)
-
-
-def _logistic(odds: _Numbers) -> _Numbers:
-    """Probability for log odds, without overflow."""
-    small = np.exp(-np.abs(odds))
-    probability: _Numbers = np.where(odds >= 0, 1.0, small) / (1.0 + small)
-    return probability
-
-
-def _softmax(outputs: _Numbers) -> _Numbers:
-    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    probabilities: _Numbers = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities

@@ -6,8 +6,17 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from pilotage.core.metrics import BINARY_ONLY, CLASS_MEASURES, METRICS, Measure, Task, task_of
+from pilotage.core.metrics import (
+    BINARY_ONLY,
+    CLASS_MEASURES,
+    METRICS,
+    NUMBER_MEASURES,
+    Measure,
+    Task,
+    task_of,
+)
 from pilotage.core.specs.bases import Misplaced, Model, Name
+from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Step
 from pilotage.core.specs.data import Data
 from pilotage.core.specs.goals import Goal
@@ -31,6 +40,8 @@ class PilotSpec(Model):
     train: Train = Train()
     gates: tuple[Gate, ...] = ()
     approval: Approval = Approval.AUTO
+    card: Card = Card()
+    """What the model card says besides what was measured."""
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
@@ -44,7 +55,9 @@ class PilotSpec(Model):
             raise Misplaced(message, ("goal", "metric"))
         for index, gate in enumerate(self.gates):
             elsewhere = gate.metric in METRICS and task_of(gate.metric) != self.task
-            if elsewhere or (gate.metric in CLASS_MEASURES and self.task is Task.REGRESSION):
+            if elsewhere or gate.metric in (
+                CLASS_MEASURES if self.task is Task.REGRESSION else NUMBER_MEASURES
+            ):
                 raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
             if gate.metric == Measure.BUSINESS_VALUE and self.goal.value is None:
                 raise Misplaced(f"{gate.metric} needs `goal.value`", ("gates", index, "metric"))

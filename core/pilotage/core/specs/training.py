@@ -14,6 +14,7 @@ from pilotage.core.hints import unknown
 from pilotage.core.metrics import COST_MEASURES, GROUP_MEASURES, METRICS, Measure
 from pilotage.core.specs.bases import Column, Model
 from pilotage.core.specs.clusters import Resources
+from pilotage.core.specs.groupings import FEWEST_ROWS, Grouping, SmallGroups
 
 
 class Estimator(StrEnum):
@@ -91,6 +92,16 @@ class Against(StrEnum):
     BASELINE = "baseline"
 
 
+class At(StrEnum):
+    """Which number of an estimate a limit is held against."""
+
+    VALUE = "value"
+    LOW = "low"
+    """The lower end of its 95 % interval."""
+    HIGH = "high"
+    """The upper end."""
+
+
 class Gate(Model):
     """A condition a version must meet: limits, or a lead of at least `margin` over another model."""
 
@@ -100,7 +111,12 @@ class Gate(Model):
     against: Against | None = None
     margin: float = 0.0
     """How much better it must be; negative: how much worse it may be."""
-    by: Column | None = None
+    by: Column | Annotated[tuple[Column, ...], Field(min_length=1, max_length=4)] | None = None
+    """A column whose groups are compared, or several, whose combinations are."""
+    min_group: Annotated[int, Field(ge=2, le=1_000_000)] = FEWEST_ROWS
+    """Rows that a group must have to be compared."""
+    small_groups: SmallGroups = SmallGroups.EXCLUDE
+    at: At = At.VALUE
 
     @model_validator(mode="after")
     def _sound(self) -> Gate:
@@ -113,16 +129,47 @@ class Gate(Model):
             raise ValueError("a gate says either `min` and/or `max`, or `against`")
         if self.metric in COST_MEASURES and self.against is not None:
             raise ValueError(f"a gate on `{self.metric}` says `max`, not `against`")
+        self._require_sound_groups()
         if self.against is None and "margin" in self.model_fields_set:
             raise ValueError("`margin` goes with `against`")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("`min` is above `max`")
         return self
 
+    def _require_sound_groups(self) -> None:
+        """Raise ValueError where what is said of groups or intervals means nothing."""
+        if self.by is None and self.model_fields_set & {"min_group", "small_groups"}:
+            raise ValueError("`min_group` and `small_groups` go with `by`")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("`by` names a column twice")
+        if self.at is not At.VALUE and self.against is not None:
+            raise ValueError("`at` goes with `min` and `max`")
+        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES:
+            raise ValueError(f"`{self.metric}` has no interval; leave `at` out")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns whose groups are compared."""
+        if self.by is None:
+            return ()
+        return (self.by,) if isinstance(self.by, str) else self.by
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """How rows are parted for it; None where it is about all of them."""
+        return Grouping(self.columns, self.min_group, self.small_groups) if self.by is not None else None
+
+    @property
+    def subject(self) -> tuple[str, str | None]:
+        """The metric or measure, and the name of its grouping: what its value is found under."""
+        return self.metric, None if self.grouping is None else self.grouping.label
+
     @property
     def label(self) -> str:
         """The gate in one line, as reports and `--json` name it."""
-        subject = f"{self.metric} by {self.by}" if self.by else self.metric
+        subject = f"{self.metric} by {self.grouping.label}" if self.grouping else self.metric
+        if self.at is not At.VALUE:
+            subject = f"{self.at.value} end of {subject}"
         if self.against:
             return f"{subject} against {self.against.value}"
         limits = [

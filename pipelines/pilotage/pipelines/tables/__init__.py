@@ -24,6 +24,7 @@ from pilotage.pipelines.tables.executions import cache_entries, runs, steps
 from pilotage.pipelines.tables.releasing import transitions
 from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
+from pilotage.pipelines.tables.studying import studies
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
 from pilotage.pipelines.tables.transactions import lock, reading
@@ -62,6 +63,7 @@ __all__ = [
     "sign_in_links",
     "snoozes",
     "steps",
+    "studies",
     "tokens",
     "transitions",
     "triggers",

@@ -272,7 +272,7 @@ def adopt(file: Path) -> Adopted:
         ("", "is no notebook"),
         (
             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}',
-            "no cell of Python",
+            "is no notebook",
         ),
         ('{"nbformat": 99, "nbformat_minor": 0, "metadata": {}, "cells": []}', "notebook|no cell"),
         ("\x00" * 100, "is no notebook"),

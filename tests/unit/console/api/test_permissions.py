@@ -5,6 +5,8 @@ A route that is not in the table fails, so that nobody adds one without deciding
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.unit.pipelines import drift_reports
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.operations.desks import Desk
 from pilotage.pipelines import tables
+from pilotage.pipelines.studies import launches
 
 ROLES = ("viewer", "operator", "monitor", "approver", "admin")
 READ, OPERATE, REPORT, APPROVE, ADMINISTER = (
@@ -80,8 +83,11 @@ ROUTES: dict[str, Route] = {
     "GET /live": LIST,
     "GET /pilots/{pilot}/versions": LOOK,
     "GET /pilots/{pilot}/versions/{version}": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/bundle": LOOK,
     "GET /pilots/{pilot}/versions/{version}/scorecard": LOOK,
     "GET /pilots/{pilot}/versions/{version}/card": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/card/told": LOOK,
+    "GET /pilots/{pilot}/versions/{version}/export": LOOK,
     "POST /pilots/{pilot}/versions/{version}/approve": DECIDE,
     "POST /pilots/{pilot}/versions/{version}/reject": DECIDE,
     "POST /pilots/{pilot}/versions/{version}/promote": DECIDE,
@@ -103,6 +109,11 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/windows/{version}/{start}/report": LOOK,
     "GET /pilots/{pilot}/windows/{version}/{start}/distribution": LOOK,
     "GET /pilots/{pilot}/value": LOOK,
+    "GET /pilots/{pilot}/studies": LOOK,
+    "POST /pilots/{pilot}/studies": Route(OPERATE, OF_A_PILOT, {"kind": "forecast"}),
+    "GET /pilots/{pilot}/studies/{study}": LOOK,
+    "POST /pilots/{pilot}/studies/{study}/cancel": NEW_RUN,
+    "GET /pilots/{pilot}/studies/{study}/plots/{plot}": LOOK,
     "GET /alarms": LIST,
     "GET /pilots/{pilot}/alarms": LOOK,
     "GET /pilots/{pilot}/alarms/{alarm}": LOOK,
@@ -139,8 +150,17 @@ QUERIES = {"logs": {"step": "train"}, "distribution": {"feature": "a"}}
 
 
 @pytest.fixture
-def names(desk: Desk, write: Callable[..., Path]) -> dict[str, str]:
+def names(
+    desk: Desk, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """An installation with a pilot, a run, a schedule, a user and a token: what paths name."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(*_: object) -> subprocess.Popen[bytes]:
+        begun.append(subprocess.Popen([sys.executable, "-c", ""]))
+        return begun[-1]
+
+    monkeypatch.setattr(launches, "_starter", lambda _: begin)
     write("a,b,y\n1,2,0\n2,3,1\n")
     add_user(desk, "victim", Grant(ALL, Role.VIEWER), password=None)
     bearer(desk, "victim", Grant(ALL, Role.VIEWER))
@@ -150,11 +170,13 @@ def names(desk: Desk, write: Callable[..., Path]) -> dict[str, str]:
     schedule = admin.post("/api/v1/schedules", json=SCHEDULE).json()["id"]
     with desk.engine.connect() as connection:
         token = connection.execute(select(tables.tokens.c.id)).scalar_one()
-    return {
+    yield {
         "pilot": "small", "run": run, "schedule": schedule, "user": "victim", "token": token, "version": "1",
         "start": "2026-01-01T00:00:00Z", "alarm": "x", "digest": "sha256:" + "0" * 64, "session": "x",
-        "delivery": "1", "webhook": "x", "environment": "production",
+        "delivery": "1", "webhook": "x", "environment": "production", "study": "x", "plot": "x.svg",
     }  # fmt: skip
+    for process in begun:
+        process.wait()
 
 
 def rows(desk: Desk) -> list[str]:

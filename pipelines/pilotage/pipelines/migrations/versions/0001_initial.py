@@ -252,6 +252,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pilot"),
     )
     op.create_table(
+        "studies",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=True),
+        sa.Column("boot", sa.String(), nullable=True),
+        sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("process_started", sa.Float(), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("progress", sa.JSON(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_by", sa.String(), nullable=True),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("studies_by_pilot", "studies", ["pilot", "kind", "asked_at"], unique=False)
+    op.create_index("studies_by_state", "studies", ["state"], unique=False)
+    op.create_table(
         "transitions",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("pilot", sa.String(length=63), nullable=False),

@@ -1,8 +1,7 @@
-"""Why a model says what it says: the contribution of each feature to each prediction.
+"""Explanations of predictions, computed in a process of their own.
 
-Contributions are Shapley values (Lundberg and Lee, "A unified approach to interpreting
-model predictions", 2017). They are computed in a process of their own, so that
-neither the imports nor the arithmetic takes time or memory from predictions.
+So neither the imports nor the arithmetic takes time or memory from predictions. What is computed is in
+`pilotage.core.explanations`.
 """
 
 from __future__ import annotations

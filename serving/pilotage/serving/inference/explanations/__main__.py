@@ -16,11 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pilotage.core import models, signatures
+from pilotage.core.explanations.methods import Explainer
 from pilotage.core.features import Columns
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.settings import Settings
-from pilotage.serving.inference.explanations.methods import Explainer
 from pilotage.serving.inference.explanations.questions import (
     Failure,
     Greeting,

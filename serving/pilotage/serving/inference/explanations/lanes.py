@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 from pilotage.core import errors
+from pilotage.core.explanations.attributions import Attribution, Budget
 from pilotage.core.settings import Settings
 from pilotage.serving import problems
-from pilotage.serving.inference.explanations.attributions import Attribution, Budget
 from pilotage.serving.inference.explanations.processes import ExplainingProcess, Stopped
 from pilotage.serving.inference.explanations.questions import Question
 from pilotage.serving.limits import Limits

@@ -16,8 +16,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from pilotage.core import errors
+from pilotage.core.explanations.attributions import Attribution
 from pilotage.core.settings import Settings
-from pilotage.serving.inference.explanations.attributions import Attribution
 from pilotage.serving.inference.explanations.questions import Failure, Greeting, Outcome, Question, Refusal
 
 if TYPE_CHECKING:

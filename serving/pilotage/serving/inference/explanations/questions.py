@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pilotage.core.explanations.attributions import Attribution, Budget
 from pilotage.core.features import Columns
 from pilotage.core.settings import Settings
-from pilotage.serving.inference.explanations.attributions import Attribution, Budget
 
 
 @dataclass(frozen=True)

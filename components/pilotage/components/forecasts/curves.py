@@ -1,0 +1,244 @@
+"""Forecasts of learning curves: the loss on more rows than were tried, with an interval, or a refusal.
+
+The centre is the mean over all candidates of all families, each weighted by how well it fits (model
+averaging). The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
+noisy the points are, and how much the curve still falls. The multiples were calibrated on curves of real
+tables by split-conformal prediction (see `calibrations`), since what the families themselves say covers far
+too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from pilotage.components.forecasts import behaviours, calibrations, families
+from pilotage.components.forecasts.intervals import Interval
+
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.8
+FACTORS = (2.0, 5.0, 10.0)
+"""Times the largest size, that are forecast unless others are asked for."""
+FARTHEST = 16.0
+"""Times the largest size, beyond which nothing is said."""
+ONLY_INTERVAL = 8.0
+"""Times the largest size, beyond which the middle of the interval means little."""
+_RECENT = 1.0
+"""Power of the size that a point's weight grows with: large sizes say more about larger ones."""
+_FLOOR = 0.002
+"""Noise that the mean of any number of trainings has, as a share of the range of the losses."""
+_GRID = 60
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean losses at different sizes, ascending."""
+
+    n: Floats
+    loss: Floats
+    stderr: Floats | None = None
+    """Of the means, or None where it is not known."""
+
+    @property
+    def largest(self) -> float:
+        return float(self.n[-1])
+
+    @property
+    def span(self) -> float:
+        """What is large for such a loss: 1 for a rate, else the largest loss."""
+        top = float(self.loss.max())
+        return 1.0 if top <= 1.0 else top
+
+    def until(self, size: float) -> Curve:
+        """The part up to `size`."""
+        kept = self.n <= size
+        return Curve(self.n[kept], self.loss[kept], None if self.stderr is None else self.stderr[kept])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The loss at one size."""
+
+    n: float
+    factor: float
+    """Times the largest size that was tried."""
+    loss: Interval
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What the smaller sizes would have said of the largest one."""
+
+    n: float
+    """The size that was hidden."""
+    known_until: float
+    loss: Interval
+    actual: float
+
+    @property
+    def inside(self) -> bool:
+        return self.loss.low <= self.actual <= self.loss.high
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is said of a curve; with `refused` nothing is."""
+
+    curve: Curve
+    predicted: tuple[Predicted, ...] = ()
+    refused: str = ""
+    behaviour: str = ""
+    """A word for why, such as `rising`."""
+    backtest: Backtest | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    """Weight of each family in the mean."""
+    floor: Interval | None = None
+    """Where the curve leads, with any number of rows."""
+    drawn: tuple[Predicted, ...] = ()
+    """The whole curve, for a plot."""
+
+
+def gather(n: npt.ArrayLike, loss: npt.ArrayLike, stderr: npt.ArrayLike | None = None) -> Curve:
+    """One point a size, ascending: repeats of a size are averaged, and give its standard error."""
+    sizes, losses = np.asarray(n, float), np.asarray(loss, float)
+    different, place, count = np.unique(sizes, return_inverse=True, return_counts=True)
+    mean = np.bincount(place, losses) / count
+    if stderr is not None:
+        squares = np.bincount(place, np.asarray(stderr, float) ** 2)
+        return Curve(different, mean, np.sqrt(squares) / count)
+    freedom = len(sizes) - len(different)
+    if freedom < len(different):
+        return Curve(different, mean)
+    squares = np.bincount(place, (losses - mean[place]) ** 2)
+    pooled = squares.sum() / freedom
+    own = (squares + pooled) / count  # one more degree of freedom, of all sizes together
+    return Curve(different, mean, np.sqrt(own / count))
+
+
+def forecast(curve: Curve, at: Sequence[float] = (), factors: Sequence[float] = FACTORS) -> Forecast:
+    """The loss at `factors` times the largest size and at the sizes `at`, or why there is none."""
+    verdict = behaviours.judge(curve)
+    if verdict is not None:
+        return Forecast(curve, refused=verdict.why, behaviour=verdict.kind)
+    backtest = _look_back(curve)
+    verdict = behaviours.judge_backtest(curve, backtest)
+    if verdict is not None:
+        return Forecast(curve, refused=verdict.why, behaviour=verdict.kind, backtest=backtest)
+    mean = Mean(curve)
+    sizes = sorted({*(curve.largest * factor for factor in factors), *at})
+    predicted = tuple(predict(mean, size) for size in sizes if size <= FARTHEST * curve.largest * 1.001)
+    grid = np.geomspace(curve.n[0], FARTHEST * curve.largest, _GRID)
+    return Forecast(
+        curve,
+        predicted,
+        backtest=backtest,
+        shares=mean.shares,
+        floor=mean.floor,
+        drawn=tuple(predict(mean, float(size)) for size in grid),
+    )
+
+
+class Mean:
+    """All candidates, weighted by how well they fit a curve."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
+        shapes = families.shapes(curve.n, curve.n[0])
+        weights = weights_of(curve)
+        self._lines = families.fit(shapes.at, curve.loss, weights)
+        self.names = shapes.families
+        freedom = max(len(curve.n) - 3, 1)
+        floor = _FLOOR * curve.span
+        self.noise = float(np.sqrt(self._lines.distance.min() / freedom + floor**2))
+        """Standard deviation of the points around the best candidate, at the largest size."""
+        fit = shapes.prior * np.exp(
+            -0.5 * (self._lines.distance - self._lines.distance.min()) / self.noise**2
+        )
+        self.share: Floats = fit / fit.sum()
+
+    def at(self, size: float) -> tuple[float, float]:
+        """Mean and standard deviation over candidates."""
+        shape = families.shapes([size], self.curve.n[0]).at[:, 0]
+        values = self._lines.a + self._lines.c * shape
+        mean = float(self.share @ values)
+        return mean, float(np.sqrt(self.share @ (values - mean) ** 2))
+
+    @cached_property
+    def here(self) -> float:
+        """The curve's mean at the largest size."""
+        return self.at(self.curve.largest)[0]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Weight by family."""
+        return {
+            name: float(
+                sum(share for share, other in zip(self.share, self.names, strict=True) if other == name)
+            )
+            for name in dict.fromkeys(self.names)
+        }
+
+    @property
+    def floor(self) -> Interval:
+        """Where the candidates lead."""
+        order = np.argsort(self._lines.a)
+        mass = np.cumsum(self.share[order])
+        low, high = (float(self._lines.a[order][np.searchsorted(mass, q)]) for q in (0.1, 0.9))
+        value = float(self.share @ self._lines.a)
+        return Interval(value, min(low, value), max(high, value))
+
+
+def noise(curve: Curve) -> float:
+    """Standard deviation of a point around the course of the curve."""
+    return Mean(curve).noise
+
+
+def weights_of(curve: Curve) -> Floats:
+    """How much each point counts; 1 at the largest size."""
+    weights: Floats = (curve.n / curve.largest) ** _RECENT
+    if curve.stderr is not None and (curve.stderr > 0).any():
+        typical = float(np.median(curve.stderr))
+        weights = weights**0.5 * (2 * typical**2) / (curve.stderr**2 + typical**2)
+    return np.asarray(weights / weights[-1])
+
+
+def predict(mean: Mean, size: float) -> Predicted:
+    """The loss at one size, with its interval."""
+    factor = size / mean.curve.largest
+    value, spread = mean.at(size)
+    scale = calibrations.scale(spread, mean.noise, abs(mean.here - value), mean.curve.span)
+    below, above = calibrations.multiples(factor)
+    return Predicted(
+        size,
+        factor,
+        Interval(value, max(value + below * scale, 0.0), max(value + above * scale, 0.0)),
+    )
+
+
+def _look_back(curve: Curve) -> Backtest | None:
+    """Hide the sizes from half the largest on, and forecast the largest."""
+    known = curve.until(curve.largest / 1.9)
+    if len(known.n) < behaviours.FEWEST_SIZES:
+        return None
+    found = predict(Mean(known), curve.largest)
+    return Backtest(curve.largest, known.largest, found.loss, float(curve.loss[-1]))
+
+
+def reach(found: Forecast, target: float) -> tuple[float | None, float | None, float | None]:
+    """Rows at which the loss comes down to `target`: by the middle, the low and the high bound of the
+    interval.
+
+    None where it does not within FARTHEST times the largest size.
+    """
+
+    def first(bound: str) -> float | None:
+        sizes = np.array([point.n for point in found.drawn])
+        losses = np.minimum.accumulate([getattr(point.loss, bound) for point in found.drawn])
+        beyond = np.flatnonzero((losses <= target) & (sizes >= found.curve.largest))
+        return float(sizes[beyond[0]]) if len(beyond) else None
+
+    return first("value"), first("low"), first("high")

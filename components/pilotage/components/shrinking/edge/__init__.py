@@ -1,0 +1,1 @@
+"""A version for machines without Pilotage: a folder or zip that onnxruntime and NumPy alone can run."""

@@ -1,0 +1,149 @@
+"""Forecasts of curves: right where the curve is known, the same in other units, refused where it is odd."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage.components.forecasts import behaviours, curves
+
+SIZES = np.ceil(16 * 2 ** (np.arange(15) / 2))
+
+
+def power(floor: float = 0.1, factor: float = 1.2, slope: float = 0.5, sizes: Any = SIZES) -> Any:
+    return floor + factor * np.asarray(sizes, float) ** -slope
+
+
+def noisy(loss: Any, scale: float, seed: int = 0) -> Any:
+    return loss + scale * np.random.default_rng(seed).normal(size=len(loss))
+
+
+def forecast(loss: Any, sizes: Any = SIZES, **more: Any) -> curves.Forecast:
+    return curves.forecast(curves.gather(sizes, loss), **more)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    floor=st.floats(0.0, 0.4),
+    factor=st.floats(0.8, 2.0),
+    slope=st.floats(0.3, 0.9),
+)
+def test_exact_power_laws_are_forecast_within_their_intervals(floor: float, factor: float, slope: float):
+    found = forecast(power(floor, factor, slope))
+    assert not found.refused
+    for point in found.predicted[:2]:
+        true = float(power(floor, factor, slope, [point.n])[0])
+        assert point.loss.low <= true <= point.loss.high
+        assert point.loss.value == pytest.approx(true, abs=0.004)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stretch=st.floats(0.5, 1e6), seed=st.integers(0, 100))
+def test_a_stretched_curve_is_forecast_the_same(stretch: float, seed: int):
+    loss = noisy(power(), 0.004, seed)
+    one, other = forecast(loss), forecast(loss, SIZES * stretch)
+    assert one.refused == "" or one.behaviour == other.behaviour
+    for near, far in zip(one.predicted, other.predicted, strict=True):
+        assert far.n == pytest.approx(near.n * stretch)
+        assert far.loss.value == pytest.approx(near.loss.value, abs=1e-6)
+        assert far.loss.low == pytest.approx(near.loss.low, abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), scale=st.floats(0.0, 0.006))
+def test_more_rows_are_never_forecast_to_be_worse(seed: int, scale: float):
+    found = forecast(noisy(power(), scale, seed))
+    values = [point.loss.value for point in found.drawn]
+    assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(values))
+    for point in found.drawn:
+        assert 0 <= point.loss.low <= point.loss.value <= point.loss.high
+
+
+def test_farther_is_less_sure():
+    found = forecast(noisy(power(), 0.003))
+    widths = [point.loss.high - point.loss.low for point in found.predicted]
+    assert widths == sorted(widths)
+    assert [round(point.factor) for point in found.predicted] == [2, 5, 10]
+
+
+def test_sizes_that_are_asked_for_are_forecast_beside_the_usual_ones():
+    found = forecast(noisy(power(), 0.003), at=[5000.0])
+    assert 5000.0 in [point.n for point in found.predicted]
+    assert len(found.predicted) == 4
+
+
+def test_repeats_of_a_size_are_averaged_and_give_its_error():
+    rng = np.random.default_rng(0)
+    sizes = np.repeat(SIZES[:8], 5)
+    loss = power(sizes=sizes) + rng.normal(0, 0.01, len(sizes))
+    curve = curves.gather(sizes, loss)
+    assert len(curve.n) == 8
+    assert curve.stderr is not None
+    assert np.median(curve.stderr) == pytest.approx(0.01 / np.sqrt(5), rel=0.4)
+
+
+def test_the_rows_for_a_target_are_where_the_curve_gets_there():
+    found = forecast(power())
+    middle, soonest, latest = curves.reach(found, 0.11)
+    assert middle is not None
+    assert middle == pytest.approx((1.2 / 0.01) ** 2, rel=0.15)
+    assert soonest is not None
+    assert soonest <= middle
+    assert latest is None or latest >= middle
+    assert curves.reach(found, 0.02) == (None, None, None)
+
+
+def test_the_backtest_hides_what_it_forecasts():
+    found = forecast(power())
+    assert found.backtest is not None
+    assert found.backtest.known_until < found.backtest.n / 1.8
+    assert found.backtest.inside
+
+
+DENT = power()
+DENT[7:10] += 0.06
+DIP = power()
+DIP[-5:] += np.linspace(0.02, 0.1, 5)
+CLIFF = np.concatenate([np.full(11, 0.5) - 0.004 * np.arange(11), [0.44, 0.34, 0.22, 0.08]])
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        pytest.param(np.full(15, 0.3), "flat", id="flat"),
+        pytest.param(noisy(np.full(15, 0.3), 0.01), "flat", id="flat-and-noisy"),
+        pytest.param(0.5 - power(), "rising", id="rising"),
+        pytest.param(DENT, "peaking", id="peaking"),
+        pytest.param(DIP, "dipping", id="dipping"),
+        pytest.param(CLIFF, "surprising", id="falls-off-a-cliff"),
+    ],
+)
+def test_curves_of_another_kind_are_refused(loss: Any, kind: str):
+    found = forecast(loss)
+    assert found.behaviour == kind
+    assert found.refused
+    assert not found.predicted
+    assert not found.drawn
+
+
+def test_noise_that_hides_the_course_is_refused():
+    kinds = {forecast(noisy(power(0.2, 0.3), 0.06, seed)).behaviour for seed in range(12)}
+    assert "" not in kinds
+
+
+def test_few_sizes_or_a_short_range_are_refused():
+    assert forecast(power(sizes=SIZES[:4]), SIZES[:4]).behaviour == "short"
+    near = np.array([100.0, 120, 150, 180, 220, 260])
+    assert "2.6 times the smallest" in forecast(power(sizes=near), near).refused
+    same = np.full(9, 100.0)
+    assert forecast(np.linspace(0.4, 0.3, 9), same).behaviour == "short"
+
+
+def test_the_closest_falling_curve_pools_what_rises():
+    curve = curves.gather([1, 2, 3, 4], [4.0, 1.0, 2.0, 0.0])
+    assert behaviours.falling(curve).tolist() == [4.0, 1.5, 1.5, 0.0]
