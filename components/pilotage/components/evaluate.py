@@ -6,7 +6,7 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +55,7 @@ from pilotage.core.artifacts import (
     Verdict,
     Worth,
 )
-from pilotage.core.metrics import COST_MEASURES, Measure, Task
+from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
@@ -132,7 +132,7 @@ def evaluate(
     findings = _find(spec, predictor, rows, footprint)
     spent = costs.find(spec, settings, used or {}, findings.latency)
     findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
-    scorecard = _scorecard(spec, snapshot, predictor.model, rows.rest, findings)
+    scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
     explained = reasons.explain(
         predictor,
         ReferenceProfile.read(place / INSIDE),
@@ -144,9 +144,9 @@ def evaluate(
     )
     scorecard = scorecard.model_copy(
         update={
-            "explanations": explained,
             "training": spent.training,
             "training_cost": spent.training_cost,
+            "explanations": explained,
         }
     )
     scorecard.write(out)
@@ -178,24 +178,28 @@ def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: T
 
 def judge(
     spec: PilotSpec,
-    snapshot: Snapshot,
+    settings: Settings,
     predictor: Predictor,
     rows: HeldOut,
-    footprint: Footprint | None = None,
-) -> Scorecard:
-    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
-
-    Gates on what a run took are left out: the model was not made by one.
+    footprint: Footprint,
+    used: Mapping[str, Usage],
+) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
+    """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
 
     Args:
         spec: whose gates judge.
-        snapshot: where the rows are from.
+        settings: with the prices.
         predictor: the model.
         rows: held out.
-        footprint: what it takes, if that was measured.
+        footprint: what it takes.
+        used: what the steps that made it used, by their name.
     """
-    spec = spec.model_copy(update={"gates": tuple(g for g in spec.gates if g.metric not in COST_MEASURES)})
-    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
+    gated = {gate.metric for gate in spec.gates}
+    findings = _find(spec, predictor, rows, footprint, intervals=gated)
+    spent = costs.find(spec, settings, used, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
+    return metrics, tuple(_judge(spec, findings))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
@@ -234,7 +238,10 @@ def _find(
     predictor: Predictor,
     rows: HeldOut,
     footprint: Footprint | None,
+    *,
+    intervals: Collection[str] | None = None,
 ) -> _Findings:
+    """What is measured; `intervals` names the metrics whose interval is needed, None for all."""
     model, goal = predictor.model, spec.goal
     rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
@@ -267,9 +274,13 @@ def _find(
         compared=fair,
         latency=latency,
         metrics=metrics,
-        own=own,
+        own=own | measurements.of_synthetic(model.synthetic),
         rivals=compared,
-        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
+        estimates={
+            metric: bootstraps.estimate(metric, found, seed)
+            for metric in metrics
+            if intervals is None or metric in intervals
+        },
     )
 
 

@@ -21,6 +21,8 @@ from pilotage.console.commands import (
     forecasts,
     models,
     pilots,
+    privacy,
+    readiness,
     releases,
     rollouts,
     runs,
@@ -77,7 +79,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks, dossiers, costs, adoptions),
+        *(forecasts, shrinks, dossiers, privacy, costs, adoptions, readiness),
     ):
         module.add_to(app)
     return app

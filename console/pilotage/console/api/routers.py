@@ -15,6 +15,8 @@ from pilotage.console.api import (
     monitors,
     observations,
     pilots,
+    privacy,
+    readiness,
     releases,
     runs,
     schedules,
@@ -34,10 +36,10 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
-    *(monitors, observations, alarms, triggers),
+    *(monitors, observations, alarms, triggers, readiness),
     *(studies,),
     *(me, users, tokens, webhooks),
-    *(audits, costs),
+    *(audits, costs, privacy),
 )
 
 

@@ -13,6 +13,7 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    readiness,
     responsible,
     run_details,
     runs,
@@ -27,7 +28,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, scaling, shrinks, responsible, costs),
+    *(models, monitoring, readiness, scaling, shrinks, responsible, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilotage.core import errors, forms, models
+from pilotage.core import embeddings, errors, forms, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.models import Answering
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.sheets import Layout
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 from pilotage.serving.versions import memory
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 ESTIMATORS = frozenset({"lightgbm", "pandas", "scipy", "shap", "sklearn", "skops", "xgboost"})
 """Libraries that trained models are loaded with; servers of inference forms do without."""
+_SENTENCE = "An ordinary text, about as long as a sentence is."
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+"""A grey point, as PNG."""
 _WARM_ROWS = (1, 8, 64)
 """Rows of the batches that a version predicts before it serves."""
 
@@ -47,6 +51,8 @@ class Live:
     profile: ReferenceProfile
     folder: Path | None = field(default=None, repr=False, compare=False)
     """The local folder of its files; None when it was not loaded from one."""
+    replacer: Replacer | None = field(default=None, repr=False, compare=False)
+    """Puts in the place of personal data what the training data had there; None where nothing is replaced."""
     since: float = field(default_factory=time.time, repr=False, compare=False)
     """When it was loaded, in seconds since the epoch."""
 
@@ -85,6 +91,8 @@ def typical_row(model: Model, profile: ReferenceProfile) -> Columns:
 
 
 def _typical(feature: Feature, profile: NumberProfile | CategoryProfile | None) -> np.ndarray:
+    if feature.kind in EMBEDDED:
+        return np.array([_SENTENCE if feature.kind is FeatureKind.TEXT else _PIXEL, None], dtype=object)[:1]
     if feature.kind is FeatureKind.CATEGORY:
         known = profile.categories if isinstance(profile, CategoryProfile) else ()
         column = np.empty(1, dtype=object)
@@ -106,6 +114,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     Raises:
         NotFound: its files are gone.
         UntrustedModel: the settings do not allow to load it.
+        SettingsError: it hashes personal data, and the secret for it is not set or another one.
         MissingExtra: it has no inference form, and what it was trained with is not installed.
         ModelTooLarge: it takes more memory than one may.
         Failure: it loads but cannot predict.
@@ -116,15 +125,18 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
 
 
 def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
+    model = Model.read(folder / INSIDE)
+    encoders = embeddings.open_all(model.encoders, settings)
     live = Live(
         registered=registered,
-        predictor=forms.open_form(folder, Model.read(folder / INSIDE))
-        or _open_trained(folder, settings, registered),
+        predictor=forms.open_form(folder, model) or _open_trained(folder, settings, registered),
         profile=ReferenceProfile.read(folder / INSIDE),
         folder=folder,
+        replacer=Replacer.of(model.personal, settings, model.personal_key),
     )
     for rows in _WARM_ROWS:
         _warm(live, rows)
+    del encoders  # whoever answers holds them
     return live
 
 

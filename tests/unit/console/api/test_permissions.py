@@ -109,11 +109,21 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/windows/{version}/{start}/report": LOOK,
     "GET /pilots/{pilot}/windows/{version}/{start}/distribution": LOOK,
     "GET /pilots/{pilot}/value": LOOK,
+    "GET /pilots/{pilot}/readiness": LOOK,
+    "GET /pilots/{pilot}/readiness/history": LOOK,
+    "GET /pilots/{pilot}/readiness/badge": LOOK,
+    "GET /pilots/{pilot}/readiness/notes": LOOK,
+    "POST /pilots/{pilot}/readiness/notes": Route(APPROVE, OF_A_PILOT, {"test": "data-5", "text": "done"}),
+    "DELETE /pilots/{pilot}/readiness/notes/{note}": Route(APPROVE, OF_A_PILOT),
     "GET /pilots/{pilot}/studies": LOOK,
     "POST /pilots/{pilot}/studies": Route(OPERATE, OF_A_PILOT, {"kind": "forecast"}),
     "GET /pilots/{pilot}/studies/{study}": LOOK,
     "POST /pilots/{pilot}/studies/{study}/cancel": NEW_RUN,
     "GET /pilots/{pilot}/studies/{study}/plots/{plot}": LOOK,
+    "GET /pilots/{pilot}/privacy": LOOK,
+    "GET /pilots/{pilot}/deletions": LOOK,
+    "POST /pilots/{pilot}/erasures": Route(ADMINISTER, OF_A_PILOT, {"keys": ["a"], "why": "asked"}),
+    "POST /pilots/{pilot}/purge": Route(ADMINISTER, OF_A_PILOT, {"dry_run": True}),
     "GET /alarms": LIST,
     "GET /pilots/{pilot}/alarms": LOOK,
     "GET /pilots/{pilot}/alarms/{alarm}": LOOK,
@@ -173,7 +183,8 @@ def names(
     yield {
         "pilot": "small", "run": run, "schedule": schedule, "user": "victim", "token": token, "version": "1",
         "start": "2026-01-01T00:00:00Z", "alarm": "x", "digest": "sha256:" + "0" * 64, "session": "x",
-        "delivery": "1", "webhook": "x", "environment": "production", "study": "x", "plot": "x.svg",
+        "delivery": "1", "webhook": "x", "note": "x", "environment": "production", "study": "x",
+        "plot": "x.svg",
     }  # fmt: skip
     for process in begun:
         process.wait()
