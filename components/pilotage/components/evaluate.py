@@ -145,13 +145,8 @@ def evaluate(
         spec.train.seed,
         examples=spec.card.example_rows,
     )
-    scorecard = scorecard.model_copy(
-        update={
-            "training": spent.training,
-            "training_cost": spent.training_cost,
-            "explanations": explained,
-        }
-    )
+    told = {"training": spent.training, "training_cost": spent.training_cost, "explanations": explained}
+    scorecard = scorecard.model_copy(update=told)
     scorecard.write(out)
     evidence = (snapshot.write(out), report.write(out))
     for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
