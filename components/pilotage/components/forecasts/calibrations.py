@@ -12,11 +12,11 @@ import numpy as np
 
 FACTORS = (2.0, 4.0, 8.0, 16.0)
 """Times the largest size, that the weights are known for; between them they are interpolated."""
-SPREAD = (0.94, 0.93, 0.92, 0.90)
-NOISE = (1.72, 2.29, 2.80, 3.20)
-FALL = (0.31, 0.31, 0.38, 0.40)
-LEAST = (0.0015, 0.0020, 0.0040, 0.0060)
-FEW = (0.45, 0.36, 0.30, 0.30)
+SPREAD = (0.985, 0.81, 0.81, 0.81)
+NOISE = (1.63, 1.84, 2.33, 2.33)
+FALL = (0.378, 0.404, 0.425, 0.425)
+LEAST = (0.0013, 0.0020, 0.0022, 0.0120)
+FEW = (0.65, 0.75, 0.28, 0.28)
 """What few points add: the half width grows by this over their number beyond four."""
 
 
