@@ -23,6 +23,7 @@ PAGES = (
     *("/", "/?search=nothing", "/pilots/parcels", "/pilots/pilot-000"),
     *("/runs", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
     *("/models", "/pilots/parcels/models", "/monitoring", "/pilots/pilot-000/monitoring"),
+    "/pilots/parcels/scaling",
     *("/pilots/parcels/costs", "/pilots/pilot-000/costs"),
     *("/pilots/parcels/readiness", "/pilots/pilot-000/readiness"),
     *("/schedules", "/audit", "/settings", "/settings/users", "/settings/users/local", "/settings/webhooks"),
