@@ -104,8 +104,9 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_texts_are_served_by_a_form_as_the_trained_model_has_them(reviews: World) -> None:
     live = reviews.live()
     assert live.form is not None
+    assert live.folder is not None
     wanted = live.model.features
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"review": "the room was very good and quick", "price": 90.0},
         {"review": None, "price": 90.0},
         {"review": "", "price": None},
