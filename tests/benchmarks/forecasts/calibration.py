@@ -1,7 +1,8 @@
 """Fits the weights of `calibrations` to measured curves and says how often intervals hold on other tables.
 
-`python -m tests.benchmarks.forecasts.calibration CURVES.csv[.gz]` prints weights to take over, and the figures of
-docs/forecast.md. Curves of a table are alike, so a table is never on both sides.
+`python -m tests.benchmarks.forecasts.calibration [CURVES.csv]` prints weights to take over, and the figures
+of docs/forecast.md; without a file, of the curves that were measured for it and are kept beside this module.
+Curves of a table are alike, so a table is never on both sides.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from pilotage.components.forecasts import behaviours, calibrations, curves
+from pilotage.components.forecasts import behaviours, curves
 from pilotage.components.forecasts.curves import Curve, Mean
 
+KEPT = Path(__file__).with_name("curves.csv.gz")
+"""Curves that `curves` measured on the tables that it names."""
 FOLDS = 5
 LEVEL = 0.8
 _START = (0.9, 1.7, 0.3, 0.002, 0.4)
 _FEWEST_SIZES = 6
+_LARGE = 500
 _CUTS = (0, 1, 2, 3)
 """Places from the end of a curve that are forecast."""
 
@@ -53,11 +57,10 @@ class Case:
 def read(path: Path) -> dict[tuple[str, str], Curve]:
     """Curves by table and learner; sizes at which many splits failed are left out."""
     found: dict[tuple[str, str], dict[int, tuple[float, float, int]]] = defaultdict(dict)
-    opened: Any = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as stream:
-        for row in csv.DictReader(stream):
-            numbers = float(row["error"]), float(row["stderr"]), int(row["splits"])
-            found[row["table"], row["learner"]][int(row["n"])] = numbers
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for row in csv.DictReader(text.decode().splitlines()):
+        numbers = float(row["error"]), float(row["stderr"]), int(row["splits"])
+        found[row["table"], row["learner"]][int(row["n"])] = numbers
     whole = {}
     for key, points in found.items():
         most = max(splits for _, _, splits in points.values())
@@ -152,19 +155,25 @@ def main(path: Path) -> None:
             write(f"{Counter(case.behaviour or 'forecast' for case in everything)}\n")
         weights.append(fit(told))
         holds = held_out(told)
-        large = np.array([case.n > 500 for case in told])
         given = [case for case in cases(found, octaves, errors=True) if not case.behaviour]
-        write(
-            f"{2**octaves:2d} times: {len(told)} forecasts, median error {_middle(told):.4f}"
-            f" (no change: {np.median(np.abs([case.unchanged for case in told])):.4f}), held out {holds.mean():.1%}"
-            f" (n > 500: {holds[large].mean():.1%}, median"
-            f" {_middle([case for case in told if case.n > 500]):.4f}), as it is now"
-            f" {np.mean([case.holds for case in told]):.1%}, with standard errors"
-            f" {np.mean([case.holds for case in given]):.1%}\n"
-        )
+        write(f"{2**octaves:2d} times: {_figures(told, holds)}; with standard errors {_share(given):.1%}\n")
     for name, column in zip(("SPREAD", "NOISE", "FALL", "LEAST", "FEW"), np.array(weights).T, strict=True):
         write(f"{name} = ({', '.join(f'{value:.4f}' for value in column)})\n")
-    assert len(calibrations.FACTORS) == len(weights)
+
+
+def _figures(told: Sequence[Case], holds: Any) -> str:
+    large = [case for case in told if case.n > _LARGE]
+    unchanged = float(np.median(np.abs([case.unchanged for case in told])))
+    on_large = holds[[case.n > _LARGE for case in told]].mean()
+    return (
+        f"{len(told)} forecasts, median error {_middle(told):.4f} (no change: {unchanged:.4f}), held out"
+        f" {holds.mean():.1%}, from more than {_LARGE} rows {on_large:.1%} and {_middle(large):.4f};"
+        f" as it is now {_share(told):.1%}"
+    )
+
+
+def _share(told: Sequence[Case]) -> float:
+    return float(np.mean([case.holds for case in told]))
 
 
 def _middle(told: Sequence[Case]) -> float:
@@ -172,4 +181,4 @@ def _middle(told: Sequence[Case]) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else KEPT)

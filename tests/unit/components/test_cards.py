@@ -10,6 +10,9 @@ from tests.unit.components.scorecards import HOSTILE
 
 from pilotage.components import cards
 from pilotage.components.cards.evaluations import NO_GROUPS
+from pilotage.components.cards.origins import NO_PRICE
+from pilotage.core.artifacts import PersonalFinding, Synthetic, TrainingCost, Usage
+from pilotage.core.specs import PersonalKind, Policy
 
 SAID = {
     "intended_use": "To plan parcels.",
@@ -113,3 +116,40 @@ def test_a_version_tells_what_was_decided() -> None:
     assert card.title == "parcels, version 3"
     assert "Decided by: ann" in cards.markdown(card)
     assert "Nothing was decided" in cards.page(cards.build(scorecards.known("x", version=3)))
+
+
+def test_personal_and_synthetic_data_are_on_the_data_sheet() -> None:
+    nothing = cards.markdown(cards.build(scorecards.known("x")))
+    assert "No personal data was found in the source." in nothing
+    assert "No synthetic row was used." in nothing
+    snapshot = scorecards.snapshot("x").model_copy(
+        update={
+            "personal": (
+                PersonalFinding(
+                    column="mail", kind=PersonalKind.EMAIL, hits=9, looked=10, rows=10, policy=Policy.HASH
+                ),
+                PersonalFinding(column="town", kind=PersonalKind.EMAIL, hits=1, looked=10, rows=10),
+            ),
+            "forgotten": 4,
+        }
+    )
+    made = Synthetic(method="gaussian copula", rows=50, seed=1, fitted_rows=400, notes=("not measured",))
+    model = scorecards.model("x").model_copy(update={"synthetic": made})
+    text = cards.markdown(cards.build(scorecards.known("x", snapshot=snapshot, model=model)))
+    assert "| mail | email | 90 % | hash |" in text
+    assert "| town | email | 10 % | stored as it is; pilot.yaml says nothing of it |" in text
+    assert "4 rows of the source, by their keys" in text
+    assert "Synthetic rows: 50, in training alone" in text
+    assert "- not measured" in text
+
+
+def test_what_training_used_is_told_and_what_it_cost_where_there_is_a_price() -> None:
+    used = Usage(wall_seconds=3.5, cpu_seconds=3.0, peak_memory_bytes=1 << 28, processor="X", processors=2)
+    free = scorecards.known("x", scorecard=scorecards.scorecard("x", training=used))
+    assert NO_PRICE in cards.page(cards.build(free))
+    paid = scorecards.scorecard("x", training=used, training_cost=TrainingCost(currency="EUR", total=0.02))
+    card = cards.build(scorecards.known("x", scorecard=paid))
+    text = cards.markdown(card)
+    assert NO_PRICE not in text
+    assert "Cost: 0.02 EUR" in text
+    assert "Most memory: 256 MiB" in text

@@ -12,11 +12,11 @@ import numpy as np
 
 FACTORS = (2.0, 4.0, 8.0, 16.0)
 """Times the largest size, that the weights are known for; between them they are interpolated."""
-SPREAD = (0.94, 0.93, 0.92, 0.90)
-NOISE = (1.72, 2.29, 2.80, 3.20)
-FALL = (0.31, 0.31, 0.38, 0.40)
-LEAST = (0.0015, 0.0020, 0.0040, 0.0060)
-FEW = (0.45, 0.36, 0.30, 0.30)
+SPREAD = (0.956, 0.783, 0.792, 0.879)
+NOISE = (1.61, 1.82, 2.24, 2.29)
+FALL = (0.369, 0.411, 0.444, 0.354)
+LEAST = (0.0012, 0.0019, 0.0021, 0.0026)
+FEW = (0.74, 0.79, 0.30, 0.27)
 """What few points add: the half width grows by this over their number beyond four."""
 
 

@@ -11,7 +11,14 @@ from pydantic import Field, field_validator, model_validator
 
 from pilotage.core.durations import Duration
 from pilotage.core.hints import unknown
-from pilotage.core.metrics import COST_MEASURES, DECIDED_MEASURES, GROUP_MEASURES, METRICS, Measure
+from pilotage.core.metrics import (
+    COST_MEASURES,
+    DECIDED_MEASURES,
+    GROUP_MEASURES,
+    METRICS,
+    SYNTHETIC_MEASURES,
+    Measure,
+)
 from pilotage.core.specs.bases import Column, Model
 from pilotage.core.specs.clusters import Resources
 from pilotage.core.specs.groupings import FEWEST_ROWS, Grouping, SmallGroups
@@ -143,6 +150,9 @@ class Against(StrEnum):
     BASELINE = "baseline"
 
 
+_WITH_INTERVALS = SYNTHETIC_MEASURES - {Measure.SYNTHETIC_FIDELITY, Measure.SYNTHETIC_COPIES}
+
+
 class At(StrEnum):
     """Which number of an estimate a limit is held against."""
 
@@ -197,7 +207,7 @@ class Gate(Model):
             raise ValueError("`by` names a column twice")
         if self.at is not At.VALUE and self.against is not None:
             raise ValueError("`at` goes with `min` and `max`")
-        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES:
+        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES | _WITH_INTERVALS:
             raise ValueError(f"`{self.metric}` has no interval; leave `at` out")
 
     @property

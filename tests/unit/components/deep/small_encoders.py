@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,35 +77,44 @@ def texts_and_labels(rows: int, seed: int = 0) -> tuple[Any, Any]:
     return np.array(texts, dtype=object), np.array(labels, dtype=object)
 
 
+def scans() -> tuple[Any, Any]:
+    """Scikit-learn's digits, each somewhere on a page of 14 x 14, and which digit it is."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    pages = np.zeros((len(found.images), 14, 14))
+    corners = np.random.default_rng(0).integers(0, 7, (len(pages), 2))
+    for page, image, (top, left) in zip(pages, found.images, corners, strict=True):
+        page[top : top + 8, left : left + 8] = image
+    return pages, found.target
+
+
 def backbone(path: Path) -> Path:
     """A small convolutional network that learned to tell the digits 0 to 4 apart, without its last layer.
 
-    Trained on scikit-learn's digits; the other five digits are left for transfer.
+    The other five digits are left for transfer.
     """
     import torch
-    from sklearn.datasets import load_digits
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    digits = load_digits()
-    known = digits.target < 5
-    x = torch.tensor(digits.images[known, np.newaxis] / 16.0, dtype=torch.float32)
-    y = torch.tensor(digits.target[known], dtype=torch.long)
+    pages, digits = scans()
+    known = digits < 5
+    x = torch.tensor(pages[known, np.newaxis] / 16.0, dtype=torch.float32)
+    y = torch.tensor(digits[known], dtype=torch.long)
     nn = torch.nn
     body = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 16, 48), nn.Tanh(),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
     )  # fmt: skip
-    head = nn.Linear(48, 5)
-    step = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3)
-    for _ in range(12):
-        for part in torch.randperm(len(x)).split(64):
+    head = nn.Linear(64, 5)
+    step = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=3e-3)
+    for _ in range(6):
+        for part in torch.randperm(len(x)).split(32):
             step.zero_grad()
             nn.functional.cross_entropy(head(body(x[part])), y[part]).backward()
             step.step()
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

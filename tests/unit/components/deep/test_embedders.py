@@ -184,12 +184,12 @@ def test_more_tokens_than_the_encoder_reads_are_refused(tmp_path: Path, tiny_enc
 
 def test_a_backbone_says_its_size_and_what_it_cannot_be(tmp_path: Path, digits_backbone: Path) -> None:
     about, _ = backbones.read(Encoder(backbone=str(digits_backbone)), tmp_path)
-    assert (about.width, about.size, about.channels, about.mean) == (48, (8, 8), 1, (0.0,))
+    assert (about.width, about.size, about.channels, about.mean) == (64, (14, 14), 1, (0.0,))
     (tmp_path / "other.onnx").write_bytes(b"no graph")
     for wrong, said in (
         (Encoder(backbone="none.onnx"), "cannot be read"),
         (Encoder(backbone="other.onnx"), "cannot be loaded"),
-        (Encoder(backbone=str(digits_backbone), size=16), "takes images of 8 x 8 pixels"),
+        (Encoder(backbone=str(digits_backbone), size=16), "takes images of 14 x 14 pixels"),
         (Encoder(backbone=str(digits_backbone), mean=(0.1, 0.2)), "has 1 channels"),
         (Encoder(backbone=str(digits_backbone), output="logits"), "has no output `logits`"),
     ):

@@ -31,7 +31,7 @@ def waves(task: Task, seed: int = 0) -> Dataset:
     """A target that no linear model finds, with missing values that say something."""
     rng = np.random.default_rng(seed)
     angle, shift = rng.uniform(-3, 3, ROWS), rng.normal(size=ROWS)
-    side = np.array(rng.choice(["left", "right", None], ROWS), dtype=object)
+    side = np.array(["left", "right", None], dtype=object)[rng.integers(0, 3, ROWS)]
     value = 3 * np.sin(2 * angle) + shift + (side == "left")
     shown = angle.copy()
     shown[rng.random(ROWS) < 0.05] = np.nan

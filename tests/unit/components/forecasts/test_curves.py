@@ -27,7 +27,7 @@ def forecast(loss: Any, sizes: Any = SIZES, **more: Any) -> curves.Forecast:
     return curves.forecast(curves.gather(sizes, loss), **more)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     floor=st.floats(0.0, 0.4),
     factor=st.floats(0.8, 2.0),
@@ -42,7 +42,7 @@ def test_exact_power_laws_are_forecast_within_their_intervals(floor: float, fact
         assert point.loss.value == pytest.approx(true, abs=0.004 * point.factor)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(stretch=st.floats(0.5, 1e6), seed=st.integers(0, 100))
 def test_a_stretched_curve_is_forecast_the_same(stretch: float, seed: int):
     loss = noisy(power(), 0.004, seed)
@@ -54,7 +54,7 @@ def test_a_stretched_curve_is_forecast_the_same(stretch: float, seed: int):
         assert far.loss.low == pytest.approx(near.loss.low, abs=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.0, 0.006))
 def test_more_rows_are_never_forecast_to_be_worse(seed: int, scale: float):
     found = forecast(noisy(power(), scale, seed))

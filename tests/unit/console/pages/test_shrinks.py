@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import Role
-from pilotage.console.operations import studies as operations
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
 from pilotage.core.artifacts import Candidate, Share, Shrink, Technique
@@ -95,7 +94,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Study]:
     """Studies that were to be started as processes."""
     made: list[Study] = []
     monkeypatch.setattr(
-        operations.studies, "launch", lambda _engine, _settings, study, _folder: made.append(study)
+        studies, "launch", lambda _engine, _settings, study, _folder: made.append(study)
     )
     return made
 
