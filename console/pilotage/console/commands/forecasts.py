@@ -61,9 +61,8 @@ def forecast(
 ) -> None:
     """What more rows, a bigger model or better features would bring, and at what cost.
 
-    Trains on nested parts of the training rows, fits learning curves, and tells what they do not tell, too.
-    What was trained is kept: a forecast that is begun again goes on. `docs/forecast.md` says how far it can
-    be trusted.
+    Trains on nested parts of the training rows and fits learning curves. What was trained is kept: a forecast
+    that is begun again goes on. `docs/forecast.md` says how far it can be trusted.
     """
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
@@ -72,8 +71,7 @@ def forecast(
     if points is not None:
         _of_points(session, pilot, points, at or [], plot)
         return
-    found = load_pilot(_required(pilot))
-    options = options_of(at, repeats, models, features)
+    found, options = load_pilot(_required(pilot)), options_of(at, repeats, models, features)
     with StudyProgress(session.output) as progress:
         document = forecasts.forecast(
             found.spec,

@@ -49,16 +49,11 @@ def document(
         metric, wanted, current, reached, rows, forecast.refused, curves.FARTHEST
     )
     model, why_no_model = _bigger(found, rows, forecast, scalable=trials.size_parameter(spec) is not None)
-    fewer = _fewer(found, rows)
+    fewer, floor = _fewer(found, rows), forecast.floor
     costs = _costs(settings, plain, rows)
-    buy = answers.better_buy(
-        _doubled(forecast),
-        model,
-        fewer,
-        _left(forecast),
-        why_no_data=forecast.refused,
-        why_no_model=why_no_model,
-    )
+    more = answers.more_data(curves.LEVEL, current, expected, forecast.refused)
+    gains = _doubled(forecast), model, fewer, _left(forecast)
+    buy = answers.better_buy(*gains, why_no_data=forecast.refused, why_no_model=why_no_model)
     return Document(
         study=study,
         pilot=spec.pilot,
@@ -75,17 +70,12 @@ def document(
         refused=forecast.refused,
         behaviour=forecast.behaviour,
         target_rows=target_rows,
-        answers=(
-            answers.more_data(curves.LEVEL, current, expected, forecast.refused),
-            target,
-            buy,
-            answers.at_what_cost(costs, "too few sizes were timed"),
-        ),
+        answers=(more, target, buy, answers.at_what_cost(costs, "too few sizes were timed")),
         costs=costs,
         points=_points(metric, found),
         drawn=tuple(_drawn(metric, point) for point in forecast.drawn),
         backtest=_backtest(metric, forecast),
-        floor=None if forecast.floor is None else _bounds(metric, forecast.floor),
+        floor=None if floor is None else _bounds(metric, floor),
         bigger_model=None if model is None else Bounds.of(model),
         fewer_features=None if fewer is None else Bounds.of(fewer),
         law=_law(found),
