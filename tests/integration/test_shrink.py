@@ -150,7 +150,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         patch.setattr(trials, "make", remembered)
         first_version(folder)
         bench = Bench(home, folder, None, made)  # type: ignore[arg-type]
-        _, found = bench.shrink(max_drop=0.03)
+        _, found = bench.shrink(max_drop=0.3)
     return Bench(home, folder, found, dict(made))
 
 
@@ -203,7 +203,7 @@ def test_every_candidate_is_measured_and_only_one_that_passed_is_chosen(bench: B
     assert chosen.passed
     assert chosen.size is not None
     assert chosen.drop is not None
-    assert chosen.drop <= 0.03
+    assert chosen.drop <= 0.3
     for item in found.candidates:
         assert item.passed == (not item.reasons)
         if item.size is not None:
@@ -253,7 +253,7 @@ def test_the_same_study_again_measures_and_registers_nothing(
     bench.registry.promote("parcels", 1)
     monkeypatch.setattr(stores, "store", lambda *_: pytest.fail("it was stored again"))
     before = bench.registered()
-    name, found = bench.shrink(max_drop=0.03, choose=bench.found.chosen)
+    name, found = bench.shrink(max_drop=0.3, choose=bench.found.chosen)
     assert (found.registered, bench.registered()) == (bench.found.registered, before)
     engine = tables.connect(bench.installation)
     study = studies.find(engine, name)
@@ -289,13 +289,13 @@ def test_a_study_that_dies_between_choice_and_end_registers_one_version_when_it_
 
         patch.setattr(place, attribute, die)
         with pytest.raises(_Killed):
-            bench.shrink(max_drop=0.03, choose=name)
+            bench.shrink(max_drop=0.3, choose=name)
     engine = tables.connect(bench.installation)
     died = studies.latest(engine, "parcels", studies.Kind.SHRINK)
     assert died is not None
     assert died.state != State.SUCCEEDED
     _, found = bench.shrink(died.id)
-    again, repeated = bench.shrink(max_drop=0.03, choose=name)
+    again, repeated = bench.shrink(max_drop=0.3, choose=name)
     made = set(bench.registered()) - before
     assert made == {found.registered} == {repeated.registered}
     tags = bench.registry.version("parcels", int(found.registered or 0)).tags
@@ -315,7 +315,7 @@ def test_none_is_chosen_where_none_saves_enough_and_the_exit_code_says_so(bench:
         "--version",
         "1",
         "--max-drop",
-        "0.03",
+        "0.3",
         "--at-most",
         "0.0001",
         "--json",
@@ -339,12 +339,12 @@ def test_none_is_chosen_where_none_saves_enough_and_the_exit_code_says_so(bench:
 def test_a_candidate_that_a_gate_refuses_is_not_registered_even_by_name(bench: Bench) -> None:
     bench.registry.promote("parcels", 1)
     before = bench.registered()
-    _, found = bench.shrink(max_drop=0.03, at_most=0.01, choose="half-leaves")
+    _, found = bench.shrink(max_drop=0.3, at_most=0.01, choose="half-leaves")
     assert found.chosen is None
     assert "half-leaves" in found.reason
     assert bench.registered() == before
     with pytest.raises(errors.NotFound, match="No candidate is called"):
-        bench.shrink(max_drop=0.03, choose="smallest")
+        bench.shrink(max_drop=0.3, choose="smallest")
 
 
 @pytest.fixture
@@ -372,9 +372,9 @@ def server(bench: Bench, tmp_path: Path) -> Iterator[httpx.Client]:
 def test_the_bundle_answers_as_the_server_where_nothing_but_onnxruntime_is(
     bench: Bench, server: httpx.Client, tmp_path: Path
 ) -> None:
-    _, found = bench.shrink(bundle=tmp_path / "edge", max_drop=0.03, choose="original", register=False)
+    _, found = bench.shrink(bundle=tmp_path / "edge", max_drop=0.3, choose="original", register=False)
     assert found.registered == 1
-    _, found = bench.shrink(bundle=tmp_path / "edge.zip", max_drop=0.03, choose=bench.found.chosen)
+    _, found = bench.shrink(bundle=tmp_path / "edge.zip", max_drop=0.3, choose=bench.found.chosen)
     shutil.unpack_archive(tmp_path / "edge.zip", tmp_path / "small")
     rows = json.loads(parcels(60).drop(columns="late").to_json(orient="records"))
     rows += [{**rows[0], "route": "nowhere"}, dict.fromkeys(rows[0])]
