@@ -21,7 +21,6 @@ from pilotage.core import errors
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 
-
 _LOADED: dict[tuple[str, str, int], Scorer] = {}
 """The version that a worker scores with, by its store, name and number."""
 
