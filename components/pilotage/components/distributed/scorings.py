@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pyarrow as pa
 
@@ -21,6 +20,9 @@ from pilotage.components.sources.listings import Format, Listing
 from pilotage.core import errors
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
+
+_LOADED: dict[tuple[str, str, int], Scorer] = {}
+"""The version that a worker scores with, by its store, name and number."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,15 @@ def _score(task: Task, part: Part) -> pa.Table:
         for stretch in part.stretches
         for batch in files.read_rows(task.listing, stretch.path, stretch.begin, stretch.rows)
     ]
-    return _scorer(task.settings, task.pilot, task.version).score(task.reader, batches, task.key)
+    return _scorer(task).score(task.reader, batches, task.key)
 
 
-@lru_cache(maxsize=1)
-def _scorer(settings: Settings, pilot: str, version: int) -> Scorer:
-    registry = Registry(settings)
-    return Scorer.of(registry, settings, registry.version(pilot, version))
+def _scorer(task: Task) -> Scorer:
+    """The version, loaded by a worker's first part."""
+    wanted = (task.settings.tracking, task.pilot, task.version)
+    if wanted not in _LOADED:
+        registry = Registry(task.settings)
+        found = Scorer.of(registry, task.settings, registry.version(task.pilot, task.version))
+        _LOADED.clear()
+        _LOADED[wanted] = found
+    return _LOADED[wanted]
