@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +179,59 @@ def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) ->
 
 
 @pytest.mark.slow
+def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "responsible.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 9
+    require_shown(done)
+    assert "not stated" not in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.slow
+@needs_curl
+def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "costs.md", tmp_path, ["8080"])
+    assert sum(bool(command.shown) for command, _ in done) == 4
+    require_shown(done)
+
+
+@pytest.mark.slow
+def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "shrink.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+    assert (tmp_path / "shrink.svg").read_text().startswith("<svg ")
+
+
+@pytest.mark.slow
+def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "adopt.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+
+
+@pytest.mark.slow
+def test_readiness_is_told_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "readiness.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 7
+    require_shown(done)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("git") is None or shutil.which("ssh-keygen") is None, reason="git or ssh-keygen is not here"
 )
 def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "releases.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 14
+    require_shown(done)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `scale` is not installed")
+def test_workers_share_training_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
+    done = follow(DOCS / "scale-out.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
 
 

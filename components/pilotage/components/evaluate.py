@@ -6,7 +6,8 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (
     bootstraps,
     calibrations,
+    costs,
     fairness,
     footprints,
     groupings,
@@ -49,9 +51,11 @@ from pilotage.core.artifacts import (
     Scorecard,
     Snapshot,
     TrainedModel,
+    Usage,
     Verdict,
     Worth,
 )
+from pilotage.core.gates import Span
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -94,8 +98,12 @@ class _Findings:
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
+    synthetic: dict[tuple[str, str | None], Span]
+    """Intervals of what was measured of synthetic rows."""
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """Why a measure of costs is not known, by its name."""
 
 
 def evaluate(
@@ -106,12 +114,14 @@ def evaluate(
     report: Report,
     trained: TrainedModel,
     out: Path,
+    *,
+    used: Mapping[str, Usage] | None = None,
 ) -> Scorecard:
     """Judge the stored model on the held-out part of `snapshot`.
 
     Writes `scorecard.json`, `card.md` and `card.html` in `out`, and beside them what it was judged by, the
     snapshot's manifest and the report; logs all of that and the values with MLflow.
-    A gate that says no is a verdict, not an error.
+    A gate that says no is a verdict, not an error. `used` is what the steps before used, by their name.
 
     Raises:
         DataError: the rows do not fit the model, or a gate names a column that is not there.
@@ -123,7 +133,9 @@ def evaluate(
     rows = held_out(spec, settings, snapshot, trained)
     footprint = footprints.measure(predictor, rows.rest, place) if footprints.asked(spec) else None
     findings = _find(spec, predictor, rows, footprint)
-    scorecard = _scorecard(spec, snapshot, predictor.model, rows.rest, findings)
+    spent = costs.find(spec, settings, used or {}, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
     explained = reasons.explain(
         predictor,
         ReferenceProfile.read(place / INSIDE),
@@ -133,7 +145,8 @@ def evaluate(
         spec.train.seed,
         examples=spec.card.example_rows,
     )
-    scorecard = scorecard.model_copy(update={"explanations": explained})
+    told = {"training": spent.training, "training_cost": spent.training_cost, "explanations": explained}
+    scorecard = scorecard.model_copy(update=told)
     scorecard.write(out)
     evidence = (snapshot.write(out), report.write(out))
     for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
@@ -163,21 +176,28 @@ def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: T
 
 def judge(
     spec: PilotSpec,
-    snapshot: Snapshot,
+    settings: Settings,
     predictor: Predictor,
     rows: HeldOut,
-    footprint: Footprint | None = None,
-) -> Scorecard:
-    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+    footprint: Footprint,
+    used: Mapping[str, Usage],
+) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
+    """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
 
     Args:
         spec: whose gates judge.
-        snapshot: where the rows are from.
+        settings: with the prices.
         predictor: the model.
         rows: held out.
-        footprint: what it takes, if that was measured.
+        footprint: what it takes.
+        used: what the steps that made it used, by their name.
     """
-    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
+    gated = {gate.metric for gate in spec.gates}
+    findings = _find(spec, predictor, rows, footprint, intervals=gated)
+    spent = costs.find(spec, settings, used, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
+    return metrics, tuple(_judge(spec, findings))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
@@ -216,7 +236,10 @@ def _find(
     predictor: Predictor,
     rows: HeldOut,
     footprint: Footprint | None,
+    *,
+    intervals: Collection[str] | None = None,
 ) -> _Findings:
+    """What is measured; `intervals` names the metrics whose interval is needed, None for all."""
     model, goal = predictor.model, spec.goal
     rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
@@ -249,9 +272,14 @@ def _find(
         compared=fair,
         latency=latency,
         metrics=metrics,
-        own=own,
+        own=own | measurements.of_synthetic(model.synthetic),
+        synthetic=measurements.spans_of_synthetic(model.synthetic),
         rivals=compared,
-        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
+        estimates={
+            metric: bootstraps.estimate(metric, found, seed)
+            for metric in metrics
+            if intervals is None or metric in intervals
+        },
     )
 
 
@@ -310,9 +338,15 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    spans = measurements.spans(findings.compared, findings.estimates)
+    spans = measurements.spans(findings.compared, findings.estimates) | findings.synthetic
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
+    verdicts = [
+        verdict.model_copy(update={"reason": f"was not measured: {findings.gaps[gate.metric]}"})
+        if verdict.value is None and gate.metric in findings.gaps
+        else verdict
+        for gate, verdict in zip(wanted, verdicts, strict=True)
+    ]
     return [
         verdict.model_copy(update={"reason": f"the champion, {obstacle}"})
         if obstacle and gate.against is Against.CHAMPION and not verdict.passed

@@ -22,10 +22,12 @@ import pyarrow.parquet as pq
 
 from pilotage.components.ingestion import roles, tables
 from pilotage.components.ingestion.tables import Written
+from pilotage.components.personal.guards import Guard
 from pilotage.components.sources.batches import open_source
 from pilotage.core import errors
 from pilotage.core.artifacts import DataFile, Snapshot
 from pilotage.core.metrics import Task
+from pilotage.core.personal import erasures, patterns
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import COMPLETE, Storage
@@ -34,7 +36,9 @@ _log = logging.getLogger(__name__)
 _SHOWN = 5
 
 
-def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snapshot:
+def ingest(
+    spec: PilotSpec, folder: Path, settings: Settings, out: Path, *, installation: Settings | None = None
+) -> Snapshot:
     """Read the pilot's source into a snapshot and describe it in `out/snapshot.json`.
 
     Args:
@@ -42,15 +46,19 @@ def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snap
         folder: the pilot's folder, which relative names are relative to.
         settings: the installation.
         out: folder for the `Snapshot` artifact.
+        installation: that knows what is to be forgotten, where `settings` are of a place aside.
 
     Raises:
+        SettingsError: personal data is to be hashed, and there is no (good) secret.
         SourceError: the source cannot be found or read.
         DataError: the table cannot be used for this pilot.
         Unavailable: the store or the database does not answer.
     """
     store = Storage(settings.storage)
     sweep(store)
-    opened = open_source(spec, folder)
+    forgotten = erasures.Forgotten(installation or settings, spec.pilot) if spec.data.key else None
+    guard = Guard(spec, settings, forgotten)
+    opened = guard.watch(open_source(spec, folder))
     with store.staging() as staging:
         table = _write(spec, opened, staging)
         classes = _check(spec, table, staging)
@@ -72,6 +80,9 @@ def ingest(spec: PilotSpec, folder: Path, settings: Settings, out: Path) -> Snap
         time=spec.data.time,
         key=spec.data.key,
         time_range=roles.time_range(table.facts[spec.data.time]) if spec.data.time else None,
+        personal=guard.findings(),
+        personal_key=guard.mark,
+        forgotten=guard.left_out,
         source=opened.description,
         created_at=manifest["created_at"],
     )
@@ -139,7 +150,8 @@ def _check_keys(key: str, hashes: Any, staging: Path) -> None:
     repeated = pl.concat(found).value_counts(sort=True).filter(pl.col("count") > 1)
     if repeated.height:
         shown = ", ".join(
-            f"{value!r} ({count} times)" for value, count in repeated.head(_SHOWN).sort("key").rows()
+            f"{_shown(key, value)} ({count} times)"
+            for value, count in repeated.head(_SHOWN).sort("key").rows()
         )
         raise errors.DataError(
             f"The key `{key}` is not unique: {repeated.height:,} of its values repeat, such as {shown}.",
@@ -147,6 +159,13 @@ def _check_keys(key: str, hashes: Any, staging: Path) -> None:
             column=key,
             duplicates=repeated.height,
         )
+
+
+def _shown(key: str, value: Any) -> str:
+    """A key as messages may show it: not at all where its name says that it is personal."""
+    if patterns.hinted(key) is not None:
+        return "a value"
+    return repr(patterns.masked(value) if isinstance(value, str) else value)
 
 
 def _publish(store: Storage, staging: Path, name: str, table: Written) -> dict[str, Any]:
@@ -161,5 +180,6 @@ def _publish(store: Storage, staging: Path, name: str, table: Written) -> dict[s
         }
         (staging / COMPLETE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
         store.publish(staging, name)
+        erasures.forget_note(store, table.digest)
     content: dict[str, Any] = json.loads(store.read(f"{name}/{COMPLETE}"))
     return content

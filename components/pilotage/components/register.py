@@ -139,10 +139,13 @@ def _follow(
     """What the decision means here: a release, a rollout or what became of the version before this repeat."""
     if decision is Decision.PROMOTED and settings.release_to:
         decision, reason = Decision.RELEASING, f"{reason}; is to be released"
+    if decision is Decision.PROMOTED and (begun := rollouts.decide(spec, registry, storage, version)):
+        return begun
+    held = spec.decided_gates or settings.release_environment in settings.readiness
+    if decision is Decision.PROMOTED and held:
+        decision, reason = Decision.PENDING, f"{reason}; waits until the pilot's readiness is judged"
     if decision in (Decision.PENDING, Decision.RELEASING):
         return _decided_before(registry, spec.pilot, version) or (decision, reason)
-    if decision is Decision.PROMOTED:
-        return rollouts.decide(spec, registry, storage, version) or (decision, reason)
     return decision, reason
 
 

@@ -24,10 +24,20 @@ from typing import Any, TypeVar
 from pilotage.components.imports import IMPORTS
 from pilotage.components.outcomes import Metadata, told
 from pilotage.core import errors, pilots, settings
-from pilotage.core.artifacts import Artifact, Report, Scorecard, Scores, Snapshot, TrainedModel, Version
+from pilotage.core.artifacts import (
+    Artifact,
+    Report,
+    Scorecard,
+    Scores,
+    Snapshot,
+    TrainedModel,
+    Usage,
+    Version,
+)
+from pilotage.core.costs.usages import Clock
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import PilotSpec, Step
 
 TIMES = "PILOTAGE_STEP_TIMES"
 """Environment variable: a file to which each step appends when its function began and ended, as JSON."""
@@ -81,6 +91,8 @@ def train(pilot: str, folder: str, run: str, *, snapshot: str, report: str, out:
         )
     _ensure(trained, target)
     metrics = {f"validation_{name}": value for name, value in trained.model.validation.items()}
+    if trained.model.workers > 1:
+        metrics |= {"workers": trained.model.workers, "worker_restarts": trained.model.restarts}
     return {
         "digest": trained.content_digest,
         "uri": trained.uri,
@@ -99,7 +111,17 @@ def evaluate(
         found, checked = Snapshot.read(Path(snapshot)), Report.read(Path(report))
         trained = TrainedModel.read(Path(model))
         scorecard: Scorecard = _timed(
-            "evaluate", lambda: step.evaluate(spec, place, installation, found, checked, trained, target)
+            "evaluate",
+            lambda: step.evaluate(
+                spec,
+                place,
+                installation,
+                found,
+                checked,
+                trained,
+                target,
+                used=_used(ingest=snapshot, validate=report, train=model),
+            ),
         )
     _ensure(scorecard, target)
     metrics = {name: found.value for name, found in scorecard.metrics.items() if found.value is not None}
@@ -144,12 +166,13 @@ def score(pilot: str, folder: str, *, source: str, version: int = 0, out: str) -
     step = _load("score")
     with _step("score", pilot, folder, out) as (spec, place, installation, target):
         words = json.dumps([spec.pilot, source, version, folder])
+        resources = spec.cluster.steps.get("score", Step()).resources
         parts = installation.home / "scoring" / hashlib.sha256(words.encode()).hexdigest()[:16]
 
         def write() -> Scores:
             made: Scores = step.score(
                 spec.pilot, installation, source, target / SCORES,
-                folder=place, version=version or None, parts=parts,
+                folder=place, version=version or None, parts=parts, resources=resources,
             )  # fmt: skip
             return made
 
@@ -188,7 +211,18 @@ def _step(name: str, pilot: str, folder: str, out: str) -> Iterator[tuple[PilotS
     target = Path(out)
     shutil.rmtree(target, ignore_errors=True)  # of an attempt that failed
     target.mkdir(parents=True)
+    clock = Clock()
     yield pilots.from_json(pilot), Path(folder), settings.load(), target
+    clock.read().write(target)
+
+
+def _used(**folders: str) -> dict[str, Usage]:
+    """What earlier steps used, as they left it beside what they made; older ones left nothing."""
+    return {
+        step: Usage.read(Path(folder))
+        for step, folder in folders.items()
+        if (Path(folder) / Usage.FILE).is_file()
+    }
 
 
 def _load(step: str) -> Any:

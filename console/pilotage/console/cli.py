@@ -12,13 +12,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pilotage.console.commands import (
+    adoptions,
     audits,
     backups,
+    costs,
     dossiers,
     drifts,
     forecasts,
     models,
     pilots,
+    privacy,
+    readiness,
     releases,
     rollouts,
     runs,
@@ -75,7 +79,7 @@ def build() -> typer.Typer:
     for module in (
         *(showcase, pilots, runs, models, releases, rollouts, serving, triggers, webhooks),
         *(scoring, drifts, validations, values, tokens, users, audits, backups, supervision, schedules),
-        *(forecasts, shrinks, dossiers),
+        *(forecasts, shrinks, dossiers, privacy, costs, adoptions, readiness),
     ):
         module.add_to(app)
     return app

@@ -18,7 +18,7 @@ class Task(StrEnum):
 
 
 class Measure(StrEnum):
-    """What `evaluate` finds besides scikit-learn's scores."""
+    """What is found besides scikit-learn's scores: by `evaluate`, but for `DECIDED_MEASURES`."""
 
     LATENCY_P50_MS = "latency_p50_ms"
     LATENCY_P99_MS = "latency_p99_ms"
@@ -40,11 +40,44 @@ class Measure(StrEnum):
     """Spread of the mean of prediction less truth, in the target's unit."""
     GROUP_METRIC_DIFFERENCE = "group_metric_difference"
     """Best minus worst group on the goal's metric."""
+    READINESS = "readiness"
+    """Of the pilot for production: its ML Test Score, 0 to 7 (Breck et al., 2017)."""
     SIZE_MB = "size_mb"
     """Megabytes on disk of what a server opens: the inference form, or the stored estimator without one."""
     MEMORY_MB = "memory_mb"
     """Megabytes of resident memory that opening the inference form and answering adds to a process."""
+    TRAINING_SECONDS = "training_seconds"
+    """How long the step took that made the model."""
+    COST_PER_RUN = "cost_per_run"
+    """Price of the steps until evaluation, in the currency of the table of prices."""
+    COST_PER_THOUSAND = "cost_per_thousand"
+    """Price of a thousand predictions, one row at a time, by the model alone."""
+    ENERGY_KWH = "energy_kwh"
+    """Of the steps until evaluation."""
+    CO2_KG = "co2_kg"
+    """What that energy gave off."""
+    SYNTHETIC_FIDELITY = "synthetic_fidelity"
+    """How alike synthetic and real rows are, 0 to 1."""
+    SYNTHETIC_UTILITY = "synthetic_utility"
+    """The goal's metric of a model trained on synthetic rows less that of one trained on real ones."""
+    SYNTHETIC_COPIES = "synthetic_copies"
+    """Share of synthetic rows that copy a training row, above what held-out rows have."""
+    SYNTHETIC_CLOSENESS = "synthetic_closeness"
+    """Share of synthetic rows closer to training rows than to held-out ones; 0.5 gives nothing away."""
+    SYNTHETIC_MEMBERSHIP = "synthetic_membership"
+    """Area under the curve of a membership inference attack; 0.5 gives nothing away."""
 
+
+SYNTHETIC_MEASURES = frozenset(
+    {
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+        Measure.SYNTHETIC_COPIES,
+        Measure.SYNTHETIC_CLOSENESS,
+        Measure.SYNTHETIC_MEMBERSHIP,
+    }
+)
+"""Measures of synthetic rows; they need `data.augment`."""
 
 PARITIES = (
     Measure.DEMOGRAPHIC_PARITY_DIFFERENCE,
@@ -55,6 +88,9 @@ PARITIES = (
 )
 """Measures between groups of which class they are predicted to be in."""
 
+DECIDED_MEASURES = frozenset({Measure.READINESS})
+"""Measures that only the database knows: judged where a version is promoted or released, by no step."""
+
 GROUP_MEASURES = frozenset({*PARITIES, Measure.MEAN_ERROR_DIFFERENCE, Measure.GROUP_METRIC_DIFFERENCE})
 """Measures between the groups of a column, or of several; a gate on one says `by`."""
 
@@ -63,6 +99,16 @@ CLASS_MEASURES = frozenset({Measure.CALIBRATION_ERROR, *PARITIES})
 
 NUMBER_MEASURES = frozenset({Measure.MEAN_ERROR_DIFFERENCE})
 """Measures that only regression has."""
+COST_MEASURES = frozenset(
+    {
+        Measure.TRAINING_SECONDS,
+        Measure.COST_PER_RUN,
+        Measure.COST_PER_THOUSAND,
+        Measure.ENERGY_KWH,
+        Measure.CO2_KG,
+    }
+)
+"""Measures of what a version took; a gate on one is a limit, since another model's is not measured anew."""
 
 _CLASS_PREDICTIONS = (
     "accuracy",
@@ -129,6 +175,18 @@ def task_of(metric: str) -> Task:
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
 
 
+_GREATER = frozenset(
+    {
+        Measure.BUSINESS_VALUE,
+        Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.READINESS,
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+    }
+)
+"""Of Pilotage's own measures, those of which more is better."""
+
+
 def greater_is_better(name: str) -> bool:
     """Whether a larger value of metric or measure `name` is the better one."""
-    return name in METRICS or name in (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO)
+    return name in METRICS or name in _GREATER

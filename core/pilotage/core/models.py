@@ -166,6 +166,11 @@ def _signature(folder: Path, key: bytes, *, form: bool = True) -> str:
     return hmac.new(key, digest.digest(), hashlib.sha256).hexdigest()
 
 
+def installation_secret(settings: Settings) -> bytes:
+    """The installation's secret key, made where there is none yet."""
+    return _key(settings, create=True)
+
+
 def _key(settings: Settings, *, create: bool) -> bytes:
     """The installation's secret key: the one that is set, else made once, readable by its owner only."""
     given = settings.installation_key.get_secret_value()

@@ -112,6 +112,10 @@ class Totals:
     requests: int = 0
     errors: int = 0
     dropped: int = 0
+    cpu_micros: int = 0
+    """CPU time of the server's process, in microseconds."""
+    peak_bytes: int = 0
+    """Most memory that one process had; the largest of several, where the rest adds up."""
 
 
 @dataclass
@@ -151,6 +155,7 @@ class Sheet:
             Totals(
                 *(micros(window.start), micros(window.end), micros(window.updated_at)),
                 *(window.rows, window.requests, window.errors, window.dropped),
+                *(round(window.cpu_seconds * 1e6), window.peak_memory_bytes),
             ),
             np.array([*flat, *window.score, *window.prediction, *window.latency], np.int64),
             held,
@@ -173,6 +178,8 @@ class Sheet:
             requests=totals.requests,
             errors=totals.errors,
             dropped=totals.dropped,
+            cpu_seconds=totals.cpu_micros / 1e6,
+            peak_memory_bytes=totals.peak_bytes,
             features={name: tuple(counts[place]) for name, place in layout.places.items() if counts[place]},
             score=tuple(counts[layout.of_score]),
             prediction=tuple(counts[layout.of_prediction]),

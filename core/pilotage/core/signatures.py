@@ -198,7 +198,7 @@ def is_signed(content: bytes, signature: bytes, file: Path) -> bool:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        key.verify(base64.b64decode(signature, validate=True), content, ec.ECDSA(hashes.SHA256()))
+        key.verify(base64.b64decode(signature.strip(), validate=True), content, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True

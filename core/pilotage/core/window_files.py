@@ -38,7 +38,7 @@ MAGIC = b"\x89PLTWIN\n"
 """No text begins like it, and whatever changes line ends spoils it."""
 FORMAT = 1
 _HEAD = struct.Struct("<8sHHIII")
-_TOTALS = struct.Struct("<7q")
+_TOTALS = struct.Struct("<9q")
 _SIZES = struct.Struct("<II")
 _LARGE = np.dtype([("cell", "<u4"), ("count", "<u8")])
 _CHECK = struct.Struct("<I")
@@ -69,7 +69,11 @@ def encode(sheet: Sheet | Window) -> bytes:
     times = totals.start, totals.end, totals.updated_at
     body = b"".join(
         (
-            _TOTALS.pack(*times, totals.rows, totals.requests, totals.errors, totals.dropped),
+            _TOTALS.pack(
+                *times,
+                *(totals.rows, totals.requests, totals.errors, totals.dropped),
+                *(totals.cpu_micros, totals.peak_bytes),
+            ),
             fitting.astype(f"<u{bytes_each}").tobytes(),
             sheet.moments.astype("<f8").tobytes(),
         )
@@ -226,7 +230,9 @@ def _added(sheets: Sequence[Sheet]) -> Sheet:
 
 def _totals(many: npt.NDArray[np.int64]) -> Totals:
     start, end, updated_at = many[:, :3].T
-    return Totals(int(start.min()), int(end.max()), int(updated_at.max()), *many[:, 3:].sum(axis=0).tolist())
+    summed = many[:, 3:-1].sum(axis=0).tolist()
+    summed.append(int(many[:, -1].max()))
+    return Totals(int(start.min()), int(end.max()), int(updated_at.max()), *summed)
 
 
 def _read_tail(tail: memoryview) -> tuple[npt.NDArray[np.void], _Named]:

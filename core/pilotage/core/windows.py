@@ -79,6 +79,10 @@ class Window(Artifact):
     """Requests that failed or were refused; they have no rows here."""
     dropped: int = 0
     """Rows whose counts or log entry were dropped because writing could not keep up."""
+    cpu_seconds: float = 0.0
+    """CPU time that server processes spent while these rows came."""
+    peak_memory_bytes: int = 0
+    """Most memory that one server process had."""
     features: dict[str, tuple[int, ...]] = {}
     """Counts by the reference profile's cells."""
     score: tuple[int, ...] = ()
@@ -116,6 +120,8 @@ class Window(Artifact):
             requests=self.requests + other.requests,
             errors=self.errors + other.errors,
             dropped=self.dropped + other.dropped,
+            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
+            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
             features={
                 name: _sum(self.features.get(name, ()), other.features.get(name, ())) for name in names
             },

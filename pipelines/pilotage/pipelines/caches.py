@@ -21,6 +21,8 @@ from sqlalchemy import Engine, Row, delete, insert, select
 
 from pilotage.core import errors, storage
 from pilotage.core.artifacts import Snapshot, TrainedModel
+from pilotage.core.personal.erasures import Forgotten
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
@@ -116,9 +118,16 @@ class Cache:
             "expectations": self._suite if step == "validate" else "",
             "folder": str(self._folder),
             "inputs": dict(inputs),
+            "personal": self._personal() if step == "ingest" else [],
             "stores": [self._settings.storage, self._settings.tracking],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _personal(self) -> list[str]:
+        """Which secret hashes, and which keys are left out: both change what ingest writes."""
+        replacer = Replacer.of(self._spec.data.personal, self._settings)
+        forgotten = Forgotten(self._settings, self._spec.pilot).mark if self._spec.data.key else ""
+        return [(replacer.mark if replacer else None) or "", forgotten]
 
     def _context(self, step: str, inputs: Mapping[str, str]) -> str | None:
         """What `step` looks at besides its inputs; None when that cannot be known, so that nothing is reused.

@@ -16,7 +16,7 @@ def variables(settings: Settings) -> dict[str, str]:
     for name, value in settings:
         if isinstance(value, SecretStr):
             continue
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = _text(value)
         if value is not None and text:
             found["MLFLOW_TRACKING_URI" if name == "mlflow_tracking_uri" else f"PILOTAGE_{name.upper()}"] = (
                 text
@@ -27,3 +27,9 @@ def variables(settings: Settings) -> dict[str, str]:
         "GX_ANALYTICS_ENABLED": "false",
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait made training ten times slower
     }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    return ",".join(value) if isinstance(value, tuple) else str(value)

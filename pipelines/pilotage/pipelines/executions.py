@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from pilotage.core.storage import Storage
 from pilotage.pipelines import claims, processes, promotions, remotes, requests, stops, tables, usages
 from pilotage.pipelines.caches import Cache
 from pilotage.pipelines.events import Journal, Kind, OnEvent, StepOutcome
+from pilotage.pipelines.readiness import holds
 from pilotage.pipelines.records import Along, Records, RunRecord
 from pilotage.pipelines.runs import STEPS, RunResult
 from pilotage.pipelines.states import State
@@ -105,7 +106,7 @@ def execute(
     ):
         result = replace(result, state=State.PENDING)
     else:
-        _keep(engine, store, result, _ending(trigger, result, stopped))
+        result = _keep(settings, spec, store, result, lambda kept: _ending(trigger, kept, stopped))
     journal.tell(Kind.RUN_ENDED, state=result.state, seconds=result.seconds)
     engine.dispose()
     return result
@@ -143,20 +144,29 @@ def _unexpected(failure: Exception) -> errors.Failure:
     return errors.Failure(f"{type(failure).__name__}: {failure}", remedy="See the log; `--debug` shows more.")
 
 
-def _keep(engine: Engine, store: Records, result: RunResult, along: Along | None) -> None:
-    """Write the end of a run: the decision if it made one, the run, and `along` with it."""
+def _keep(
+    settings: Settings,
+    spec: PilotSpec,
+    store: Records,
+    result: RunResult,
+    ending: Callable[[RunResult], Along | None],
+) -> RunResult:
+    """Write the end of a run: the decision if it made one, the run, and with it what `ending` gives."""
     if result.version is not None and result.decision is not None:
         promotions.record_decision(
-            engine, result.pilot, result.version, result.decision, result.run, result.reason, result.replaced
+            store.engine,
+            *(result.pilot, result.version, result.decision, result.run, result.reason, result.replaced),
         )
+        result = holds.settle(settings, store.engine, spec, result)
     store.end_run(
         result.run,
         result.state,
         result.exit_code,
         error=result.error,
         result=result.document,
-        along=along,
+        along=ending(result),
     )
+    return result
 
 
 def _beginning(trigger: str | None, run: str) -> Along | None:

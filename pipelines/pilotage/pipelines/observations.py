@@ -156,6 +156,8 @@ def _window(report: DriftReport) -> dict[str, Any]:
         "errors": report.errors,
         "latency_p50_ms": report.p50_ms,
         "latency_p99_ms": report.p99_ms,
+        "cpu_seconds": report.cpu_seconds,
+        "peak_memory_bytes": report.peak_memory_bytes,
         "drifted": sum(part.drifted for part in report.features),
         "features": {part.feature: _drift(part) for part in report.features},
         "score": None if report.score is None else _drift(report.score),

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     VERSION_REJECTED = "pilotage.version.rejected"
     VERSION_PENDING = "pilotage.version.pending"
     """It waits for a person's approval."""
+    BUDGET_SPENT = "pilotage.budget.spent"
+    """Retrainings wait for the next month."""
     WEBHOOK_TEST = "pilotage.webhook.test"
 
 

@@ -19,6 +19,7 @@ from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import ClusterAccess, Settings
 from pilotage.pipelines import approvals, audits, people, tables
 from pilotage.pipelines.approvals import Approval, ApprovalState
+from pilotage.pipelines.readiness import limits
 from pilotage.pipelines.transitions import requests
 
 PLATFORM = "pilotage"
@@ -60,7 +61,7 @@ def promote(
     Raises:
         NotFound: there is no such version.
         Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
-        PromotionRefused: its gates or a person said no, and it is not forced.
+        PromotionRefused: its gates or a person said no, or the pilot is not ready, and it is not forced.
         Conflict: a release is under way, and these settings do not say where to.
     """
     registry, engine = Registry(settings), tables.connect(settings)
@@ -72,6 +73,7 @@ def promote(
     _require_other(settings, engine, registered, person)
     if not force:
         _check_allowed(engine, registry, pilot, version)
+        limits.require(settings, engine, registry, registered, settings.release_environment)
     if settings.release_to:
         return _release(settings, engine, registered, champion, person, why, action, force=force)
     _require_none_under_way(settings, engine, pilot)
@@ -125,7 +127,7 @@ def approve(
     Raises:
         NotFound: nothing waits, or not this version.
         Forbidden: PILOTAGE_FOUR_EYES is set, and `who` asked for the run that made it.
-        PromotionRefused: it was rejected before.
+        PromotionRefused: it was rejected before, or the pilot is not ready.
     """
     registry, engine = Registry(settings), tables.connect(settings)
     asked = approvals.asked(engine, pilot, version)
@@ -140,6 +142,7 @@ def approve(
     person = who or people.user()
     registered = registry.version(pilot, asked.version)
     _require_other(settings, engine, registered, person)
+    limits.require(settings, engine, registry, registered, settings.release_environment)
     if settings.release_to:
         return _release(settings, engine, registered, champion, person, why, "approve")
     _require_none_under_way(settings, engine, pilot)
@@ -192,7 +195,9 @@ def turn_down(settings: Settings, pilot: str, version: int, *, who: str, why: st
             audits.write(connection, "reject", pilot, who, why, version=version)
 
 
-def require_releasable(settings: Settings, registered: Registered, *, who: str, force: bool = False) -> None:
+def require_releasable(
+    settings: Settings, registered: Registered, environment: str, *, who: str, force: bool = False
+) -> None:
     """Raise unless `who` may make this version live in an environment; the rules are those of `promote`.
 
     Raises:
@@ -205,6 +210,7 @@ def require_releasable(settings: Settings, registered: Registered, *, who: str, 
     if force:
         return
     _check_allowed(engine, registry, pilot, version)
+    limits.require(settings, engine, registry, registered, environment)
     held = approvals.of(settings, pilot, version)
     if held is not None and held.state is ApprovalState.PENDING:
         raise errors.PromotionRefused(

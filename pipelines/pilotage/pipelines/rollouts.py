@@ -24,6 +24,7 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import audits, locks, people, promotions, tables
+from pilotage.pipelines.readiness import limits
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +198,12 @@ def _complete(
             action=str(Decision.PROMOTED),
         )
     except (errors.PromotionRefused, errors.NotFound) as error:
+        if (
+            limits.DETAIL in error.details
+        ):  # the version is well; it goes on as it is until the pilot is ready
+            return _write(
+                storage, rollout, step_started_at=now, measured=judgement.measured, reason=error.message
+            )
         refused = Judgement(Move.HALT, error.message, judgement.measured)
         return _take_back(settings, storage, rollout, refused, now)
     ended = _write(

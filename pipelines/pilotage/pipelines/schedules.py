@@ -22,7 +22,8 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from pilotage.core import errors
-from pilotage.pipelines import audits, catalogues, leases, requests, tables
+from pilotage.core.settings import Settings
+from pilotage.pipelines import audits, budgets, catalogues, leases, requests, tables
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.states import State
 
@@ -168,7 +169,12 @@ def sync(engine: Engine, lease: Lease | None = None) -> None:
 
 
 def fire(
-    engine: Engine, lease: Lease | None, clock: datetime | None = None, *, written: bool = True
+    engine: Engine,
+    lease: Lease | None,
+    clock: datetime | None = None,
+    *,
+    written: bool = True,
+    settings: Settings | None = None,
 ) -> list[str]:
     """Put in line what is due; returns the runs' ids.
 
@@ -178,6 +184,9 @@ def fire(
         engine: the database.
         lease: the leader's; every transaction makes sure of it. None where nobody else can be.
         clock: the time; now when left out.
+        written: whether also what pilot.yaml says.
+        settings: the installation, whose prices tell whether a month's budget is spent; none is looked at
+            without it.
 
     Raises:
         LeaseLost: another process leads.
@@ -193,7 +202,7 @@ def fire(
         try:
             with engine.begin() as connection:
                 leases.require(connection, lease)
-                run = _fire(connection, schedule, at)
+                run = _fire(connection, schedule, at, settings)
         except errors.LeaseLost:
             raise
         except (errors.PilotageError, CronSimError, IntegrityError, LookupError, ValueError) as error:
@@ -211,7 +220,7 @@ def unknown(schedule: str) -> errors.NotFound:
     )
 
 
-def _fire(connection: Connection, schedule: str, at: datetime) -> str | None:
+def _fire(connection: Connection, schedule: str, at: datetime, settings: Settings | None) -> str | None:
     row = _locked(connection, schedule)
     if row.state != ScheduleState.ACTIVE or row.next_at is None or row.next_at > at:
         return None
@@ -226,6 +235,9 @@ def _fire(connection: Connection, schedule: str, at: datetime) -> str | None:
         logger.info("schedule %s of %s: its earlier run has not ended", schedule, row.pilot)
         return None
     entry = catalogues.get(connection, row.pilot)
+    if settings is not None and budgets.refuse(connection, settings, entry.spec, at) is not None:
+        _change(connection, schedule, **moved, missed=row.missed + len(passed))
+        return None
     why = f"due at {passed[-1].astimezone(ZoneInfo(row.time_zone)):%Y-%m-%d %H:%M %Z}"
     if len(passed) > 1:
         why += f"; makes up for {len(passed)} moments that passed"

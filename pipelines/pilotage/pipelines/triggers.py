@@ -26,12 +26,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select
 
-from pilotage.core.artifacts import Alarm, Trigger, TriggerState
+from pilotage.core.artifacts import Alarm, Trigger, TriggerState, Wait
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import (
+    budgets,
     catalogues,
     claims,
     environments,
@@ -140,7 +141,7 @@ def dispatch(
     with engine.begin() as connection:
         tables.lock(connection, spec.pilot)
         claims.reopen_dead(connection, spec.pilot)
-        due = _due(connection, spec, moment, clock or tables.now(), champion)
+        due = _due(connection, settings, spec, moment, clock or tables.now(), champion)
         if due is None:
             return None
         claims.change(
@@ -198,7 +199,7 @@ def ask(settings: Settings, pilot: str, lease: Lease | None, *, clock: datetime 
         tables.lock(connection, pilot)
         entry = catalogues.get(connection, pilot)
         claims.reopen_dead(connection, pilot)
-        due = _due(connection, entry.spec, None, clock or tables.now(), champion)
+        due = _due(connection, settings, entry.spec, None, clock or tables.now(), champion)
         if due is None:
             return None
         wish = requests.Request(entry.spec, entry.folder, promotions.PLATFORM, due.reason, trigger=due.id)
@@ -253,6 +254,7 @@ def _champion(settings: Settings, pilot: str) -> tuple[int | None, str | None]:
 
 def _due(
     connection: Connection,
+    settings: Settings,
     spec: PilotSpec,
     moment: datetime | None,
     clock: datetime,
@@ -271,6 +273,9 @@ def _due(
         return None
     started = [row.reached for row in rows if row.reached is not None and row.state in _CARRIED_OUT]
     waiting = waits.find(connection, spec.pilot, spec.retrain, _reached(current, moment), started, clock)
+    spent = budgets.refuse(connection, settings, spec, clock) if waiting is None else None
+    if spent is not None:
+        waiting = waits.Waiting(Wait.SPENT, spent.end)
     if waiting is None:
         return current
     claims.change(

@@ -312,7 +312,7 @@ class _Watch:
                 self._end(f"it held {used_mb} MB of memory, its limit is {limit_mb} MB")
 
     def ending(self, code: int, cpu_seconds: float, peak_bytes: int) -> Ending:
-        """What became of the child, which is gone; the peak is the kernel's, or what was seen of its family."""
+        """What became of the child; its peak is the kernel's, or what was seen of its family."""
         return Ending(
             code,
             self.reason,

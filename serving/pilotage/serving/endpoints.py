@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.metrics import Task
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.pilots import Pilot
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
@@ -48,6 +49,7 @@ class Endpoint:
         self.meters = meters
         self._limits = limits
         self._storage = storage
+        self._stored_id = Replacer.of_ids(pilot.spec.data, settings)
         self.recorder = Recorder(
             pilot.name,
             pilot.spec.monitor.window,
@@ -131,7 +133,7 @@ class Endpoint:
         times = document.get("times")
         if times is not None:
             times = batches.check_list(times, "times", self._limits.labels)
-        stored = labels.store_labels(self._storage, self.name, ids, given, times)
+        stored = labels.store_labels(self._storage, self.name, ids, given, times, self._stored_id)
         self.meters.labels.inc(stored)
         return stored
 

@@ -32,6 +32,7 @@ data: {source: rows.csv, target: late}
 train: {estimator: logistic_regression}
 gates:
   - {metric: roc_auc, min: 0.6}
+  - {metric: equalized_odds_difference, by: [weight], max: 1, min_group: 10, at: low}
 """
 
 

@@ -95,7 +95,7 @@ def test_a_file_of_a_later_format_is_refused_by_its_number() -> None:
 
 @pytest.mark.parametrize("layout", [b"[]", b"{", b'{"pilot":"a","version":1,"features":[],"score":9}'])
 def test_a_layout_that_is_not_that_of_the_counts_is_refused(layout: bytes) -> None:
-    body = window_files._TOTALS.pack(*[0] * 7) + moments.empty(1).tobytes()
+    body = window_files._TOTALS.pack(*[0] * 9) + moments.empty(1).tobytes()
     head = window_files._HEAD.pack(window_files.MAGIC, window_files.FORMAT, 2, len(layout), len(body), 0)
     data = head + layout + body
     with pytest.raises(errors.DataError, match="counts are not those"):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilotage.components.cards import evaluations
-from pilotage.components.cards.contents import Block, Card, Facts, Gap, Grid, Known, Listed, Section, Text
-from pilotage.components.cards.evaluations import share
+from pilotage.components.cards import evaluations, origins
+from pilotage.components.cards.contents import Block, Card, Facts, Gap, Known, Listed, Section, Text
 from pilotage.components.cards.numbers import number
-from pilotage.core.artifacts import Snapshot
 from pilotage.core.metrics import Measure
 
-_COLUMNS, _EXCLUDED, _FAILED = 200, 20, 30
+_EXCLUDED = 20
 _STATED = {
     "intended_use": "Intended use",
     "intended_users": "Intended users",
@@ -39,8 +37,9 @@ def build(known: Known) -> Card:
         evaluations.calibration(card),
         evaluations.worth(card),
         *known.more,
-        _data(known),
-        _training(known),
+        origins.data(known, (_said(known, "data_collection"), _said(known, "data_license"))),
+        origins.training(known),
+        origins.cost(known),
         _ethics(known),
         _decisions(known),
     ]
@@ -132,75 +131,6 @@ def found_limits(known: Known) -> list[str]:
         limits.append("It is stored as a pickle and loads only where its signature or the settings allow it.")
     limits.append("Intervals cover chance in the held-out rows, not a change of the world after them.")
     return limits
-
-
-def _data(known: Known) -> Section:
-    said: tuple[Block, ...] = (_said(known, "data_collection"), _said(known, "data_license"))
-    snapshot = known.snapshot
-    if snapshot is None:
-        return Section("data", "Data sheet", said)
-    pairs = [("Source", snapshot.source), ("Digest", snapshot.digest), ("Rows", str(snapshot.rows))]
-    if known.model is not None:
-        pairs.append(("Parts", f"{known.model.train_rows} to train, {known.model.test_rows} held out"))
-    if snapshot.time_range is not None:
-        begin, end = (f"{moment:%Y-%m-%d %H:%M}" for moment in snapshot.time_range)
-        pairs.append(("Period", f"{begin} to {end} UTC"))
-    pairs.append(("Read", f"{snapshot.created_at:%Y-%m-%d %H:%M} UTC"))
-    blocks: list[Block] = [*said, Facts(tuple(pairs)), _columns(snapshot)]
-    if len(snapshot.columns) > _COLUMNS:
-        blocks.append(
-            Text(f"{len(snapshot.columns) - _COLUMNS} more columns are in the snapshot's manifest.")
-        )
-    return Section("data", "Data sheet", (*blocks, *_validation(known)))
-
-
-def _columns(snapshot: Snapshot) -> Grid:
-    kinds = {feature.name: f"feature, {feature.kind.value}" for feature in snapshot.features}
-    reasons = {item.name: f"not used: {item.reason}" for item in snapshot.excluded}
-    roles = {snapshot.target: "target", snapshot.time or "": "time", snapshot.key or "": "key"}
-    rows = []
-    for column in snapshot.columns[:_COLUMNS]:
-        role = kinds.get(column.name) or roles.get(column.name) or reasons.get(column.name, "")
-        distinct = "over 10000" if column.distinct > 10_000 else str(column.distinct)
-        rows.append((column.name, column.type.value, role, share(column.nulls, snapshot.rows), distinct))
-    return Grid("Columns", ("Column", "Type", "Role", "Missing", "Different values"), tuple(rows))
-
-
-def _validation(known: Known) -> list[Block]:
-    report = known.report
-    if report is None:
-        return [Text("Validation: the report is not there any more – run the pilot again", "gap")]
-    failed = [check for check in report.checks if not check.success]
-    suite = "drafted from the data" if report.drafted else "given"
-    found: list[Block] = [
-        Text(f"Validated by {len(report.checks)} expectations ({suite}), of which {len(failed)} failed.")
-    ]
-    told = [f"{item.column or 'rows'}: {item.message}" for item in report.findings]
-    told += [
-        f"{check.column or 'table'}: {check.expectation} expected {check.expected}, saw {check.observed}"
-        for check in failed
-    ]
-    told += [
-        f"{skew.column} differs from what trained the champion: {skew.message}" for skew in report.value_skew
-    ]
-    return [*found, Listed(tuple(told[:_FAILED]))] if told else found
-
-
-def _training(known: Known) -> Section:
-    model = known.model
-    if model is None:
-        return Section("training", "Training", (Text("The model's files are not there any more.", "gap"),))
-    params = ", ".join(f"{name} {value}" for name, value in model.params.items()) or "all at their defaults"
-    pairs = [("Estimator", model.estimator), ("Parameters", params), ("Seed", str(model.seed))]
-    if model.trials:
-        pairs.append(("Search", f"{model.trials} trials, {model.pruned} stopped early"))
-    pairs += [
-        ("Stored as", f"{model.format}, digest {model.digest}"),
-        ("Code", model.code),
-        ("Requirements", f"Python {model.python}; {', '.join(model.requirements)}"),
-        ("Trained", f"{model.created_at:%Y-%m-%d %H:%M} UTC"),
-    ]
-    return Section("training", "Training", (Facts(tuple(pairs)),))
 
 
 def _ethics(known: Known) -> Section:

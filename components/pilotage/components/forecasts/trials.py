@@ -1,7 +1,8 @@
 """One training on a part of the rows, with a smaller or larger model, or with a part of the features.
 
 The held-out rows are the same for all, so that trials differ by what is tried alone. Which trials make a
-forecast is decided elsewhere; nothing is stored here."""
+forecast is decided elsewhere; nothing is stored here.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from pilotage.components.sources.batches import Texts
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType
+from pilotage.core.personal import patterns
 from pilotage.core.specs import EMBEDDED, FeatureKind
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
@@ -53,7 +54,7 @@ class Sighting:
     row: int
 
     def __str__(self) -> str:
-        return f"{self.value[:60]!r} in row {self.row} of {self.origin}"
+        return f"{patterns.masked(self.value)[:60]!r} in row {self.row} of {self.origin}"
 
 
 @dataclass

@@ -17,6 +17,7 @@ from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Exclusion, Feature, Scalar
 from pilotage.core.features import category_text
 from pilotage.core.metrics import Task
+from pilotage.core.personal import patterns
 from pilotage.core.specs import Data, FeatureKind, PilotSpec
 
 LEAST_ROWS = 20
@@ -136,7 +137,7 @@ def classes_of(spec: PilotSpec, table: Written) -> tuple[Scalar, ...]:
 
 def _check_regression(spec: PilotSpec, target: Facts) -> None:
     if target.type not in (ColumnType.INTEGER, ColumnType.NUMBER):
-        sample = f"text such as {target.values[0]!r:.40}" if target.values else "text"
+        sample = f"text such as {_shown(target.values[0])}" if target.values else "text"
         holds = sample if target.type is ColumnType.TEXT else f"{target.type.value}s"
         raise errors.DataError(
             f"The target `{target.name}` holds {holds}, but `goal.metric` {spec.goal.metric} "
@@ -181,6 +182,12 @@ def _check_classes(spec: PilotSpec, name: str, classes: tuple[Any, ...], counts:
             remedy=f"In pilot.yaml, {hint}.",
             column=name,
         )
+
+
+def _shown(value: object) -> str:
+    """A value as messages may show it, without personal data that can be told."""
+    shown = patterns.masked(value) if isinstance(value, str) else value
+    return f"{shown!r:.40}"
 
 
 def _check_varies(facts: Facts) -> None:
@@ -268,14 +275,14 @@ def _reason(data: Data, facts: Facts, rows: int) -> str:
     if facts.distinct == 0:
         return "has no value in any row"
     if facts.distinct == 1 and not facts.nulls:
-        return f"is constant, always {facts.values[0]!r:.40}"
+        return f"is constant, always {_shown(facts.values[0])}"
     if name.startswith("unnamed_") and name.removeprefix("unnamed_").isdigit():
         return "has no name in the header"
     if facts.type is ColumnType.TEXT and facts.distinct > FEW_TEXTS:
         if facts.distinct > MOST_DISTINCT:
             return f"looks like an identifier or free text (more than {MOST_DISTINCT:,} different values)"
         if facts.distinct > rows / 2:
-            share = f"{facts.distinct:,} different values in {rows:,} rows, such as {facts.values[0]!r:.40}"
+            share = f"{facts.distinct:,} different values in {rows:,} rows, such as {_shown(facts.values[0])}"
             return f"looks like an identifier or free text ({share})"
     return ""
 

@@ -9,11 +9,14 @@ from pilotage.console.api import (
     alarms,
     approvals,
     audits,
+    costs,
     environments,
     me,
     monitors,
     observations,
     pilots,
+    privacy,
+    readiness,
     releases,
     runs,
     schedules,
@@ -33,10 +36,10 @@ PREFIX = "/api/v1"
 _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
-    *(monitors, observations, alarms, triggers),
+    *(monitors, observations, alarms, triggers, readiness),
     *(studies,),
     *(me, users, tokens, webhooks),
-    *(audits,),
+    *(audits, costs, privacy),
 )
 
 

@@ -132,13 +132,21 @@ def list_runs(
 
 def show_run(session: Session, run_id: RunArgument) -> None:
     """What one run did, step by step."""
+    from pilotage.console.operations import costs
     from pilotage.console.views import runs as views
+    from pilotage.pipelines import usages
 
     records = _records(session)
     record = records.run(run_id)
     steps = records.steps(record.id)
-    document = {**run_document(record), "steps": [step_document(step) for step in steps]}
-    session.output.answer(document, lambda console: views.show_run(console, record, steps))
+    used = usages.of_subject(records.engine, record.id)
+    cost = costs.run_cost(session.settings, record.id, record.pilot, used)
+    document = {
+        **run_document(record),
+        "steps": [step_document(step) for step in steps],
+        "costs": cost.model_dump(mode="json"),
+    }
+    session.output.answer(document, lambda console: views.show_run(console, record, steps, cost))
 
 
 def show_logs(

@@ -231,6 +231,7 @@ def labels(
     nothing.
     """
     from pilotage.console import label_files
+    from pilotage.core.personal.replacements import Replacer
     from pilotage.core.storage import Storage
     from pilotage.serving.records.labels import store_labels
 
@@ -243,7 +244,8 @@ def labels(
         time_column,
     )
     storage = Storage(session.settings.storage)
-    stored = store_labels(storage, name, table.ids, table.labels, table.times)
+    kept_as = Replacer.of_ids(data, session.settings) if data is not None else str
+    stored = store_labels(storage, name, table.ids, table.labels, table.times, kept_as)
     document = {"pilot": name, "labels": stored, "missing": table.missing, "file": str(file)}
     left_out = f"; {table.missing} rows without a label were left out" if table.missing else ""
     session.output.answer(

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from pilotage.console.metrics.families import gauge, seconds, single
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import tables
+from pilotage.pipelines import budgets, tables
+from pilotage.pipelines.outbox import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,20 @@ def collect(connection: Connection) -> Iterator[Metric]:
         },
     )
     yield from _champions(connection, list(found))
+    yield _budgets(connection, list(found))
+
+
+def _budgets(connection: Connection, names: Sequence[str]) -> Metric:
+    """Pilots whose retrainings wait for the next month; from what was told: no scrape adds up costs."""
+    table, (begin, _) = tables.outbox, budgets.month_of(tables.now())
+    query = select(table.c.pilot).where(table.c.type == Kind.BUDGET_SPENT, table.c.at >= begin)
+    spent = set(connection.scalars(query))
+    return gauge(
+        "pilotage_budget_spent",
+        "Whether what the pilot may use in this month was found to be used up",
+        ("pilot",),
+        {(name,): float(name in spent) for name in names},
+    )
 
 
 def specs(connection: Connection) -> Mapping[str, PilotSpec]:

@@ -90,8 +90,8 @@ def look(file: Path, settings: Settings) -> Found:
 def _look(archive: zipfile.ZipFile, settings: Settings) -> Found:
     raw = _read(archive, MANIFEST)
     manifest = json.loads(raw)
-    listed = manifest["files"]
-    if not isinstance(listed, dict):
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(listed, dict) or not all(isinstance(due, dict) for due in listed.values()):
         raise ValueError("its manifest lists no files")
     names = [entry.filename for entry in archive.infolist()]
     problems = [

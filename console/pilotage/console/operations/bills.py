@@ -102,7 +102,7 @@ def _data(snapshot: Snapshot) -> Component:
 
 
 def _packages(model: Model) -> Iterator[Component]:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from pilotage.components import cards
 from pilotage.components.cards import Card, Known
 from pilotage.console.access.actors import Actor
-from pilotage.console.operations import listings, run_files, runs, specs, versions
+from pilotage.console.operations import listings, readiness, run_files, runs, specs, versions
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.readiness import Entry
 from pilotage.console.operations.versions import Version
 from pilotage.core import errors
 from pilotage.core.artifacts import Model, Report, Scorecard, Snapshot
@@ -61,6 +62,8 @@ class Dossier:
     spec: PilotSpec | None = None
     document: dict[str, Any] = field(default_factory=dict)
     """pilot.yaml as the run had it, only what was set."""
+    readiness: Entry | None = None
+    """How ready the pilot was when it was last judged."""
     missing: dict[str, str] = field(default_factory=dict)
     """Why something is not there, by what it is."""
 
@@ -90,6 +93,7 @@ def gather(desk: Desk, actor: Actor, pilot: str, version: int, spoken: PilotSpec
     found.snapshot = _try(found, "snapshot", lambda: _snapshot(desk, actor, found))
     found.report = _try(found, "report", lambda: _report(desk, actor, found))
     found.spec, found.document = _spec(desk, actor, found, spoken)
+    found.readiness = _try(found, "readiness.json", lambda: _readiness(desk, actor, pilot))
     return found
 
 
@@ -162,13 +166,13 @@ def card_of(found: Dossier) -> Card | None:
             snapshot=found.snapshot,
             report=found.report,
             version=found.version.version,
-            decisions=tuple(_decisions(found.version)),
+            decisions=tuple(_decisions(found)),
         )
     )
 
 
-def _decisions(version: Version) -> list[tuple[str, str]]:
-    told = []
+def _decisions(found: Dossier) -> list[tuple[str, str]]:
+    told, version = [], found.version
     if version.decision is not None:
         told.append(("Decision", f"{version.decision.replace('_', ' ')}: {version.reason}".rstrip(": ")))
     if version.aliases:
@@ -179,6 +183,12 @@ def _decisions(version: Version) -> list[tuple[str, str]]:
         if said.decided_at is not None:
             why = f": {said.why}" if said.why else ""
             told.append(("Decided by", f"{said.who} at {said.decided_at:%Y-%m-%d %H:%M} UTC{why}"))
+    ready = found.readiness
+    if ready is not None:
+        judged = "nothing" if ready.version is None else f"version {ready.version}"
+        told.append(
+            ("Readiness", f"{ready.score:g} (ML Test Score of {judged}, {ready.at:%Y-%m-%d %H:%M} UTC)")
+        )
     return told
 
 
@@ -207,6 +217,14 @@ def _report(desk: Desk, actor: Actor, found: Dossier) -> Report:
         if found.run is None:
             raise
         return Report.model_validate(run_files.get_report(desk, actor, found.run.id))
+
+
+def _readiness(desk: Desk, actor: Actor, pilot: str) -> Entry:
+    """The last entry of its history."""
+    entries = readiness.list_history(desk, actor, pilot, limit=1).items
+    if not entries:
+        raise errors.NotFound(f"How ready `{pilot}` is was never judged: `pilotage readiness {pilot}`.")
+    return entries[-1]
 
 
 def _spec(

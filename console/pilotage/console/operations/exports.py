@@ -172,7 +172,8 @@ def contents(desk: Desk, actor: Actor, found: Dossier) -> _Contents:
         made.missing["decisions/approval"] = "nobody was asked: `approval` is auto, or a gate said no"
     made.add_json("lineage.json", _lineage(found))
     _add_audit(made, desk, actor, found.version.pilot)
-    made.missing.setdefault("readiness.json", "the pilot's readiness was not judged")
+    if found.readiness is not None:
+        made.add_json("readiness.json", found.readiness.model_dump(mode="json"))
     return made
 
 

@@ -172,6 +172,16 @@ def get_run(desk: Desk, actor: Actor, run: str) -> Run:
         return _run(connection, row)
 
 
+def find_run(desk: Desk, actor: Actor, run: str) -> Row[Any]:
+    """The row of the run with this id, or of the only one whose id begins so.
+
+    Raises:
+        NotFound: there is none for this actor, or more than one.
+    """
+    with tables.reading(desk.engine) as connection:
+        return _find(connection, actor, run)
+
+
 def start_run(
     desk: Desk, actor: Actor, pilot: str, *, why: str = "", parameters: Parameters | None = None
 ) -> Run:

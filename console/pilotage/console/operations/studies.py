@@ -77,7 +77,14 @@ def _shrink() -> type[BaseModel]:
     return Options
 
 
+def _readiness() -> type[BaseModel]:
+    from pilotage.pipelines.readiness.trials import Options
+
+    return Options
+
+
 OPTIONS[Kind.FORECAST] = _forecast
+OPTIONS[Kind.READINESS] = _readiness
 OPTIONS[Kind.SHRINK] = _shrink
 
 

@@ -16,7 +16,7 @@ from pilotage.console.operations import specs, versions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.versions import Version
 from pilotage.console.pages import rendering
-from pilotage.console.pages.sections import cards, explanations, exports, fairness
+from pilotage.console.pages.sections import cards, explanations, exports, fairness, personal
 from pilotage.console.pages.sections.bases import Section, Show, Subject
 from pilotage.core import errors
 from pilotage.core.registry import Alias
@@ -26,7 +26,14 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
-SECTIONS: tuple[Show, ...] = (fairness.show, explanations.show, cards.show, exports.show)
+SECTIONS: tuple[Show, ...] = (
+    fairness.show,
+    explanations.show,
+    personal.show,
+    personal.show_synthetic,
+    cards.show,
+    exports.show,
+)
 """In the order in which they are shown."""
 _VERSIONS = 30
 

@@ -8,10 +8,12 @@ from pilotage.console.access.doors import require_own_page
 from pilotage.console.pages import (
     audits,
     comparisons,
+    costs,
     models,
     monitoring,
     pilot_details,
     pilots,
+    readiness,
     responsible,
     run_details,
     runs,
@@ -26,7 +28,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, scaling, shrinks, responsible),
+    *(models, monitoring, readiness, scaling, shrinks, responsible, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.api.runs import REPORT_POLICY
-from pilotage.console.operations import marks, run_files, runs
+from pilotage.console.operations import costs, marks, run_files, runs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.runs import Run, Step
 from pilotage.console.pages import rendering, streams, words
@@ -20,6 +20,7 @@ from pilotage.console.pages.figures import graphs
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.console.pages.tails import Tail
+from pilotage.console.views import costs as views
 
 router = APIRouter()
 
@@ -84,6 +85,9 @@ def show_run(request: Request, desk: DeskParameter, actor: ActorParameter, run: 
         logs={name.removeprefix("log-"): text for name, (text, _) in begins.items()},
         others=[other for other in others if other.id != found.id],
         changed=_changed(found),
+        cost=costs.get_run_cost(desk, actor, found.id) if found.ended else None,
+        cells=views.cells,
+        basis=views.basis,
     )
 
 
@@ -155,7 +159,7 @@ def _note(run: Run, step: Step) -> str:
         report = outputs["report"]
         return f"{words.plural(report.get('checks', 0), 'check')}, {report.get('failed', 0)} failed"
     if step.name == "train" and "model" in outputs:
-        return f"model {words.short(outputs['model'].get('digest'), 8)}"
+        return ", ".join([f"model {words.short(outputs['model'].get('digest'), 8)}", *_hands(step)])
     goal = (run.spec.get("goal") or {}).get("metric", "")
     if step.name == "evaluate" and goal in step.metrics:
         return f"{goal} {words.number(step.metrics[goal])}"
@@ -163,6 +167,13 @@ def _note(run: Run, step: Step) -> str:
         version = outputs["version"]
         return f"version {version.get('version')}, {version.get('decision')}"
     return ""
+
+
+def _hands(step: Step) -> list[str]:
+    """How many workers shared a step, and how often one was replaced."""
+    workers, restarts = (int(step.metrics.get(name) or 0) for name in ("workers", "worker_restarts"))
+    found = [words.plural(workers, "worker")] if workers > 1 else []
+    return [*found, words.plural(restarts, "restart")] if restarts else found
 
 
 def _changed(run: Run) -> dict[str, Any]:

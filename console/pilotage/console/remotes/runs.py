@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from pilotage.console.commands.arguments import name_of
 from pilotage.console.commands.runs import run_document, step_document
+from pilotage.console.operations.costs import RunCost
 from pilotage.console.outputs import Output
 from pilotage.console.remotes.clients import Remote, segment
 from pilotage.console.sessions import Session
@@ -68,8 +69,14 @@ def show_run(session: Session, run_id: str) -> None:
     """What one run did there."""
     found = session.remote.get(f"/runs/{segment(run_id)}")
     record, steps = _record(found), [_step(found["id"], step) for step in found["steps"]]
-    document = {**run_document(record), "steps": [step_document(step) for step in steps]}
-    session.output.answer(document, lambda console: views.show_run(console, record, steps))
+    told = session.remote.get(f"/runs/{segment(found['id'])}/costs")
+    cost = RunCost.model_validate(told)
+    document = {
+        **run_document(record),
+        "steps": [step_document(step) for step in steps],
+        "costs": told,
+    }
+    session.output.answer(document, lambda console: views.show_run(console, record, steps, cost))
 
 
 def show_logs(session: Session, run_id: str, step: str | None = None) -> None:

@@ -23,10 +23,27 @@ def show_check(console: Console, checked: Checked) -> None:
     spec, snapshot = checked.pilot.spec, checked.snapshot
     console.print(f"[bold]{spec.pilot}[/] is fine: {escape(snapshot.source)}, {snapshot.rows:,} rows")
     _show_columns(console, snapshot)
+    show_personal(console, snapshot)
     console.print(f"Estimator {spec.train.estimator}, metric {spec.goal.metric}")
     console.print("Gates: " + escape("; ".join(gate.label for gate in spec.all_gates)))
     if not checked.cacheable:
         console.print("[yellow]The source has no fingerprint: every run reads it anew.[/]")
+    for warning in checked.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]")
+
+
+def show_personal(console: Console, snapshot: Snapshot) -> None:
+    """Personal data by column, and what is done about it."""
+    if not snapshot.personal:
+        return
+    table = tables.table("personal data in", "kind", "share", "found by", "policy", right=("share",))
+    for item in snapshot.personal:
+        share = "–" if item.share is None else f"{item.share:.1%}"
+        policy = "[yellow]none: stored as it is[/]" if item.policy is None else item.policy.value
+        table.add_row(escape(item.column), item.kind.value, share, item.found_by, policy)
+    console.print(table)
+    if any(item.policy is None for item in snapshot.personal):
+        console.print("[yellow]Say what is done about it under `data.personal`: docs/personal-data.md.[/]")
 
 
 def show_draft(console: Console, draft: Draft) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from pilotage.console.views import tables
+from pilotage.console.views import costs, tables
 from pilotage.core.artifacts import Scorecard
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pilotage.console.operations.costs import RunCost
     from pilotage.pipelines.records import RunRecord, StepRecord
     from pilotage.pipelines.runs import RunResult
 
@@ -42,8 +43,10 @@ def show_runs(console: Console, records: Sequence[RunRecord]) -> None:
     console.print(table)
 
 
-def show_run(console: Console, record: RunRecord, steps: Sequence[StepRecord]) -> None:
-    """One run with its steps."""
+def show_run(
+    console: Console, record: RunRecord, steps: Sequence[StepRecord], cost: RunCost | None = None
+) -> None:
+    """One run with its steps, and what it cost."""
     console.print(
         f"[bold]{record.id}[/] of [bold]{record.pilot}[/]: ", tables.state(record.state), sep="", end="\n"
     )
@@ -61,6 +64,8 @@ def show_run(console: Console, record: RunRecord, steps: Sequence[StepRecord]) -
             str(step.log or "–"),
         )
     console.print(table)
+    if cost is not None:
+        costs.show_run(console, cost)
     if record.error:
         console.print(f"[red]{escape(str(record.error.get('message', '')))}[/]")
         console.print(escape(str(record.error.get("remedy", ""))))

@@ -21,6 +21,7 @@ _WORDS = {
     Wait.COOLDOWN: "for the cooldown, data until {until}",
     Wait.BUDGET: "for the budget, data until {until}",
     Wait.QUIET_HOURS: "for the end of quiet hours, {until} UTC",
+    Wait.SPENT: "for the next month, {until} UTC: what its runs may use is used up",
 }
 
 

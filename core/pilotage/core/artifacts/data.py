@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.metrics import Task
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import FeatureKind, PersonalKind, Policy
 
 
 class ColumnType(StrEnum):
@@ -54,6 +54,30 @@ class DataFile(Part):
     sha256: Digest
 
 
+class PersonalFinding(Part):
+    """Personal data in a column of the source, and what was done about it."""
+
+    column: str
+    kind: PersonalKind
+    hits: Annotated[int, Field(ge=0)]
+    """Values that hold some, among those looked at; 0 where only the column's name says so."""
+    looked: Annotated[int, Field(ge=0)]
+    """Values that were looked at and present."""
+    rows: Annotated[int, Field(ge=0)]
+    """Of the source."""
+    policy: Policy | None = None
+    """None where pilot.yaml says nothing of it: it was stored as it is."""
+    reason: str = ""
+    """Why it was kept."""
+    found_by: str = "patterns"
+    """`patterns`, `presidio` or `name`."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the values looked at; None where only the name says so."""
+        return self.hits / self.looked if self.looked and self.found_by != "name" else None
+
+
 class Snapshot(Artifact):
     """An immutable Parquet data set and the roles that its columns play for the pilot."""
 
@@ -77,6 +101,12 @@ class Snapshot(Artifact):
     time: str | None = None
     key: str | None = None
     time_range: tuple[AwareDatetime, AwareDatetime] | None = None
+    personal: tuple[PersonalFinding, ...] = ()
+    """Personal data that was met on the way here."""
+    personal_key: str | None = None
+    """Which secret hashed it; tells one from another and not what it is."""
+    forgotten: Annotated[int, Field(ge=0)] = 0
+    """Rows of the source that were left out because their key is to be forgotten."""
     source: str
     """Where the rows came from, in words, without secrets."""
     created_at: AwareDatetime
@@ -132,6 +162,8 @@ class FindingKind(StrEnum):
     """Held-out rows repeat training rows."""
     TARGET_SHIFT = "target_shift"
     """The target is spread differently from the champion's."""
+    PERSONAL_DATA = "personal_data"
+    """A column holds personal data that pilot.yaml says nothing about."""
 
 
 class Finding(Part):

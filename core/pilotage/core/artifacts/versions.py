@@ -10,7 +10,9 @@ from pydantic import AwareDatetime, Field
 from pilotage.core.artifacts.bases import Artifact, Digest, Part, Scalar
 from pilotage.core.artifacts.data import Feature
 from pilotage.core.artifacts.reasons import Explanations
+from pilotage.core.artifacts.usages import Usage
 from pilotage.core.metrics import Task
+from pilotage.core.specs.protections import Personal
 
 
 class ModelFormat(StrEnum):
@@ -29,6 +31,121 @@ class Shrunk(Part):
     how: str
     """In words."""
     study: str
+
+
+class Estimate(Part):
+    """A value with its 95 % bootstrap interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Association(Part):
+    """How two columns go together in real and in synthetic rows."""
+
+    first: str
+    second: str
+    real: float
+    synthetic: float
+
+
+class Fidelity(Part):
+    """How alike synthetic and real rows are."""
+
+    score: float
+    """1 less the mean difference of columns and of pairs; 1 is alike."""
+    columns: dict[str, float]
+    """Greatest difference of the distribution functions (Kolmogorov, Smirnov) of numbers and times, total
+    variation of categories; 0 is alike."""
+    pairs: tuple[Association, ...] = ()
+    """Those that differ most."""
+    pair_difference: float | None = None
+    """Mean over all pairs."""
+
+
+class Utility(Part):
+    """The goal's metric on the same real rows, after training on real and on synthetic ones."""
+
+    metric: str
+    real: Estimate
+    synthetic: Estimate
+    difference: Estimate
+    """Synthetic less real."""
+    estimator: str
+
+
+class Leakage(Part):
+    """Whether synthetic rows give real training rows away."""
+
+    copies: int
+    """Synthetic rows that equal a training row in every column."""
+    copy_excess: float
+    """Share of copies of training rows less the share of copies of rows that were held out."""
+    closeness: Estimate
+    """Share of synthetic rows that lie closer to training rows than to as many held-out ones; 0.5 where
+    training rows are not given away."""
+    neighbour_ratio: float | None
+    """Median ratio of the distances to the nearest and the second nearest training row."""
+    control_ratio: float | None
+    """The same of held-out rows."""
+    membership: Estimate
+    """Area under the curve of an attack that tells training rows by their distance to the nearest synthetic
+    one; 0.5 is guessing."""
+    rows: int
+    """Synthetic rows looked at."""
+    control: int
+    """Held-out rows compared with."""
+
+
+class Synthetic(Part):
+    """Synthetic rows, how they were made and what was measured of them."""
+
+    method: str
+    rows: int
+    """That training saw."""
+    classes: dict[str, int] = {}
+    """Of them by class."""
+    seed: int
+    fitted_rows: int
+    """Real training rows that the synthesizer was fitted on."""
+    fidelity: Fidelity | None = None
+    utility: Utility | None = None
+    leakage: Leakage | None = None
+    notes: tuple[str, ...] = ()
+    """What could not be done or measured, and why."""
+
+
+class Verdict(Part):
+    """What a gate said."""
+
+    gate: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    reason: str
+    low: float | None = None
+    high: float | None = None
+    """Ends of the value's 95 % interval, where it has one."""
+    groups: tuple[str, ...] = ()
+    """The two groups that are furthest apart, where groups are compared."""
+
+
+class Synthesis(Artifact):
+    """A file of synthetic rows, and what was measured of them."""
+
+    FILE = "synthesis.json"
+    kind: Literal["synthesis"] = "synthesis"
+    schema_version: Literal[1] = 1
+    pilot: str
+    snapshot: Digest
+    file: str
+    """Where the rows are; empty where a gate said no and nothing was written."""
+    rows: int
+    synthetic: Synthetic
+    gates: tuple[Verdict, ...]
+    passed: bool
+    created_at: AwareDatetime
 
 
 class Model(Artifact):
@@ -63,12 +180,22 @@ class Model(Artifact):
     """Metrics of the chosen parameters inside the training part."""
     trials: int = 0
     pruned: int = 0
+    workers: int = 1
+    """Processes that trained it together."""
+    restarts: int = 0
+    """How often workers that were lost meanwhile were replaced."""
     requirements: tuple[str, ...]
     python: str
     code: Digest
     """Of the sources that trained it: Pilotage's and the pilot's own module."""
     shrunk: Shrunk | None = None
     """Of which version it is a smaller form; None of a model that was trained."""
+    personal: Personal | None = None
+    """What is done about personal data in requests, as it was in the training data."""
+    personal_key: str | None = None
+    """Which secret hashes it."""
+    synthetic: Synthetic | None = None
+    """Synthetic rows that it was trained on beside `train_rows`."""
     created_at: AwareDatetime
 
 
@@ -82,14 +209,6 @@ class TrainedModel(Artifact):
     mlflow_run: str
     uri: str
     """MLflow URI of the model folder."""
-
-
-class Estimate(Part):
-    """A value with its 95 % bootstrap interval."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 class Slice(Part):
@@ -189,19 +308,13 @@ class Rival(Part):
     """What the baseline says of every row: its class, or its number; None of a champion."""
 
 
-class Verdict(Part):
-    """What a gate said."""
+class TrainingCost(Part):
+    """What making a model cost at the prices of then."""
 
-    gate: str
-    passed: bool
-    value: float | None
-    limit: float | None
-    reason: str
-    low: float | None = None
-    high: float | None = None
-    """Ends of the value's 95 % interval, where it has one."""
-    groups: tuple[str, ...] = ()
-    """The two groups that are furthest apart, where groups are compared."""
+    currency: str
+    total: float
+    unpriced: tuple[str, ...] = ()
+    """What was used and has no price."""
 
 
 class Scorecard(Artifact):
@@ -229,6 +342,10 @@ class Scorecard(Artifact):
     worth: Worth | None = None
     explanations: Explanations | None = None
     """None in scorecards of before they were there."""
+    training: Usage | None = None
+    """What making the model used; null where its step did not tell."""
+    training_cost: TrainingCost | None = None
+    """What that cost; null where nothing has a price."""
     gates: tuple[Verdict, ...]
     passed: bool
     created_at: AwareDatetime

@@ -122,6 +122,10 @@ class DriftReport(Artifact):
     errors: int
     p50_ms: float | None = None
     p99_ms: float | None = None
+    cpu_seconds: float | None = None
+    """CPU time of the servers while these rows came; null where they did not tell."""
+    peak_memory_bytes: int | None = None
+    """Most memory that one server process had."""
     false_alarm_rate: float
     threshold: float
     """Smallest p-value over all features below which there is drift."""
@@ -173,6 +177,8 @@ class Wait(StrEnum):
     COOLDOWN = "cooldown"
     BUDGET = "budget"
     QUIET_HOURS = "quiet_hours"
+    SPENT = "spent"
+    """What the pilot may use in a month is used up."""
 
 
 class Trigger(Artifact):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from importlib import metadata
 from typing import Any
 
 _WATTS_PER_UNKNOWN_CPU = 4.0
@@ -18,13 +19,13 @@ _WATTS_PER_UNKNOWN_CPU = 4.0
 def describe(processor: str, processors: int, country: str) -> dict[str, Any]:
     """What `powers.Power` holds."""
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-    import codecarbon
     from codecarbon.core.cpu import TDP
     from codecarbon.external.ram import RAM
     from codecarbon.input import DataSource
 
-    source = f"codecarbon {codecarbon.__version__}"
-    table = DataSource().get_cpu_power_data()
+    source = f"codecarbon {metadata.version('codecarbon')}"
+    data: Any = DataSource  # without types
+    table = data().get_cpu_power_data()
     lookup = TDP.__new__(TDP)  # its constructor looks at this machine's processor, ours is named
     match = lookup._get_matching_cpu(processor, table) if processor else None
     if match:
@@ -36,7 +37,7 @@ def describe(processor: str, processors: int, country: str) -> dict[str, Any]:
         by = f"{source}: {per_cpu:g} W for each logical CPU, since it does not know `{processor}`"
     memory = RAM(tracking_mode="machine")
     total_gb = memory.machine_memory_GB
-    mix = DataSource().get_global_energy_mix_data().get(country, {})
+    mix = data().get_global_energy_mix_data().get(country, {})
     intensity = mix.get("carbon_intensity")
     return {
         "watts_per_cpu": per_cpu,

@@ -65,11 +65,10 @@ class Registry:
         Raises:
             NotFound: there is no such version.
         """
-        known = self.versions(name)
-        for registered in known:
-            if registered.version == version:
-                return registered
-        have = ", ".join(str(registered.version) for registered in reversed(known)) or "none"
+        found = self._reader.version(name, version)
+        if found is not None:
+            return found
+        have = ", ".join(str(known.version) for known in reversed(self.versions(name))) or "none"
         raise errors.NotFound(
             f"Pilot `{name}` has no version {version}; it has {have}.",
             remedy=f"`pilotage models {name}` lists them.",

@@ -5,7 +5,7 @@ For stores that are not SQL, such as an MLflow server. Nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,24 +39,35 @@ class ClientReader:
         return {str(alias): int(version) for alias, version in model.aliases.items()}
 
     def versions(self, name: str) -> list[Registered]:
-        client = self._registry.client
         aliases = self.aliases(name)
-        found = client.search_model_versions(f"name = '{name}'", max_results=_MOST)
-        registered = [
-            Registered(
-                name=name,
-                version=int(item.version),
-                run=item.run_id or "",
-                location=client.get_model_version_download_uri(name, item.version),
-                created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
-                tags=dict(item.tags),
-                aliases=tuple(
-                    sorted(alias for alias, version in aliases.items() if version == int(item.version))
-                ),
-            )
-            for item in found
-        ]
-        return sorted(registered, key=lambda item: -item.version)
+        found = self._registry.client.search_model_versions(f"name = '{name}'", max_results=_MOST)
+        return sorted((self._told(name, item, aliases) for item in found), key=lambda item: -item.version)
+
+    def version(self, name: str, version: int) -> Registered | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            item = self._registry.client.get_model_version(name, str(version))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise errors.Unavailable(
+                f"The model registry did not answer: {error}.", remedy="Try again."
+            ) from error
+        return self._told(name, item, self.aliases(name))
+
+    def _told(self, name: str, item: Any, aliases: Mapping[str, int]) -> Registered:
+        """A version as MLflow has it."""
+        number = int(item.version)
+        return Registered(
+            name=name,
+            version=number,
+            run=item.run_id or "",
+            location=self._registry.client.get_model_version_download_uri(name, item.version),
+            created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, tz=UTC),
+            tags=dict(item.tags),
+            aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
+        )
 
     def aliased(self) -> list[Registered]:
         """As `Reader` says, in few questions; a version's location is its source."""

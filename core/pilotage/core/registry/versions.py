@@ -61,6 +61,10 @@ class Reader(Protocol):
         """Versions of model `name`, newest first."""
         ...
 
+    def version(self, name: str, version: int) -> Registered | None:
+        """One version, without reading the others; None where there is none."""
+        ...
+
     def aliased(self) -> list[Registered]:
         """The versions of all models that have an alias, by name and version."""
         ...
@@ -92,14 +96,25 @@ class SqlReader:
         return {row.alias: int(row.version) for row in rows}
 
     def versions(self, name: str) -> list[Registered]:
+        return self._read(name, "WHERE name = :name")
+
+    def version(self, name: str, version: int) -> Registered | None:
+        found = self._read(name, "WHERE name = :name AND version = :version", version=version)
+        return found[0] if found else None
+
+    def _read(self, name: str, where: str, **values: int) -> list[Registered]:
+        """Versions of one model; `where` is one of ours."""
         aliases = [(name, alias, version) for alias, version in self.aliases(name).items()]
         tags = self._query(
-            "SELECT name, version, key, value FROM model_version_tags WHERE name = :name", name=name
+            f"SELECT name, version, key, value FROM model_version_tags {where}",  # noqa: S608 - all of it is ours
+            name=name,
+            **values,
         )
         rows = self._query(
-            "SELECT name, version, run_id, source, storage_location, creation_time FROM model_versions"
-            " WHERE name = :name AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",
+            "SELECT name, version, run_id, source, storage_location, creation_time FROM model_versions"  # noqa: S608
+            f" {where} AND current_stage <> 'Deleted_Internal' ORDER BY version DESC",
             name=name,
+            **values,
         )
         return _registered(rows, tags, aliases)
 

@@ -16,19 +16,23 @@ from pilotage.core import errors
 from pilotage.core.places import Place
 from pilotage.core.settings.choices import AccessLogPolicy, ClusterAccess, Forge, PicklePolicy, ReleaseMode
 from pilotage.core.settings.fields import (
+    KUBERAY,
     CollectorUrl,
     File,
     Folder,
     Hosts,
+    Levels,
     Person,
     PrivateUrl,
     Proxies,
+    RayAddress,
     WebUrl,
     Words,
     is_loopback,
 )
 
 __all__ = [
+    "KUBERAY",
     "AccessLogPolicy",
     "ClusterAccess",
     "Forge",
@@ -66,6 +70,8 @@ class Settings(BaseSettings):
     installation_key: SecretStr = SecretStr("")
     """Secret that tells this installation's models from others', where it has several homes, such as pods;
     made in `home` when empty."""
+    personal_key: SecretStr = SecretStr("")
+    """Secret that personal data is hashed with where `data.personal` says so; model servers need it too."""
     signing_key_file: File | None = None
     """Private elliptic-curve key (PEM) that signs each model that is registered."""
     verify_key_file: File | None = None
@@ -180,6 +186,9 @@ class Settings(BaseSettings):
     are local swaps when empty."""
     release_environment: str = "production"
     """Environment that is released to where none is named."""
+    readiness: Levels = {}
+    """Least ML Test Score of a pilot whose version is promoted or released, by environment:
+    `production=2,staging=1`."""
     release_branch: str = ""
     """Branch of that repository; its default branch when empty."""
     release_mode: ReleaseMode = ReleaseMode.COMMIT
@@ -245,6 +254,17 @@ class Settings(BaseSettings):
     """How often a run is looked at there."""
     kubeflow_schedules: bool = False
     """Whether Kubeflow keeps the clock of `retrain.schedule`, by recurring runs; else Pilotage does."""
+    ray_address: RayAddress = ""
+    """Ray cluster that workers run on: HOST:PORT, `auto` or ray://HOST:PORT; `kuberay` makes one for each
+    step on Kubeflow; on one machine, and when empty, workers are processes beside the step."""
+    ray_restarts: int = Field(default=3, ge=0, le=100)
+    """How often workers that were lost are replaced before the step fails."""
+    ray_patience_seconds: float = Field(default=300.0, gt=0)
+    """How long a step waits for a cluster to have room for its workers."""
+    ray_object_store_mb: int = Field(default=200, ge=80)
+    """Shared memory of the Ray that a step starts for its workers."""
+    ray_service_account: str = ""
+    """Kubernetes service account of the pods that KubeRay makes; the namespace's default when empty."""
     components_image: str = "pilotage/components-python:0.1.0"
     """Image of the steps' pods."""
     components_secret: str = ""

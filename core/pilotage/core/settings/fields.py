@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
+_MOST_LEVEL = 7.0
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _PERSON = re.compile(r"[^<>\x00-\x1f]+ <[^<>\s\x00-\x1f]+>")
 
@@ -40,6 +41,22 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _levels(value: object) -> object:
+    """`production=2,staging=1` as numbers by name."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, float] = {}
+    for part in (part.strip() for part in value.split(",") if part.strip()):
+        name, equals, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip() or not 0 <= found[name.strip()] <= _MOST_LEVEL:
+            raise ValueError(f"has `{part}`, which is not of the form NAME=NUMBER with 0 to {_MOST_LEVEL:g}")
+    return found
 
 
 def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,18 +107,35 @@ def _bare(url: str) -> str:
     return url.rstrip("/")
 
 
+def _ray(address: str) -> str:
+    if address in ("", "auto", KUBERAY):
+        return address
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        sound = parts.scheme in ("", "ray") and parts.hostname and parts.port
+    except ValueError:
+        sound = False
+    if not sound or parts.path or parts.username or parts.query:
+        raise ValueError(f"is none of HOST:PORT, ray://HOST:PORT, auto, {KUBERAY}")
+    return address
+
+
 def _person(text: str) -> str:
     if not _PERSON.fullmatch(text):
         raise ValueError("is no NAME <EMAIL>")
     return text
 
 
+KUBERAY = "kuberay"
+"""In place of an address: a cluster is made for each step."""
 Folder = Annotated[Path, AfterValidator(_folder)]
 """A folder that may not be there yet; absolute."""
 File = Annotated[Path, AfterValidator(_absolute)]
 """A file; absolute."""
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several words; comma-separated in the environment."""
+Levels = Annotated[dict[str, float], NoDecode, BeforeValidator(_levels)]
+"""Numbers by name, `name=number` with commas between."""
 Proxies = Annotated[Words, AfterValidator(_networks)]
 """Addresses and networks."""
 Hosts = Annotated[Words, AfterValidator(_hosts)]
@@ -112,5 +146,7 @@ WebUrl = Annotated[str, AfterValidator(_web)]
 """An http or https URL without secrets, or nothing."""
 PrivateUrl = Annotated[str, AfterValidator(_private)]
 """An https URL without secrets, or http on loopback, or nothing."""
+RayAddress = Annotated[str, AfterValidator(_ray)]
+"""How to reach a Ray cluster, or nothing."""
 Person = Annotated[str, AfterValidator(_person)]
 """NAME <EMAIL>."""

@@ -6,6 +6,7 @@ and says on which line something is wrong. No model looks at data.
 
 from __future__ import annotations
 
+from pilotage.core.specs.augmentations import Augment, Synthesizer
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
@@ -14,15 +15,29 @@ from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.groupings import Grouping, SmallGroups
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
 from pilotage.core.specs.pilots import PilotSpec
+from pilotage.core.specs.protections import Personal, PersonalKind, Policy, Reasoned
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
-from pilotage.core.specs.training import Against, Approval, At, Encoder, Estimator, Gate, Range, Search, Train
+from pilotage.core.specs.training import (
+    DISTRIBUTED,
+    Against,
+    Approval,
+    At,
+    Encoder,
+    Estimator,
+    Gate,
+    Range,
+    Search,
+    Train,
+)
 
 __all__ = [
+    "DISTRIBUTED",
     "EMBEDDED",
     "Against",
     "Approval",
     "At",
+    "Augment",
     "Bounds",
     "Budget",
     "Card",
@@ -42,10 +57,14 @@ __all__ = [
     "Monitor",
     "Name",
     "Performance",
+    "Personal",
+    "PersonalKind",
     "PilotSpec",
+    "Policy",
     "PythonSource",
     "QuietHours",
     "Range",
+    "Reasoned",
     "Replicas",
     "Resources",
     "Retrain",
@@ -60,6 +79,7 @@ __all__ = [
     "SqlSource",
     "Step",
     "Strategy",
+    "Synthesizer",
     "Target",
     "Toleration",
     "Train",

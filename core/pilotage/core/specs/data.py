@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from pilotage.core.durations import Duration
 from pilotage.core.metrics import Task
+from pilotage.core.specs.augmentations import Augment
 from pilotage.core.specs.bases import Column, Model, Target
+from pilotage.core.specs.protections import Personal, Policy
 
 
 class FeatureKind(StrEnum):
@@ -74,6 +77,30 @@ class Data(Model):
     features: dict[Column, FeatureKind] | None = None
     exclude: tuple[Column, ...] = ()
     split: Split = Split()
+    augment: Augment | None = None
+    """Synthetic rows beside the training rows; none when left out."""
+    personal: Personal | None = None
+    """What is done about personal data before anything is stored."""
+    retention: Duration | None = None
+    """How long snapshots, logged rows and labels are kept; for ever when left out."""
+
+    @model_validator(mode="after")
+    def _protected(self) -> Data:
+        if self.personal is None:
+            return self
+        for role, name in {"target": self.target, "time": self.time, "key": self.key}.items():
+            policy = None if name is None else self.personal.column(name)
+            allowed = (Policy.KEEP, Policy.REFUSE) + ((Policy.HASH,) if role == "key" else ())
+            if policy is not None and policy not in allowed:
+                choices = ", ".join(allowed)
+                raise ValueError(
+                    f"`personal.columns.{name}` is `{policy}`, and `{name}` is the {role}: "
+                    f"it can be one of {choices}"
+                )
+        for name in self.features or {}:
+            if self.personal.column(name) is Policy.DROP:
+                raise ValueError(f"`{name}` is in `features`, and `personal.columns.{name}` drops it")
+        return self
 
     @model_validator(mode="after")
     def _roles(self) -> Data:

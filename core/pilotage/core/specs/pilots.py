@@ -9,21 +9,31 @@ from pydantic import model_validator
 from pilotage.core.metrics import (
     BINARY_ONLY,
     CLASS_MEASURES,
+    DECIDED_MEASURES,
     METRICS,
     NUMBER_MEASURES,
+    SYNTHETIC_MEASURES,
     Measure,
     Task,
     task_of,
 )
 from pilotage.core.specs.bases import Misplaced, Model, Name
 from pilotage.core.specs.cards import Card
-from pilotage.core.specs.clusters import Cluster, Step
+from pilotage.core.specs.clusters import SHARED_STEPS, Cluster, Step
 from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind
 from pilotage.core.specs.goals import Goal
 from pilotage.core.specs.monitoring import Monitor, Season
 from pilotage.core.specs.retraining import Retrain
 from pilotage.core.specs.serving import Serve
-from pilotage.core.specs.training import Against, Approval, Estimator, Gate, Train
+from pilotage.core.specs.training import DISTRIBUTED, Against, Approval, At, Estimator, Gate, Train
+
+LEAK_GATES = (
+    Gate(metric=Measure.SYNTHETIC_COPIES, max=0.01),
+    Gate(metric=Measure.SYNTHETIC_CLOSENESS, max=0.55, at=At.LOW),
+    Gate(metric=Measure.SYNTHETIC_MEMBERSHIP, max=0.55, at=At.LOW),
+)
+"""What synthetic rows may give away of training rows, unless gates say otherwise: shares of few rows are
+off by chance, so it is the lower end of their intervals that has to lie near guessing."""
 
 
 class PilotSpec(Model):
@@ -61,6 +71,11 @@ class PilotSpec(Model):
                 raise Misplaced(f"{gate.metric} is not for {self.task}", ("gates", index, "metric"))
             if gate.metric == Measure.BUSINESS_VALUE and self.goal.value is None:
                 raise Misplaced(f"{gate.metric} needs `goal.value`", ("gates", index, "metric"))
+            if gate.metric in SYNTHETIC_MEASURES and self.data.augment is None:
+                raise Misplaced(f"{gate.metric} needs `data.augment`", ("gates", index, "metric"))
+        augment = self.data.augment
+        if augment is not None and self.task is Task.REGRESSION and not augment.rows:
+            raise Misplaced("regression has no classes; say `rows`", ("data", "augment"))
         metric = self.monitor.performance.metric
         if metric is not None and task_of(metric) != self.task:
             raise Misplaced(f"{metric} is not for {self.task}", ("monitor", "performance", "metric"))
@@ -72,6 +87,34 @@ class PilotSpec(Model):
             raise Misplaced(
                 "resources of training are said in `train.resources`",
                 ("cluster", "steps", "train", "resources"),
+            )
+        for name, step in self.cluster.steps.items():
+            if step.resources is not None and step.resources.workers > 1 and name not in SHARED_STEPS:
+                raise Misplaced(
+                    f"step `{name}` has one worker", ("cluster", "steps", name, "resources", "workers")
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shared(self) -> PilotSpec:
+        """Several workers need something that they can share: rows, or the trials of a search."""
+        train = self.train
+        embedded = [name for name, kind in (self.data.features or {}).items() if kind in EMBEDDED]
+        if train.resources.workers > 1 and embedded:
+            raise Misplaced(
+                f"`{embedded[0]}` is a text or an image, which one process encodes; take one worker",
+                ("train", "resources", "workers"),
+            )
+        if train.resources.workers > 1 and self.data.augment is not None:
+            raise Misplaced(
+                "synthetic rows are made in one process; take one worker",
+                ("train", "resources", "workers"),
+            )
+        if train.resources.workers > 1 and train.estimator not in DISTRIBUTED and train.search is None:
+            raise Misplaced(
+                f"`{train.estimator}` trains in one process; take {', '.join(DISTRIBUTED[:-1])} or"
+                f" {DISTRIBUTED[-1]}, or `train.search`, whose trials workers share, or one worker",
+                ("train", "resources", "workers"),
             )
         return self
 
@@ -110,12 +153,21 @@ class PilotSpec(Model):
 
     @property
     def all_gates(self) -> tuple[Gate, ...]:
-        """The pilot's own gates behind those that are always on unless restated."""
+        """What steps judge: the pilot's own gates behind those that are always on unless restated."""
         stated = {(gate.metric, gate.against) for gate in self.gates}
-        always = (
+        always = [
             Gate(metric=self.goal.metric, against=against) for against in (Against.BASELINE, Against.CHAMPION)
+        ]
+        if self.data.augment is not None:
+            always += LEAK_GATES
+        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + tuple(
+            gate for gate in self.gates if gate.metric not in DECIDED_MEASURES
         )
-        return tuple(gate for gate in always if (gate.metric, gate.against) not in stated) + self.gates
+
+    @property
+    def decided_gates(self) -> tuple[Gate, ...]:
+        """What is judged where a version is promoted or released."""
+        return tuple(gate for gate in self.gates if gate.metric in DECIDED_MEASURES)
 
     @property
     def performance_metric(self) -> str:

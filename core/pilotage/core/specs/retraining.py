@@ -13,7 +13,15 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from pilotage.core.durations import Duration
 from pilotage.core.specs.bases import Model
@@ -46,6 +54,21 @@ class Budget(Model):
     runs: Annotated[int, Field(ge=1)]
     per: Duration
     """In the data's own time."""
+
+
+class Monthly(Model):
+    """What the runs of a pilot may use in a calendar month, in UTC; retrainings wait for the next then."""
+
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """In the currency of the installation's prices."""
+    cpu_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Monthly:
+        if self.cost is None and self.cpu_hours is None and self.gpu_hours is None:
+            raise ValueError("say `cost`, `cpu_hours` or `gpu_hours`")
+        return self
 
 
 class QuietHours(Model):
@@ -103,6 +126,7 @@ class Retrain(Model):
     cooldown: Duration = timedelta(hours=24)
     """In the data's own time."""
     budget: Budget | None = None
+    monthly: Monthly | None = None
     quiet_hours: tuple[QuietHours, ...] = ()
 
     @field_validator("schedule")

@@ -11,7 +11,14 @@ from pydantic import Field, field_validator, model_validator
 
 from pilotage.core.durations import Duration
 from pilotage.core.hints import unknown
-from pilotage.core.metrics import GROUP_MEASURES, METRICS, Measure
+from pilotage.core.metrics import (
+    COST_MEASURES,
+    DECIDED_MEASURES,
+    GROUP_MEASURES,
+    METRICS,
+    SYNTHETIC_MEASURES,
+    Measure,
+)
 from pilotage.core.specs.bases import Column, Model
 from pilotage.core.specs.clusters import Resources
 from pilotage.core.specs.groupings import FEWEST_ROWS, Grouping, SmallGroups
@@ -28,6 +35,10 @@ class Estimator(StrEnum):
     XGBOOST = "xgboost"
     MLP = "mlp"
     """A network of fully connected layers, trained with PyTorch."""
+
+
+DISTRIBUTED = (Estimator.XGBOOST.value, Estimator.LIGHTGBM.value, "mlp")
+"""Estimators that several workers train together, each on its share of the rows."""
 
 
 class Range(Model):
@@ -118,7 +129,7 @@ class Train(Model):
     """How columns of texts and images become numbers, by column."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     resources: Resources = Resources()
-    """What training asks for on a cluster."""
+    """How many workers train, and what each asks for on a cluster."""
 
     @field_validator("estimator")
     @classmethod
@@ -137,6 +148,9 @@ class Train(Model):
 class Against(StrEnum):
     CHAMPION = "champion"
     BASELINE = "baseline"
+
+
+_WITH_INTERVALS = SYNTHETIC_MEASURES - {Measure.SYNTHETIC_FIDELITY, Measure.SYNTHETIC_COPIES}
 
 
 class At(StrEnum):
@@ -172,9 +186,13 @@ class Gate(Model):
         if (self.by is not None) != (self.metric in GROUP_MEASURES):
             need = "needs" if self.by is None else "does not take"
             raise ValueError(f"a gate on `{self.metric}` {need} `by`, the column whose groups are compared")
+        if self.metric in DECIDED_MEASURES and (self.min is None or self.max is not None):
+            raise ValueError(f"a gate on `{self.metric}` says `min`, from 0 to 7, and nothing else")
         if (self.against is None) == (self.min is None and self.max is None):
             raise ValueError("a gate says either `min` and/or `max`, or `against`")
         self._require_sound_groups()
+        if self.metric in COST_MEASURES and self.against is not None:
+            raise ValueError(f"a gate on `{self.metric}` says `max`, not `against`")
         if self.against is None and "margin" in self.model_fields_set:
             raise ValueError("`margin` goes with `against`")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -189,7 +207,7 @@ class Gate(Model):
             raise ValueError("`by` names a column twice")
         if self.at is not At.VALUE and self.against is not None:
             raise ValueError("`at` goes with `min` and `max`")
-        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES:
+        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES | _WITH_INTERVALS:
             raise ValueError(f"`{self.metric}` has no interval; leave `at` out")
 
     @property

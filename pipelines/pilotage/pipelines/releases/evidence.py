@@ -52,8 +52,10 @@ class Evidence:
         )
 
 
-def gather(settings: Settings, pilot: str, version: int, *, by: str, force: bool) -> Evidence:
-    """What is known of a version that `by` may release.
+def gather(
+    settings: Settings, pilot: str, version: int, environment: str, *, by: str, force: bool
+) -> Evidence:
+    """What is known of a version that `by` may release to an environment.
 
     Raises:
         NotFound: there is no such version, or its files are gone.
@@ -62,7 +64,7 @@ def gather(settings: Settings, pilot: str, version: int, *, by: str, force: bool
     """
     registry = Registry(settings)
     registered = registry.version(pilot, version)
-    promotions.require_releasable(settings, registered, who=by, force=force)
+    promotions.require_releasable(settings, registered, environment, who=by, force=force)
     folder = registry.folder(registered)
     profile = folder / INSIDE / ReferenceProfile.FILE
     if not profile.is_file():

@@ -111,7 +111,7 @@ def release(
         raise errors.SettingsError(
             "Overruling gates or an approval needs a reason.", remedy="Say it with `--reason`."
         )
-    known = evidence.gather(settings, pilot, version, by=job.who, force=force)
+    known = evidence.gather(settings, pilot, version, job.environment, by=job.who, force=force)
     wanted = values.build(
         spec if spec is not None else _spec(settings, known),
         known.model,

@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """What more data, a bigger model or better features would bring."""
     SHRINK = "shrink"
     """Which smaller models pass the gates."""
+    READINESS = "readiness"
+    """What no run shows of how ready a pilot is."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from pilotage.pipelines.tables.bases import Instant, metadata
 from pilotage.pipelines.tables.catalogue import pilots
 from pilotage.pipelines.tables.connections import connect, finite, migrate, now, open_engine, require_current
 from pilotage.pipelines.tables.decisions import approvals, audit
+from pilotage.pipelines.tables.deleting import deletions
 from pilotage.pipelines.tables.executions import cache_entries, runs, steps
+from pilotage.pipelines.tables.readiness import readiness_notes, readiness_proofs, readiness_scores
 from pilotage.pipelines.tables.releasing import transitions
 from pilotage.pipelines.tables.retraining import alarms, snoozes, triggers
 from pilotage.pipelines.tables.scheduling import leases, schedules
@@ -39,6 +41,7 @@ __all__ = [
     "cache_entries",
     "connect",
     "days",
+    "deletions",
     "deliveries",
     "delivery_attempts",
     "disabled_endpoints",
@@ -54,6 +57,9 @@ __all__ = [
     "open_engine",
     "outbox",
     "pilots",
+    "readiness_notes",
+    "readiness_proofs",
+    "readiness_scores",
     "reading",
     "require_current",
     "runs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table
 
 from pilotage.pipelines.tables.bases import Instant, metadata
 
@@ -18,6 +18,8 @@ windows = Table(
     Column("errors", Integer, nullable=False),
     Column("latency_p50_ms", Float),
     Column("latency_p99_ms", Float),
+    Column("cpu_seconds", Float),  # of the servers; null where they did not tell
+    Column("peak_memory_bytes", BigInteger),  # of one server process
     Column("drifted", Integer, nullable=False, default=0),  # features
     Column("features", JSON, nullable=False),  # effect, verdict and importance by feature
     Column("score", JSON),  # the same of the model's scores

@@ -28,7 +28,15 @@ class Merged(NamedTuple):
 
 
 def merge(works: Sequence[Work]) -> Merged:
-    """All rows of works on one version."""
+    """All rows of works on one version, with personal data replaced as it was in training."""
+    merged, live = _merged(works), works[0].live
+    if live.replacer is None:
+        return merged
+    ids = None if merged.ids is None else live.replacer.ids(live.model.key, merged.ids)
+    return Merged(merged.rows, live.replacer.columns(merged.columns), ids, merged.times)
+
+
+def _merged(works: Sequence[Work]) -> Merged:
     first = works[0]
     reader = first.reader
     if reader is not None and all(work.reader is reader for work in works):

@@ -105,6 +105,8 @@ def judge(spec: PilotSpec, settings: Settings, storage: Storage, case: Case, evi
         requests=window.requests,
         errors=window.errors,
         p50_ms=window.latency_quantile(0.5),
+        cpu_seconds=window.cpu_seconds or None,
+        peak_memory_bytes=window.peak_memory_bytes or None,
         p99_ms=window.latency_quantile(0.99),
         false_alarm_rate=monitor.drift.false_alarm_rate,
         threshold=drift.threshold,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -80,6 +80,7 @@ def store_labels(
     ids: Sequence[Any],
     labels: Sequence[Any],
     times: Sequence[Any] | None = None,
+    stored: Callable[[str], str] = str,
 ) -> int:
     """Keep one batch of labels durably; returns how many. The same batch again changes nothing.
 
@@ -90,6 +91,7 @@ def store_labels(
         labels: classes or numbers.
         times: event times of the rows that the labels are about, where an id is served again and again; a
             label with a time is joined to rows of that id and time only.
+        stored: what an id is kept as: where keys are personal data, what the row log has of it.
 
     Raises:
         RequestError: the lists differ in length, or a value is of another kind; names the position.
@@ -99,7 +101,7 @@ def store_labels(
         raise errors.RequestError(
             f"There are {len(ids)} ids and {len(labels)} labels{also}, expected as many of each."
         )
-    keys = [id_text(value, position) for position, value in enumerate(ids)]
+    keys = [stored(id_text(value, position)) for position, value in enumerate(ids)]
     values = [label_text(value, position) for position, value in enumerate(labels)]
     if not keys:
         return 0

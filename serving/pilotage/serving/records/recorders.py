@@ -35,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotage.core import window_files, windows
+from pilotage.core.costs import usages
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.serving.records import counts, servings, tallies
@@ -72,6 +73,8 @@ class _Open:
     tally: Tally
     log: RowLog
     sample: Reservoir | None
+    charged: int = 0
+    """Rows that CPU time was put down for."""
     dirty: bool = False
     written: int = 0
     """Rows that the file in the storage counts."""
@@ -113,6 +116,7 @@ class Recorder:
         self._let_go: dict[tuple[int, datetime], _Left] = {}
         self._random = np.random.default_rng()
         self._latest: dict[int, datetime] = {}
+        self._cpu_seconds = time.process_time()
         self._complained = -_LOG_SECONDS
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -154,6 +158,7 @@ class Recorder:
 
     def start(self) -> None:
         """Begin counting."""
+        self._cpu_seconds = time.process_time()  # what it took to start serves no row
         self._thread.start()
 
     def close(self) -> None:
@@ -180,6 +185,7 @@ class Recorder:
         """Count everything on the queue."""
         with self._counting:
             self._count_queue(may_wait=True)
+            self._charge()
             with self._lock:
                 errors, self._errors = self._errors, {}
                 dropped, self._dropped = self._dropped, {}
@@ -188,6 +194,22 @@ class Recorder:
             for live, count in dropped.values():
                 self._current(live).tally.totals.dropped += count
                 self._complain("%d rows were dropped: counting cannot keep up", count)
+
+    def _charge(self) -> None:
+        """Put down the process's CPU time since the last time for the rows that were counted since.
+
+        Each row has the same share. Time in which no row came is nobody's: it is what an idle server takes.
+        """
+        now = time.process_time()
+        spent, self._cpu_seconds = now - self._cpu_seconds, now
+        parts = [part for part in self._open.values() if part.tally.totals.rows > part.charged]
+        rows = sum(part.tally.totals.rows - part.charged for part in parts)
+        peak = usages.peak_memory_bytes() if parts else 0
+        for part in parts:
+            totals = part.tally.totals
+            totals.cpu_micros += round(1e6 * spent * (totals.rows - part.charged) / rows)
+            totals.peak_bytes = max(totals.peak_bytes, peak)
+            part.charged, part.dirty = totals.rows, True
 
     def _count_queue(self, *, may_wait: bool) -> None:
         """Count what is on the queue; what needs the storage is left there unless this may wait for it."""
@@ -299,7 +321,7 @@ class Recorder:
         log = RowLog(self._pilot, live.version, start, self.replica, left.sequence if left else 0)
         rows, below = self._settings.feature_sample, left.below if left else None
         sample = Reservoir(live, self._pilot, start, self.replica, rows, below) if rows else None
-        return _Open(tally, log, sample, written=tally.totals.rows)
+        return _Open(tally, log, sample, written=tally.totals.rows, charged=tally.totals.rows)
 
     def _release(self, live: Live) -> None:
         """Write and let go the window that was touched least recently; what cannot be written is dropped."""

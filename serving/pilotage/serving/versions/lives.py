@@ -20,6 +20,7 @@ from pilotage.core import embeddings, errors, forms, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.models import Answering
+from pilotage.core.personal.replacements import Replacer
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
@@ -50,6 +51,8 @@ class Live:
     profile: ReferenceProfile
     folder: Path | None = field(default=None, repr=False, compare=False)
     """The local folder of its files; None when it was not loaded from one."""
+    replacer: Replacer | None = field(default=None, repr=False, compare=False)
+    """Puts in the place of personal data what the training data had there; None where nothing is replaced."""
     since: float = field(default_factory=time.time, repr=False, compare=False)
     """When it was loaded, in seconds since the epoch."""
 
@@ -111,6 +114,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
     Raises:
         NotFound: its files are gone.
         UntrustedModel: the settings do not allow to load it.
+        SettingsError: it hashes personal data, and the secret for it is not set or another one.
         MissingExtra: it has no inference form, and what it was trained with is not installed.
         ModelTooLarge: it takes more memory than one may.
         Failure: it loads but cannot predict.
@@ -128,6 +132,7 @@ def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
         predictor=forms.open_form(folder, model) or _open_trained(folder, settings, registered),
         profile=ReferenceProfile.read(folder / INSIDE),
         folder=folder,
+        replacer=Replacer.of(model.personal, settings, model.personal_key),
     )
     for rows in _WARM_ROWS:
         _warm(live, rows)

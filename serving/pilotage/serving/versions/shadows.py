@@ -56,6 +56,9 @@ class Shadow:
         trial = self._follower.trial
         if trial is None or not trial.copying or served.live is not trial.champion:
             return
+        if trial.challenger.model.personal != served.live.model.personal:
+            trial.missed(len(served.sizes))  # it would be shown values that the champion's rules replaced
+            return
         with self._lock:
             fits = self._rows + served.rows <= MOST_ROWS and not self._stopped.is_set()
             if fits:

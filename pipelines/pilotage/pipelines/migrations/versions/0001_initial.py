@@ -103,6 +103,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pilot", "day"),
     )
     op.create_table(
+        "deletions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("hashes", sa.JSON(), nullable=False),
+        sa.Column("why", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("deletions_by_pilot", "deletions", ["pilot", "asked_at"], unique=False)
+    op.create_index("deletions_by_state", "deletions", ["state"], unique=False)
+    op.create_table(
         "disabled_endpoints",
         sa.Column("endpoint", sa.String(length=63), nullable=False),
         sa.Column("url", sa.String(length=64), nullable=False),
@@ -164,6 +180,47 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "readiness_notes",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("test", sa.String(length=32), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_by", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_notes_by_pilot", "readiness_notes", ["pilot", "at"], unique=False)
+    op.create_table(
+        "readiness_proofs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("recipe", sa.String(length=64), nullable=False),
+        sa.Column("passed", sa.Boolean(), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_proofs_by_pilot", "readiness_proofs", ["pilot", "kind", "at"], unique=False)
+    op.create_table(
+        "readiness_scores",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pilot", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column("sections", sa.JSON(), nullable=False),
+        sa.Column("points", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("readiness_scores_by_pilot", "readiness_scores", ["pilot", "at"], unique=False)
     op.create_table(
         "runs",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -379,6 +436,8 @@ def upgrade() -> None:
         sa.Column("errors", sa.Integer(), nullable=False),
         sa.Column("latency_p50_ms", sa.Float(), nullable=True),
         sa.Column("latency_p99_ms", sa.Float(), nullable=True),
+        sa.Column("cpu_seconds", sa.Float(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("drifted", sa.Integer(), nullable=False),
         sa.Column("features", sa.JSON(), nullable=False),
         sa.Column("score", sa.JSON(), nullable=True),

@@ -101,7 +101,8 @@ class Lane:
         if live.folder is None:
             raise _unexplained(HTTPStatus.INTERNAL_SERVER_ERROR, "its files are not here")
         budget = Budget(limits.explain_evaluations, min(limits.explain_seconds, left))
-        question = Question(live.folder, batch.columns, budget)
+        columns = batch.columns if live.replacer is None else live.replacer.columns(batch.columns)
+        question = Question(live.folder, columns, budget)
         try:
             found = self._process.ask(question, limits.explain_deadline_seconds)
         except Stopped as error:

@@ -1,0 +1,1 @@
+"""Synthetic rows: made from training rows, measured against them, and seen by training alone."""

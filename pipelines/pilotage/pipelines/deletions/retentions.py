@@ -1,0 +1,191 @@
+"""Deletes what is older than `data.retention`: snapshots, logged rows, samples and labels.
+
+A snapshot is as old as its last use. One that trained the champion, the version before it or the
+challenger stays, and so does one that another pilot or a run in progress needs; what was kept and why
+is said. Windows stay: they are counts. Whether it is time is the scheduler's question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, insert
+
+from pilotage.components import rewrites
+from pilotage.core import errors
+from pilotage.core.personal.erasures import Deleted, write_note
+from pilotage.core.registry import Alias, Registry
+from pilotage.core.settings import Settings
+from pilotage.core.storage import COMPLETE, Storage
+from pilotage.pipelines import audits, catalogues, states, tables
+from pilotage.pipelines.catalogues import Entry
+from pilotage.pipelines.deletions import holdings
+from pilotage.pipelines.deletions.holdings import Use
+
+ACTION = "purge"
+_ALIASES = (Alias.CHAMPION, Alias.PREVIOUS, Alias.CHALLENGER)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A snapshot that is old enough to go and stays."""
+
+    digest: str
+    why: str
+
+
+@dataclass
+class Purged:
+    """What was deleted, or would be."""
+
+    pilot: str
+    retention_seconds: float
+    before: datetime
+    """What is older goes."""
+    snapshots: list[str] = field(default_factory=list)
+    row_files: int = 0
+    label_files: int = 0
+    kept: list[Kept] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to delete."""
+        return not (self.snapshots or self.row_files or self.label_files)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "before": self.before.isoformat()}
+
+
+def purge(
+    engine: Engine,
+    settings: Settings,
+    pilot: str | None = None,
+    *,
+    who: str,
+    dry_run: bool = False,
+    now: datetime | None = None,
+) -> list[Purged]:
+    """Delete what one pilot, or every one, keeps no longer.
+
+    Raises:
+        NotFound: there is no such pilot.
+        SpecError: it says no `data.retention`.
+    """
+    now = now or datetime.now(UTC)
+    with tables.reading(engine) as connection:
+        known = [catalogues.get(connection, pilot)] if pilot else catalogues.entries(connection)
+        everyone = {entry.name: entry for entry in catalogues.entries(connection)}
+    if pilot and known[0].spec.data.retention is None:
+        raise errors.SpecError(
+            f"Pilot `{pilot}` says no `data.retention`, so it keeps everything.",
+            remedy="Write how long it keeps data, such as `retention: 90d` under `data`, and run it.",
+        )
+    found = []
+    for entry in known:
+        if entry.spec.data.retention is not None:
+            purged = _purge(engine, settings, entry, everyone, entry.spec.data.retention, now, dry_run)
+            if not dry_run and not purged.empty:
+                _record(engine, purged, who)
+            found.append(purged)
+    return found
+
+
+def _purge(
+    engine: Engine,
+    settings: Settings,
+    entry: Entry,
+    everyone: dict[str, Entry],
+    retention: timedelta,
+    now: datetime,
+    dry_run: bool,
+) -> Purged:
+    storage, before = holdings.store(settings), now - retention
+    purged = Purged(entry.name, retention.total_seconds(), before)
+    reasons = _reasons(engine, settings, entry.name, everyone, now)
+    for use in holdings.uses(engine, entry.name):
+        if use.last_used_at >= before or not storage.published(f"snapshots/{use.digest}"):
+            continue
+        why = "a run in progress uses it" if use.active else reasons.get(use.digest)
+        if why is not None:
+            purged.kept.append(Kept(use.digest, why))
+            continue
+        purged.snapshots.append(use.digest)
+        if not dry_run:
+            _drop(storage, settings, use)
+    purged.row_files = _drop_files(storage, list(holdings.row_files(storage, entry.name)), before, dry_run)
+    labels = [
+        name for name in holdings.label_files(storage, entry.name) if storage.modified_at(name) < before
+    ]
+    purged.label_files = len(labels)
+    if not dry_run:
+        for name in labels:
+            storage.delete(name)
+    return purged
+
+
+def _reasons(
+    engine: Engine, settings: Settings, pilot: str, everyone: dict[str, Entry], now: datetime
+) -> dict[str, str]:
+    """Why snapshots stay, by digest."""
+    found: dict[str, str] = {}
+    registry = Registry(settings)
+    for use in holdings.uses(engine):
+        if use.pilot == pilot:
+            continue
+        entry = everyone.get(use.pilot)
+        keeps = None if entry is None else entry.spec.data.retention
+        if keeps is None or use.last_used_at >= now - keeps or use.active:
+            found[use.digest] = f"pilot `{use.pilot}` keeps it"
+    for name in {pilot, *(use.pilot for use in holdings.uses(engine))}:
+        for registered, digest in holdings.trained(registry, name).values():
+            for alias in _ALIASES:
+                if alias in registered.aliases:
+                    whose = "" if name == pilot else f" of pilot `{name}`"
+                    found[digest] = (
+                        f"version {registered.version}{whose}, the {alias.value}, was trained on it"
+                    )
+    return found
+
+
+def _drop(storage: Storage, settings: Settings, use: Use) -> None:
+    rows = int(json.loads(storage.read(f"snapshots/{use.digest}/{COMPLETE}"))["rows"])
+    note = Deleted(digest=use.digest, rows=rows, why="retention", deleted_at=datetime.now(UTC))
+    write_note(storage, note)
+    rewrites.drop(storage, settings, use.digest)
+
+
+def _drop_files(storage: Storage, names: Sequence[str], before: datetime, dry_run: bool) -> int:
+    """Delete files of windows that began before; returns how many. The folder is named by the moment."""
+    mark = before.strftime("%Y%m%dT%H%M%SZ")
+    old = [name for name in names if name.rsplit("/", 2)[-2] < mark]
+    if not dry_run:
+        for name in old:
+            storage.delete(name)
+    return len(old)
+
+
+def _record(engine: Engine, purged: Purged, who: str) -> None:
+    document, now = purged.document(), tables.now()
+    with engine.begin() as connection:
+        connection.execute(
+            insert(tables.deletions),
+            {
+                "id": states.new_id(),
+                "pilot": purged.pilot,
+                "kind": "retention",
+                "state": "done",
+                "hashes": [],
+                "why": "data.retention",
+                "who": who,
+                "asked_at": now,
+                "ended_at": now,
+                "result": document,
+            },
+        )
+        told = {key: document[key] for key in ("snapshots", "row_files", "label_files", "before")}
+        audits.write(connection, ACTION, purged.pilot, who, "data.retention", **told)
