@@ -286,5 +286,6 @@ def test_deep_models_do_what_their_guide_shows(tmp_path: Path, uncovered: None) 
         pytest.importorskip(package, reason="needs 'pilotage[deep]'")
     done = follow(DOCS / "deep.md", tmp_path, ["8080"])
     require_shown(done)
-    told = dict(line.split() for line in done[6][1].strip().splitlines())
+    printed = next(output for command, output in done if command.script.startswith("python - "))
+    told = dict(line.split() for line in printed.strip().splitlines())
     assert float(told["encoder"]) > float(told["words"]) + 0.05
