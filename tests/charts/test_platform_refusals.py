@@ -31,6 +31,7 @@ REFUSED = {
         {"metrics": {"enabled": False, "serviceMonitor": {"enabled": True}}},
         "needs `metrics.enabled`",
     ),
+    "RayJobs for nobody": ({"kubeflow": {"ray": {"enabled": True}}}, "kubeflow.serviceAccount"),
     "watching nothing": ({"releases": {"watch": {"enabled": True}}}, "releases.to"),
     "ssh without keys": ({"releases": {"to": "ssh://git@git.example.org/a.git"}}, "releases.sshKey"),
     "requests without a token": (

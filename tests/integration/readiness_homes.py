@@ -46,6 +46,8 @@ data:
   time: at
   key: id
   features: {features}
+  personal: {{kinds: {{email: mask}}}}
+  retention: 365d
 expectations: suite.json
 train:
   estimator: hist_gradient_boosting
@@ -159,6 +161,7 @@ def make(place: Path) -> Home:
     engine = tables.connect(installation)
     schedules.add(engine, NAME, "0 3 * * 1", "UTC", "ann")
     tell(engine)
+    let_in(engine)
     made = Home(installation, folder, place / "copy")
     for kind in proofs.Kind:
         trials.prove(made.subject, kind, who="ann")
@@ -242,3 +245,13 @@ def tell(engine: Any) -> None:
         row = {"event": event, "endpoint": "on-call", "state": "delivered", "attempts": 1}
         moments = {name: tables.now() for name in ("since", "next_at", "ended_at")}
         connection.execute(insert(tables.deliveries), {**row, **moments})
+
+
+def let_in(engine: Any) -> None:
+    """One person, with a role for the pilot."""
+    moment = tables.now()
+    person = {"name": "ann", "state": "active", "created_at": moment, "created_by": "local"}
+    grant = {"user": "ann", "pilot": NAME, "role": "approver", "at": moment, "who": "local"}
+    with engine.begin() as connection:
+        connection.execute(insert(tables.users), person)
+        connection.execute(insert(tables.grants), grant)

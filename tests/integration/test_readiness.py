@@ -24,7 +24,8 @@ from pilotage.pipelines.readiness import fragments, histories, judgements, notes
 from pilotage.pipelines.readiness.scores import How, Means
 
 IDS = [rule.id for rule in rubrics.RULES]
-MANUAL_ONLY: frozenset[str] = frozenset({"data-5"})
+MANUAL_ONLY: frozenset[str] = frozenset()
+"""None: each has evidence that gives a whole point."""
 Remove = Callable[[Home], timedelta | None]
 
 
@@ -106,6 +107,7 @@ REMOVALS: dict[str, Remove] = {
     "data-2": lambda home: edit(home.of_model(2, "profile.json"), lambda found: found.pop("importances")),
     "data-3": without_gate("latency_p99_ms"),
     "data-4": without_features,
+    "data-5": lambda home: empty(home, tables.grants),
     "data-6": lambda home: home.of_run(1, "snapshot.json").unlink(),
     "data-7": without_proof("tests"),
     "model-1": lambda home: untag(home, "pilotage.revision"),
@@ -192,6 +194,7 @@ def test_another_version_has_to_earn_its_own(home: Home):
 
 
 def test_a_note_is_half_a_point_of_a_named_person_and_ends(home: Home):
+    empty(home, tables.grants)
     for test in ("data-5", "data-1"):
         notes.add(home.engine, NAME, test, "Bo and I went through it", who="ann")
     found = {test.id: test for test in home.assess().tests}
@@ -205,6 +208,7 @@ def test_a_note_is_half_a_point_of_a_named_person_and_ends(home: Home):
 
 
 def test_a_withdrawn_note_counts_no_more(home: Home):
+    empty(home, tables.grants)
     note = notes.add(home.engine, NAME, "data-5", "I looked", who="ann")
     notes.withdraw(home.engine, NAME, note.id, who="bo", why="it was not so")
     notes.withdraw(home.engine, NAME, note.id, who="eve", why="again")

@@ -76,6 +76,14 @@
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
+{{- if .ray.enabled }}
+- name: PILOTAGE_RAY_ADDRESS
+  value: kuberay
+{{- if .ray.serviceAccount }}
+- name: PILOTAGE_RAY_SERVICE_ACCOUNT
+  value: {{ .ray.serviceAccount | quote }}
+{{- end }}
+{{- end }}
 {{- if .audience }}
 - name: PILOTAGE_KUBEFLOW_TOKEN_FILE
   value: /var/run/secrets/kubeflow/token

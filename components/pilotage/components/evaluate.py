@@ -6,7 +6,7 @@ predicts the rows once. Nothing is registered or promoted here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +55,7 @@ from pilotage.core.artifacts import (
     Verdict,
     Worth,
 )
+from pilotage.core.gates import Span
 from pilotage.core.metrics import Measure, Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
@@ -97,6 +98,8 @@ class _Findings:
     latency: Latency
     metrics: tuple[str, ...]
     own: Measured
+    synthetic: dict[tuple[str, str | None], Span]
+    """Intervals of what was measured of synthetic rows."""
     rivals: dict[Against, Measured | None]
     estimates: dict[str, Estimate]
     gaps: Mapping[str, str] = field(default_factory=dict)
@@ -132,7 +135,7 @@ def evaluate(
     findings = _find(spec, predictor, rows, footprint)
     spent = costs.find(spec, settings, used or {}, findings.latency)
     findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
-    scorecard = _scorecard(spec, snapshot, predictor.model, rows.rest, findings)
+    scorecard = _scorecard(spec, snapshot, trained.model, rows.rest, findings)
     explained = reasons.explain(
         predictor,
         ReferenceProfile.read(place / INSIDE),
@@ -142,13 +145,8 @@ def evaluate(
         spec.train.seed,
         examples=spec.card.example_rows,
     )
-    scorecard = scorecard.model_copy(
-        update={
-            "training": spent.training,
-            "training_cost": spent.training_cost,
-            "explanations": explained,
-        }
-    )
+    told = {"training": spent.training, "training_cost": spent.training_cost, "explanations": explained}
+    scorecard = scorecard.model_copy(update=told)
     scorecard.write(out)
     evidence = (snapshot.write(out), report.write(out))
     for file in (*cards.write(out, spec, snapshot, report, trained.model, scorecard), *evidence):
@@ -178,21 +176,28 @@ def held_out(spec: PilotSpec, settings: Settings, snapshot: Snapshot, trained: T
 
 def judge(
     spec: PilotSpec,
-    snapshot: Snapshot,
+    settings: Settings,
     predictor: Predictor,
     rows: HeldOut,
-    footprint: Footprint | None = None,
-) -> Scorecard:
-    """What a model is worth on the held-out rows, and every gate's verdict; nothing is written.
+    footprint: Footprint,
+    used: Mapping[str, Usage],
+) -> tuple[dict[str, float | None], tuple[Verdict, ...]]:
+    """Metrics of a model that is no version yet, and every gate's verdict; nothing is written.
 
     Args:
         spec: whose gates judge.
-        snapshot: where the rows are from.
+        settings: with the prices.
         predictor: the model.
         rows: held out.
-        footprint: what it takes, if that was measured.
+        footprint: what it takes.
+        used: what the steps that made it used, by their name.
     """
-    return _scorecard(spec, snapshot, predictor.model, rows.rest, _find(spec, predictor, rows, footprint))
+    gated = {gate.metric for gate in spec.gates}
+    findings = _find(spec, predictor, rows, footprint, intervals=gated)
+    spent = costs.find(spec, settings, used, findings.latency)
+    findings = replace(findings, own={**findings.own, **spent.values}, gaps=spent.gaps)
+    metrics = {str(name): value for (name, by), value in findings.own.items() if by is None}
+    return metrics, tuple(_judge(spec, findings))
 
 
 def _groups(spec: PilotSpec, settings: Settings, snapshot: Snapshot, test: Rows) -> dict[Grouping, Labels]:
@@ -231,7 +236,10 @@ def _find(
     predictor: Predictor,
     rows: HeldOut,
     footprint: Footprint | None,
+    *,
+    intervals: Collection[str] | None = None,
 ) -> _Findings:
+    """What is measured; `intervals` names the metrics whose interval is needed, None for all."""
     model, goal = predictor.model, spec.goal
     rest, groups, champion = rows.rest, rows.groups, rows.champion
     found = scores.outcomes(predictor, rest.frame(), rest.target)
@@ -265,8 +273,13 @@ def _find(
         latency=latency,
         metrics=metrics,
         own=own | measurements.of_synthetic(model.synthetic),
+        synthetic=measurements.spans_of_synthetic(model.synthetic),
         rivals=compared,
-        estimates={metric: bootstraps.estimate(metric, found, seed) for metric in metrics},
+        estimates={
+            metric: bootstraps.estimate(metric, found, seed)
+            for metric in metrics
+            if intervals is None or metric in intervals
+        },
     )
 
 
@@ -325,7 +338,7 @@ def _guess(baseline: Outcomes) -> Scalar:
 def _judge(spec: PilotSpec, findings: _Findings) -> list[Verdict]:
     """Every gate's verdict; one that fails because the champion could not be asked says why."""
     wanted = spec.all_gates
-    spans = measurements.spans(findings.compared, findings.estimates)
+    spans = measurements.spans(findings.compared, findings.estimates) | findings.synthetic
     verdicts = gates.judge_all(wanted, findings.own, findings.rivals, spans)
     obstacle = findings.champion.obstacle if findings.champion else ""
     verdicts = [

@@ -37,7 +37,7 @@ from pilotage.core.artifacts import (
 from pilotage.core.costs.usages import Clock
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import PilotSpec, Step
 
 TIMES = "PILOTAGE_STEP_TIMES"
 """Environment variable: a file to which each step appends when its function began and ended, as JSON."""
@@ -91,6 +91,8 @@ def train(pilot: str, folder: str, run: str, *, snapshot: str, report: str, out:
         )
     _ensure(trained, target)
     metrics = {f"validation_{name}": value for name, value in trained.model.validation.items()}
+    if trained.model.workers > 1:
+        metrics |= {"workers": trained.model.workers, "worker_restarts": trained.model.restarts}
     return {
         "digest": trained.content_digest,
         "uri": trained.uri,
@@ -164,12 +166,13 @@ def score(pilot: str, folder: str, *, source: str, version: int = 0, out: str) -
     step = _load("score")
     with _step("score", pilot, folder, out) as (spec, place, installation, target):
         words = json.dumps([spec.pilot, source, version, folder])
+        resources = spec.cluster.steps.get("score", Step()).resources
         parts = installation.home / "scoring" / hashlib.sha256(words.encode()).hexdigest()[:16]
 
         def write() -> Scores:
             made: Scores = step.score(
                 spec.pilot, installation, source, target / SCORES,
-                folder=place, version=version or None, parts=parts,
+                folder=place, version=version or None, parts=parts, resources=resources,
             )  # fmt: skip
             return made
 

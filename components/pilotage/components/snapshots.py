@@ -109,11 +109,36 @@ def take(
     import pyarrow as pa
 
     kept, begin = [], 0
-    for batch in scan(settings, snapshot, columns, _TAKEN_AT_ONCE):
+    for batch in _holding(settings, snapshot, columns, positions):
+        if isinstance(batch, int):
+            begin += batch
+            continue
         first, last = np.searchsorted(positions, [begin, begin + batch.num_rows])
         kept.append(batch.take(pa.array(positions[first:last] - begin)))
         begin += batch.num_rows
+    if not kept:
+        return read_table(settings, snapshot, columns).slice(0, 0)
     return pa.Table.from_batches(kept).combine_chunks()
+
+
+def _holding(
+    settings: Settings, snapshot: Snapshot, columns: Sequence[str], positions: npt.NDArray[np.int64]
+) -> Iterator[pa.RecordBatch | int]:
+    """Batches of the row groups that hold any of `positions`, and how many rows each other group has."""
+    import numpy as np
+
+    wanted, place, begin = _columns(snapshot, columns), folder(settings, snapshot), 0
+    for part in snapshot.files:
+        with _intact(place / part.name, snapshot) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                first, last = np.searchsorted(positions, [begin, begin + rows])
+                begin += rows
+                if first == last:
+                    yield int(rows)
+                    continue
+                for batch in file.iter_batches(_TAKEN_AT_ONCE, row_groups=[group], columns=wanted):
+                    yield batch.select(wanted)
 
 
 def sample(rows: int, most: int) -> npt.NDArray[np.int64]:

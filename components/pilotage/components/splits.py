@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pilotage.components.datasets import Dataset
-from pilotage.core import errors, features
+from pilotage.core import errors
 from pilotage.core.metrics import Task
 
 Rows = npt.NDArray[np.int64]
@@ -117,8 +117,8 @@ def places(dataset: Dataset) -> npt.NDArray[np.float64]:
     if dataset.keys is not None:
         hashes = np.asarray(pd.util.hash_array(dataset.keys), dtype=np.uint64)
     else:
-        hashed = pd.util.hash_pandas_object(features.to_frame(dataset.columns), index=False)
-        hashes = np.asarray(hashed, dtype=np.uint64)
+        hashed = [pd.util.hash_pandas_object(frame, index=False) for frame in dataset.frames()]
+        hashes = np.concatenate(hashed).astype(np.uint64)
         if _bound_to_recur(dataset):
             recurrence = pd.Series(hashes).groupby(hashes).cumcount().to_numpy(dtype=np.uint64)
             hashes = hashes + _ODD * recurrence  # the first keeps its place if this begins as the table grows

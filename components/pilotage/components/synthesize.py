@@ -23,11 +23,11 @@ from pilotage.components.measures import measurements
 from pilotage.components.synthesis import augmentations, plans, synthesizers
 from pilotage.components.training import estimators
 from pilotage.core import errors, gates, storage
-from pilotage.core.artifacts import ColumnType, Snapshot, Synthesis, Verdict
+from pilotage.core.artifacts import ColumnType, Snapshot, Synthesis, Synthetic, Verdict
 from pilotage.core.metrics import SYNTHETIC_MEASURES
 from pilotage.core.settings import Settings
-from pilotage.core.specs import Gate, PilotSpec, Synthesizer
-from pilotage.core.specs.pilots import LEAK_LIMITS
+from pilotage.core.specs import PilotSpec, Synthesizer
+from pilotage.core.specs.pilots import LEAK_GATES
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
     made = fitted.draw(counts, spec.train.seed)
     positive = estimators.positive_class(spec.data.positive, snapshot.classes)
     measured = augmentations.describe(spec, folder, counts, real, rest, fitted, positive)
-    verdicts = _judge(spec, measurements.of_synthetic(measured))
+    verdicts = _judge(spec, measured)
     passed = all(verdict.passed for verdict in verdicts)
     report = Synthesis(
         pilot=spec.pilot,
@@ -99,11 +99,12 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
     return report
 
 
-def _judge(spec: PilotSpec, measured: dict[tuple[str, str | None], float | None]) -> list[Verdict]:
+def _judge(spec: PilotSpec, measured: Synthetic) -> list[Verdict]:
     stated = [gate for gate in spec.gates if gate.metric in SYNTHETIC_MEASURES and gate.against is None]
     named = {gate.metric for gate in stated}
-    always = [Gate(metric=metric, max=most) for metric, most in LEAK_LIMITS.items() if metric not in named]
-    return gates.judge_all([*always, *stated], measured, {})
+    always = [gate for gate in LEAK_GATES if gate.metric not in named]
+    values, spans = measurements.of_synthetic(measured), measurements.spans_of_synthetic(measured)
+    return gates.judge_all([*always, *stated], values, {}, spans)
 
 
 def _table(made: Dataset, snapshot: Snapshot, seed: int) -> pa.Table:

@@ -12,19 +12,23 @@ import logging
 import pickle
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations
 from pilotage.components.training import estimators, importances, own_estimators, references, searches
+from pilotage.components.training.deep import embedders, modules, torches
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.components.training.searches import Found
 from pilotage.core import errors, models, storage
 from pilotage.core.artifacts import Model, ModelFormat, Report, Scalar, Snapshot, Synthetic, TrainedModel
@@ -34,10 +38,12 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry, folders
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import Estimator, PilotSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pilotage.components.distributed.crews import Crew
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +62,8 @@ class _Fitted:
     positive: Scalar | None
     found: Found | None
     held_out: Prediction
+    restarts: int
+    """Of workers that were lost."""
     synthetic: Synthetic | None
     """What is known of synthetic rows that it was fitted on too."""
 
@@ -77,17 +85,19 @@ def train(
         DataError: the rows cannot be divided or used.
     """
     augmentations.check(spec)
-    dataset = datasets.load(settings, snapshot)
+    shared = spec.train.resources.workers > 1
+    dataset = (datasets.opened if shared else datasets.load)(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
-    rows, rest = dataset.take(parts.train), dataset.take(parts.test)
+    rows, rest = dataset.take(parts.train), dataset.take(parts.test).held()
     registry = Registry(settings)
     registry.kill_open_runs(spec.pilot, run)
     mlflow_run = registry.start_run(spec.pilot, f"train-{run}", _tags(spec, folder, snapshot, report, run))
     try:
-        fitted = _fit(spec, folder, settings, rows, rest)
+        with _crew(spec, folder, settings, snapshot, parts.train, run) as crew:
+            fitted = _fit(spec, folder, settings, rows, rest, crew)
+            reference = _reference(spec, settings, snapshot, fitted, rows, rest, crew)
         own = own_estimators.sources(spec.train.estimator, folder)
         model = _describe(spec, snapshot, fitted, rows, rest, own)
-        reference = _reference(spec, settings, snapshot, fitted, rows, rest)
         with tempfile.TemporaryDirectory(prefix="pilotage-model-") as scratch:
             place = Path(scratch)
             model = _store(place / "model", model, reference, fitted, rows, folder, own, settings)
@@ -114,20 +124,53 @@ def _tags(spec: PilotSpec, folder: Path, snapshot: Snapshot, report: Report, run
     return tags if revision is None else {**tags, "pilotage.revision": revision}
 
 
-def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest: Dataset) -> _Fitted:
+@contextmanager
+def _crew(
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    snapshot: Snapshot,
+    positions: npt.NDArray[np.int64],
+    run: str,
+) -> Iterator[Crew | None]:
+    """Who shares the work on the rows at `positions`; None where one process does it."""
+    if spec.train.resources.workers == 1:
+        yield None
+        return
+    from pilotage.components.distributed import crews
+
+    with crews.formed(spec, folder, settings, snapshot, positions, run) as crew:
+        yield crew
+
+
+def _fit(
+    spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest: Dataset, crew: Crew | None
+) -> _Fitted:
     classes = tuple(np.unique(rows.target).tolist()) if spec.task is Task.CLASSIFICATION else ()
     positive = estimators.positive_class(spec.data.positive, classes)
-    found = None
-    if spec.train.search is not None:
+    found, on_gpu = None, _on_gpu(spec)
+    embedder = Embedder(spec, folder, settings, estimators.threads())
+    if spec.train.search is not None and crew is not None:
+        found = crew.search(spec.train.search, rows, positive)
+    elif spec.train.search is not None:
         augment = augmentations.augmenter(spec)
-        found = searches.search(spec, spec.train.search, folder, rows, positive, augment)
+        found = searches.search(spec, spec.train.search, folder, rows, positive, embedder, augment)
     params = {**spec.train.params, **(found.params if found else {})}
     name = spec.train.estimator
     seen, counts, synthesizer = augmentations.add(spec, rows)
-    estimator = estimators.build(
-        name, params, task=spec.task, dataset=seen, seed=spec.train.seed, folder=folder
-    )
-    estimator = estimators.fit(estimator, seen, name)
+    if crew is not None:
+        estimator = crew.fit({**on_gpu, **params}, rows)
+    else:
+        estimator = estimators.build(
+            name,
+            {**on_gpu, **params},
+            task=spec.task,
+            dataset=seen,
+            seed=spec.train.seed,
+            folder=folder,
+            embedder=embedder,
+        )
+        estimator = estimators.fit(estimator, seen, name)
     estimators.predict_alone(estimator)
     predictor = estimators.predictor(estimator, seen, spec.task, positive)
     synthetic = None
@@ -142,8 +185,20 @@ def _fit(spec: PilotSpec, folder: Path, settings: Settings, rows: Dataset, rest:
         positive=positive,
         found=found,
         held_out=held_out,
+        restarts=0 if crew is None else crew.restarts,
         synthetic=synthetic,
     )
+
+
+def _on_gpu(spec: PilotSpec) -> dict[str, str]:
+    """What `mlp` is told where pilot.yaml asks for a GPU.
+
+    Raises:
+        EstimatorError: there is none here.
+    """
+    if spec.train.estimator != Estimator.MLP or not spec.train.resources.gpu:
+        return {}
+    return {"device": torches.device(torches.Device.CUDA, modules.WHAT)}
 
 
 def _format(estimator: Any, settings: Settings) -> ModelFormat:
@@ -164,12 +219,24 @@ def _format(estimator: Any, settings: Settings) -> ModelFormat:
 
 
 def _reference(
-    spec: PilotSpec, settings: Settings, snapshot: Snapshot, fitted: _Fitted, rows: Dataset, rest: Dataset
+    spec: PilotSpec,
+    settings: Settings,
+    snapshot: Snapshot,
+    fitted: _Fitted,
+    rows: Dataset,
+    rest: Dataset,
+    crew: Crew | None,
 ) -> _Reference:
-    seed = spec.train.seed
+    seed, season = spec.train.seed, spec.monitor.drift.season
     weights = importances.measure(fitted.predictor, rest, spec.train.estimator, seed=seed)
     profile = references.build(
-        snapshot, rows, rest, fitted.held_out, season=spec.monitor.drift.season, importances=weights
+        snapshot,
+        rows,
+        rest,
+        fitted.held_out,
+        season=season,
+        importances=weights,
+        counted=None if crew is None else crew.profiles(season),
     )
     most = settings.reference_sample
     return _Reference(profile, references.sample(snapshot, rest, fitted.held_out, rows=most, seed=seed))
@@ -192,6 +259,7 @@ def _describe(
         params=fitted.params,
         seed=spec.train.seed,
         features=rows.features,
+        encoders=embedders.encoders_of(fitted.predictor.estimator),
         target=snapshot.target,
         task=spec.task,
         classes=fitted.classes,
@@ -208,6 +276,8 @@ def _describe(
         validation={} if found is None else {spec.goal.metric: found.value},
         trials=0 if found is None else found.trials,
         pruned=0 if found is None else found.pruned,
+        workers=spec.train.resources.workers,
+        restarts=fitted.restarts,
         requirements=provenance.requirements(fitted.predictor.estimator, fitted.form),
         python=provenance.python(),
         code=provenance.code_digest(own),
@@ -277,6 +347,8 @@ def _log(registry: Registry, mlflow_run: str, model: Model, fitted: _Fitted, pla
         mlflow_run, {**{f"params.{name}": value for name, value in model.params.items()}, **facts}
     )
     metrics = {f"validation_{name}": value for name, value in model.validation.items()}
+    if model.workers > 1:
+        metrics |= {"workers": float(model.workers), "worker_restarts": float(model.restarts)}
     if fitted.found is not None:
         metrics |= {"trials": float(model.trials), "pruned_trials": float(model.pruned)}
         trials = place / TRIALS_FILE

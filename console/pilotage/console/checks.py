@@ -6,8 +6,11 @@ that what is said here is what a run would say.
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,13 @@ from pilotage.components.training import own_estimators
 from pilotage.components.validation import suites
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.pilots import Pilot
+from pilotage.core.places import Place
 from pilotage.core.settings import Settings
+from pilotage.core.specs import PilotSpec, clusters
+
+FEWEST_ROWS = 50_000
+"""Below so many rows a worker, starting them and their talk takes longer than they save; measured in
+docs/scale-out.md."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Checked:
     snapshot: Snapshot
     cacheable: bool
     """Whether a run can tell cheaply that the source has not changed."""
+    warnings: tuple[str, ...] = ()
+    """What would work, but hardly as it is meant."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -54,6 +65,7 @@ class Checked:
             "personal": [{**item.model_dump(mode="json"), "share": item.share} for item in snapshot.personal],
             "forgotten": snapshot.forgotten,
             "cacheable": self.cacheable,
+            "warnings": list(self.warnings),
         }
 
 
@@ -70,7 +82,29 @@ def check(pilot: Pilot, settings: Settings) -> Checked:
     if ":" in spec.train.estimator:
         own_estimators.find(spec.train.estimator, folder)
     snapshot = read(pilot, settings)
-    return Checked(pilot, snapshot, cacheable=sources.fingerprint(spec, folder) is not None)
+    cacheable = sources.fingerprint(spec, folder) is not None
+    return Checked(pilot, snapshot, cacheable, tuple(_doubts(spec, snapshot, settings)))
+
+
+def _doubts(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> Iterator[str]:
+    """What several workers are too many for, where they run on this machine."""
+    resources = spec.train.resources
+    if resources.workers == 1:
+        return
+    if find_spec("ray") is None:
+        yield 'train.resources.workers: Ray is not installed here; pip install "pilotage[scale]".'
+    asked = resources.workers * (clusters.cores(resources.cpu) if resources.cpu else 1.0)
+    there = os.cpu_count() or 1
+    if settings.run_on is Place.LOCAL and not settings.ray_address and asked > there:
+        yield (
+            f"train.resources: {resources.workers} workers ask for {asked:g} cores of this machine's {there};"
+            " they take turns. PILOTAGE_RAY_ADDRESS names a cluster."
+        )
+    if snapshot.rows < resources.workers * FEWEST_ROWS:
+        yield (
+            f"train.resources: {snapshot.rows:,} rows for {resources.workers} workers; one is faster below"
+            f" {FEWEST_ROWS:,} rows each."
+        )
 
 
 def read(pilot: Pilot, settings: Settings) -> Snapshot:

@@ -5,6 +5,7 @@
     │   ├── StepFailed          a step crashed, hung or ran out of memory
     │   ├── RunActive           the pilot already has a run in progress
     │   ├── ModelTooLarge       a version takes more memory than it may
+    │   ├── WorkerLost          a process that shares a step's work is gone
     │   ├── LeaseLost           another process leads now, or nobody does
     │   └── Unavailable         a registry, a store or a database did not answer
     ├── InputError              exit 2: the input is wrong; a retry never helps
@@ -89,6 +90,10 @@ class RunActive(Failure):
 
 class ModelTooLarge(Failure):
     """A version that takes more memory than one may in a model server."""
+
+
+class WorkerLost(Failure):
+    """A process that shares a step's work is gone, or cannot reach the others."""
 
 
 class LeaseLost(Failure):

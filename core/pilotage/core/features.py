@@ -6,6 +6,8 @@ A column is a numpy array by the feature's kind:
     boolean   float64, 0, 1 or NaN
     category  object, text or None
     time      datetime64[us] in UTC, NaT where missing
+    text      object, text or None
+    image     object, the image's file in base64 or None
 
 Statistics, encoders and the meaning of a value are not known here.
 """
@@ -22,7 +24,7 @@ import numpy.typing as npt
 
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,8 @@ EXPECTED = {
     FeatureKind.BOOLEAN: "true, false or null",
     FeatureKind.CATEGORY: "text, a whole number, a boolean or null",
     FeatureKind.TIME: "an ISO 8601 date or time, or null",
+    FeatureKind.TEXT: "text or null",
+    FeatureKind.IMAGE: "an image's file in base64, or null",
 }
 
 
@@ -160,11 +164,32 @@ def _times(values: Sequence[Any]) -> Array:
     return np.array(naive, dtype="datetime64[us]")
 
 
+def _sentences(values: Sequence[Any]) -> Array:
+    column = np.empty(len(values), dtype=object)
+    for position, value in enumerate(values):
+        if not (value is None or isinstance(value, str)):
+            raise TypeError
+        column[position] = value
+    return column
+
+
+def _images(values: Sequence[Any]) -> Array:
+    from pilotage.core.embeddings import images
+
+    column = _sentences(values)
+    for value in column:
+        if value is not None:
+            images.check(value)
+    return column
+
+
 _CONVERT = {
     FeatureKind.NUMBER: _numbers,
     FeatureKind.BOOLEAN: _booleans,
     FeatureKind.CATEGORY: _categories,
     FeatureKind.TIME: _times,
+    FeatureKind.TEXT: _sentences,
+    FeatureKind.IMAGE: _images,
 }
 
 
@@ -173,10 +198,11 @@ def _mistyped(feature: Feature, values: Sequence[Any]) -> errors.RequestError:
     for position, value in enumerate(values):
         try:
             _CONVERT[feature.kind]([value])
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError) as error:
             expected = EXPECTED[feature.kind]
+            why = f" ({error})" if feature.kind is FeatureKind.IMAGE and str(error) else ""
             return errors.RequestError(
-                f"Row {position}: feature `{feature.name}` is {_show(value)}, expected {expected}.",
+                f"Row {position}: feature `{feature.name}` is {_show(value)}, expected {expected}{why}.",
                 remedy="Send the value with the type that the model was trained on.",
                 row=position,
                 feature=feature.name,
@@ -224,6 +250,8 @@ def _from_arrow(feature: Feature, values: pa.ChunkedArray) -> Array:
         if kind is FeatureKind.TIME:
             instants: Array = pc.cast(values, pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
             return instants.astype("datetime64[us]")
+        if kind in EMBEDDED:
+            return np.array([*pc.cast(values, pa.string()).to_pylist(), None], dtype=object)[:-1]
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             return np.array(values.to_pylist(), dtype=object)
         return _categories(values.to_pylist())

@@ -170,22 +170,20 @@ METRICS = CLASSIFICATION | REGRESSION
 """Every scikit-learn scorer that a goal may name."""
 
 
-_GREATER = frozenset(
-    {
-        Measure.BUSINESS_VALUE,
-        Measure.DEMOGRAPHIC_PARITY_RATIO,
-        Measure.SYNTHETIC_FIDELITY,
-        Measure.SYNTHETIC_UTILITY,
-    }
-)
-
-
 def task_of(metric: str) -> Task:
     """The task that `metric`, one of `METRICS`, belongs to."""
     return Task.REGRESSION if metric in REGRESSION else Task.CLASSIFICATION
 
 
-_GREATER = (Measure.BUSINESS_VALUE, Measure.DEMOGRAPHIC_PARITY_RATIO, Measure.READINESS)
+_GREATER = frozenset(
+    {
+        Measure.BUSINESS_VALUE,
+        Measure.DEMOGRAPHIC_PARITY_RATIO,
+        Measure.READINESS,
+        Measure.SYNTHETIC_FIDELITY,
+        Measure.SYNTHETIC_UTILITY,
+    }
+)
 """Of Pilotage's own measures, those of which more is better."""
 
 

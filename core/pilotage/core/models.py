@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core import errors, storage
+from pilotage.core import embeddings, errors, storage
 from pilotage.core.artifacts import Model, ModelFormat
+from pilotage.core.embeddings import Embedding
 from pilotage.core.features import Columns, to_frame
 from pilotage.core.metrics import Task
 from pilotage.core.settings import PicklePolicy, Settings
@@ -37,7 +38,10 @@ TRUSTED_TYPES = (
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
+    "pilotage.core.encoders.Embedded",
     "pilotage.core.encoders.LabelEncoded",
+    "pilotage.core.encoders.NetworkClassifier",
+    "pilotage.core.encoders.NetworkRegressor",
     "pilotage.core.encoders.TimeParts",
     "pilotage.core.graph_models.GraphClassifier",
     "pilotage.core.graph_models.GraphRegressor",
@@ -221,6 +225,8 @@ class Predictor:
 
     estimator: Any
     model: Model
+    encoders: tuple[Embedding, ...] = ()
+    """That its texts and images go through, loaded as long as it is."""
 
     def predict(self, columns: Columns) -> Prediction:
         """Predictions for columns made by `pilotage.core.features`."""
@@ -260,8 +266,9 @@ def open_predictor(folder: Path, settings: Settings) -> Predictor:
     """The predictor of a model folder, as `Registry.folder` gives it.
 
     Raises:
-        UntrustedModel: see `load`.
-        NotFound: the folder is not a model's.
+        UntrustedModel: see `load`; or an encoder's file was changed.
+        NotFound: the folder is not a model's, or the storage lacks one of its encoders.
     """
     model = Model.read(folder / _INSIDE)
-    return Predictor(estimator=load(folder, model, settings), model=model)
+    encoders = embeddings.open_all(model.encoders, settings)
+    return Predictor(estimator=load(folder, model, settings), model=model, encoders=encoders)

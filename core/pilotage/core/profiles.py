@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, ConfigDict, Discriminator
 
 from pilotage.core import cells
 from pilotage.core.artifacts import Artifact, Digest, Feature, Part
-from pilotage.core.specs import FeatureKind, Season
+from pilotage.core.specs import EMBEDDED, FeatureKind, Season
 
 Counts = npt.NDArray[np.int64]
 
@@ -164,7 +164,13 @@ def numeric(kind: FeatureKind) -> bool:
 
 
 def as_profiled(feature: Feature, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The column as its profile counts it: times become seconds since 1970, all else stays."""
+    """The column as its profile counts it.
+
+    Times become seconds since 1970, texts their length in characters and images that of their base64; all
+    else stays.
+    """
+    if feature.kind in EMBEDDED:
+        return np.array([np.nan if value is None else len(value) for value in values.tolist()], np.float64)
     if feature.kind is FeatureKind.TIME:
         seconds = values.astype("datetime64[us]").astype(np.int64).astype(np.float64) / 1e6
         seconds[np.isnat(values)] = np.nan

@@ -13,7 +13,8 @@ drawn at random, so that samples of replicas merge into a sample of all they ser
     score          double: probability of the positive class, highest class probability, or the number
     probabilities  list of double in the order of the model's classes; null for regression
     truth          text or null: the class or the number that came true, where it is known
-    features       struct, one field a feature: double, text, or timestamp[us] by kind; null where missing
+    features       struct, one field a feature: double, text, or timestamp[us] by kind; null where missing;
+                   texts are cut, and images are always null: a sample stays small
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from pilotage.core import errors, storage
 from pilotage.core import features as feature_columns
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Columns
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 REFERENCE_FILE = "reference.parquet"
 """Of held-out rows, in a model's folder."""
+MOST_CHARACTERS = 4096
+"""Of a text that a sample keeps."""
 _BELOW = b"pilotage.complete_below"
 
 
@@ -97,7 +100,7 @@ def build(
 def _type(kind: FeatureKind) -> pa.DataType:
     import pyarrow as pa
 
-    if kind is FeatureKind.CATEGORY:
+    if kind is FeatureKind.CATEGORY or kind in EMBEDDED:
         return pa.string()
     return pa.timestamp("us") if kind is FeatureKind.TIME else pa.float64()
 
@@ -105,6 +108,10 @@ def _type(kind: FeatureKind) -> pa.DataType:
 def _field(feature: Feature, values: npt.NDArray[Any]) -> pa.Array:
     import pyarrow as pa
 
+    if feature.kind is FeatureKind.IMAGE:
+        return pa.nulls(len(values), pa.string())  # a sample must stay small
+    if feature.kind is FeatureKind.TEXT:
+        values = np.array([value and value[:MOST_CHARACTERS] for value in [*values.tolist(), None]])[:-1]
     return pa.array(values, _type(feature.kind), from_pandas=True)  # NaN and NaT are null
 
 

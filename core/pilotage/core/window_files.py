@@ -231,8 +231,8 @@ def _added(sheets: Sequence[Sheet]) -> Sheet:
 def _totals(many: npt.NDArray[np.int64]) -> Totals:
     start, end, updated_at = many[:, :3].T
     summed = many[:, 3:-1].sum(axis=0).tolist()
-    times = int(start.min()), int(end.max()), int(updated_at.max())
-    return Totals(*times, *summed, peak_bytes=int(many[:, -1].max()))
+    summed.append(int(many[:, -1].max()))
+    return Totals(int(start.min()), int(end.max()), int(updated_at.max()), *summed)
 
 
 def _read_tail(tail: memoryview) -> tuple[npt.NDArray[np.void], _Named]:

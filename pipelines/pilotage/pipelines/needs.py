@@ -9,14 +9,15 @@ contents, and would hand out yesterday's snapshot of a source that has changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kfp import kubernetes
 
-from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec, Resources, Step, Toleration
+from pilotage.core.settings import KUBERAY, Settings
+from pilotage.core.specs import PilotSpec, Resources, Step, Toleration, clusters
 from pilotage.pipelines import environments
 
 USER = 10001
@@ -24,12 +25,18 @@ USER = 10001
 HOME = "/var/lib/pilotage"
 """PILOTAGE_HOME in the image."""
 _BACKOFF_FACTOR = 2.0
+_FOLLOWING = Resources(cpu="100m", memory="512Mi")
+"""Of the pod that follows a RayJob."""
+_MEBI = 1 << 20
 _FOR_STEPS = (
     "MLFLOW_TRACKING_URI",
     "PILOTAGE_STORAGE_URL",
     "PILOTAGE_TRUSTED_TYPES",
     "PILOTAGE_ALLOW_PICKLE",
     "PILOTAGE_REFERENCE_SAMPLE",
+    "PILOTAGE_RAY_ADDRESS",
+    "PILOTAGE_RAY_RESTARTS",
+    "PILOTAGE_RAY_PATIENCE_SECONDS",
     "PILOTAGE_RELEASE_TO",  # for `register`, which decides by it and touches nothing there
     "PILOTAGE_RELEASE_ENVIRONMENT",  # likewise, and the next
     "PILOTAGE_READINESS",
@@ -51,6 +58,8 @@ class Installation:
     retries: int = 0
     backoff_seconds: float = 0.0
     timeout_seconds: int = 0
+    ray_address: str = ""
+    ray_service_account: str = ""
 
 
 def of(settings: Settings) -> Installation:
@@ -64,6 +73,8 @@ def of(settings: Settings) -> Installation:
         retries=settings.step_retries,
         backoff_seconds=settings.step_backoff_seconds,
         timeout_seconds=int(settings.step_timeout_seconds),
+        ray_address=settings.ray_address,
+        ray_service_account=settings.ray_service_account,
     )
 
 
@@ -73,7 +84,14 @@ def put(task: Any, step: str, spec: PilotSpec | None, installation: Installation
     if installation is not None:
         _put_installation(task, installation)
     if spec is not None:
-        _put_cluster(task, step, spec)
+        _put_cluster(task, step, spec, "" if installation is None else installation.ray_address)
+
+
+def on_kuberay(spec: PilotSpec | None, installation: Installation | None) -> bool:
+    """Whether training is carried out by pods that KubeRay makes."""
+    if spec is None or installation is None:
+        return False
+    return spec.train.resources.workers > 1 and installation.ray_address == KUBERAY
 
 
 def _put_installation(task: Any, installation: Installation) -> None:
@@ -92,11 +110,11 @@ def _put_installation(task: Any, installation: Installation) -> None:
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
 
 
-def _put_cluster(task: Any, step: str, spec: PilotSpec) -> None:
+def _put_cluster(task: Any, step: str, spec: PilotSpec, ray_address: str) -> None:
     cluster, own = spec.cluster, spec.cluster.steps.get(step, Step())
     resources = spec.train.resources if step == "train" else own.resources
     if resources is not None:
-        _put_resources(task, resources)
+        _put_resources(task, _of_pod(step, resources, ray_address))
     if cluster.image:
         task.set_container_image(cluster.image)
     if cluster.image_pull_policy:
@@ -114,6 +132,25 @@ def _put_cluster(task: Any, step: str, spec: PilotSpec) -> None:
             kubernetes.use_secret_as_volume(task, secret.secret_name, secret.mount_path, secret.optional)
     for volume in cluster.volumes:
         kubernetes.mount_pvc(task, volume.pvc_name, volume.mount_path, volume.sub_path or "")
+
+
+def _of_pod(step: str, resources: Resources, ray_address: str) -> Resources:
+    """What the step's own pod takes: all workers, unless a Ray cluster has them."""
+    if resources.workers == 1:
+        return resources
+    if ray_address == KUBERAY and step == "train":
+        return _FOLLOWING
+    if ray_address not in ("", KUBERAY):
+        return resources.model_copy(update={"gpu": 0})
+    count = resources.workers
+    update: dict[str, Any] = {"gpu": resources.gpu * count}
+    for name in ("cpu", "cpu_limit"):
+        if stated := getattr(resources, name):
+            update[name] = f"{clusters.cores(stated) * count:g}"
+    for name in ("memory", "memory_limit"):
+        if stated := getattr(resources, name):
+            update[name] = f"{math.ceil(clusters.size(stated) * count / _MEBI)}Mi"
+    return resources.model_copy(update=update)
 
 
 def _put_resources(task: Any, resources: Resources) -> None:

@@ -41,7 +41,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Annotated[int, Field(ge=1)] | None = None
-    """The champion, or the newest version, when left out."""
+    """When left out the champion, or the version that it was shrunk from; without a champion the newest."""
     max_drop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """How much of the goal's metric may be lost; a hundredth of its size when left out."""
     at_most: Annotated[float, Field(gt=0, le=1)] = AT_MOST
@@ -165,16 +165,21 @@ class _Shrinking:
         return trials.make(known[chosen], source)
 
     def _version(self) -> Registered:
+        """The version to shrink; where it is a smaller one of another already, that other one."""
+        from pilotage.components.shrinking import stores
+
         name = self._spec.pilot
         if self._options.version is not None:
             return self._registry.version(name, self._options.version)
         champion = self._registry.champion(name)
-        newest = champion or next(iter(self._registry.versions(name)), None)
+        known = self._registry.versions(name)
+        newest = champion or next(iter(known), None)
         if newest is None:
             raise errors.NotFound(
                 f"Pilot `{name}` has no version to shrink.", remedy="`pilotage run PILOT` makes one."
             )
-        return newest
+        origin = newest.tags.get(stores.FROM_TAG)
+        return next((item for item in known if str(item.version) == origin), newest)
 
     def _measured(self, source: Any) -> Shrink:
         """Candidates with all that was measured of them; kept, so that it is measured once."""
@@ -196,14 +201,15 @@ class _Shrinking:
             return Shrink.model_validate(kept)
         trained = TrainedModel(model=source.model, mlflow_run="", uri="")
         rows = evaluate.held_out(self._spec, self._settings, source.snapshot, trained)
+        card = self._registry.scorecard(source.registered)
+        used = {} if card.training is None else {"train": card.training}  # which it took to get here
         max_drop = self._options.max_drop
         if max_drop is None:
-            card = self._registry.scorecard(source.registered)
             max_drop = choices.default_drop(card.metrics[self._spec.goal.metric].value)
         original, candidates = trials.run(
             source,
             recipes.recipes(source, max_drop / 2),
-            rows,
+            lambda predictor, taken: evaluate.judge(self._spec, self._settings, predictor, rows, taken, used),
             self._work.progress,
         )
         found = Shrink(
@@ -246,7 +252,9 @@ class _Shrinking:
             place = Path(scratch)
             trained = self._stored(source, made, order, tags[stores.KEY_TAG], place)
             inputs = (spec, folder, settings, source.snapshot, source.report, trained)
-            card = evaluate.evaluate(*inputs, place)
+            before = self._registry.scorecard(source.registered).training
+            used = {} if before is None else {"train": before}  # which it took to get here
+            card = evaluate.evaluate(*inputs, place, used=used)
             version = register.register(*inputs, card, run, place, tags)
         self._record(version.version, version.decision, run, version.reason, version.replaced)
         return found.model_copy(update={"registered": version.version, "decision": str(version.decision)})

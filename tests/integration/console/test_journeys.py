@@ -162,3 +162,21 @@ def test_a_live_page_of_somebody_who_was_signed_out_goes_to_the_door(
     console.kill()
     console.start()
     expect(stranger.get_by_role("heading", level=1)).to_have_text("Sign in", timeout=20_000)
+
+
+def test_a_test_of_readiness_is_vouched_for_and_the_note_is_taken_back(open_page: OpenPage, desk: Desk):
+    page = open_page("/pilots/parcels/readiness")
+    entry = page.locator("#data-5")
+    expect(entry).to_contain_text("0 points")
+    entry.locator("summary", has_text="Vouch for it").click()
+    entry.get_by_label("What was done, with which result").fill("Legal has seen <b>every</b> column")
+    entry.get_by_role("button", name="Vouch for it").click()
+    expect(page.locator(".notice.done")).to_contain_text("You vouch for data-5")
+    expect(entry).to_contain_text("½ point")
+    expect(entry).to_contain_text("Legal has seen <b>every</b> column")
+    entry.locator("summary", has_text="Withdraw the note").click()
+    entry.get_by_label("Why").fill("one was added since")
+    entry.get_by_role("button", name="Withdraw the note").click()
+    expect(page.locator("#data-5")).to_contain_text("0 points")
+    told = [line.action for line in audits.read(desk.engine, "parcels", limit=2)]
+    assert told == ["readiness-withdraw", "readiness-note"]

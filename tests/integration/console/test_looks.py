@@ -24,6 +24,7 @@ PAGES = (
     *("/runs", "/runs?pilot=pilot-002&state=pending", "/runs/compare", "/nothing/here"),
     *("/pilots/parcels/responsible", "/pilots/parcels/models/1/card"),
     *("/models", "/pilots/parcels/models", "/monitoring", "/pilots/pilot-000/monitoring"),
+    "/pilots/parcels/scaling",
     *("/pilots/parcels/costs", "/pilots/pilot-000/costs"),
     *("/pilots/parcels/readiness", "/pilots/pilot-000/readiness"),
     *("/schedules", "/audit", "/settings", "/settings/users", "/settings/users/local", "/settings/webhooks"),

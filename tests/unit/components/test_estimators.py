@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import skops.io
@@ -29,7 +31,10 @@ FAST = {
     Estimator.RANDOM_FOREST: {"n_estimators": 10},
     Estimator.LIGHTGBM: {"n_estimators": 10},
     Estimator.XGBOOST: {"n_estimators": 10},
+    Estimator.MLP: {"epochs": 3, "hidden": 8},
 }
+INSTALLED = [name for name in Estimator if name is not Estimator.MLP or importlib.util.find_spec("torch")]
+"""`mlp` only where PyTorch is, which is optional."""
 
 
 def hostile(target: str) -> Dataset:
@@ -72,7 +77,7 @@ def unseen(data: Dataset) -> Dataset:
 
 
 @pytest.mark.parametrize("target", ["boolean", "text", "three classes", "number"])
-@pytest.mark.parametrize("name", list(Estimator))
+@pytest.mark.parametrize("name", INSTALLED)
 def test_a_builtin_predicts_the_same_after_storage_without_pickle(name, target, tmp_path):
     task = Task.REGRESSION if target == "number" else Task.CLASSIFICATION
     data = hostile(target)
@@ -95,7 +100,7 @@ def test_a_builtin_predicts_the_same_after_storage_without_pickle(name, target, 
         assert accuracy > 0.7
 
 
-@pytest.mark.parametrize("name", list(Estimator))
+@pytest.mark.parametrize("name", INSTALLED)
 def test_an_unknown_parameter_names_the_nearest(name, tmp_path):
     with pytest.raises(errors.EstimatorError, match=r"`random_stat` is not a parameter.*`random_state`"):
         estimators.build(

@@ -37,7 +37,7 @@ def write(
     metric: str = "accuracy",
     target: float = 0.999,
     estimator: str = "hist_gradient_boosting",
-    params: str = "{max_iter: 20}",
+    params: str = "{max_iter: 10}",
     rows: int = 1200,
 ) -> PilotSpec:
     """A pilot of two useful and two useless features, whose labels are noisy."""

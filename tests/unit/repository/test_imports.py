@@ -16,7 +16,7 @@ FORBIDDEN = {
     "core": ("fastapi", "great_expectations", "kfp", "kubernetes", "mlflow", "pandas", "sklearn"),
     "serving": ("great_expectations", "kfp", "kubernetes"),
 }
-EXEMPT = {"pilotage.core.encoders"}
+EXEMPT = {"pilotage.core.encoders", "pilotage.core.graph_models"}
 """Subclasses scikit-learn's estimators; stored models need it where they are loaded."""
 
 PROBE = """

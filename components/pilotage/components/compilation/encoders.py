@@ -12,13 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from pilotage.core import errors
-from pilotage.core.artifacts import CodeInput, Input, NumberInput, OneHotInput, Scaling, TimeInput
-from pilotage.core.encoders import TimeParts
+from pilotage.core.artifacts import (
+    CodeInput,
+    EmbeddingInput,
+    Input,
+    MissingInput,
+    NumberInput,
+    OneHotInput,
+    Scaling,
+    TimeInput,
+)
+from pilotage.core.encoders import Embedded, TimeParts
 
 _UNSEEN = "\x00 no category has this name \x00"
 _PARTS = 4
@@ -44,6 +53,10 @@ def _part(part: Any, names: list[str]) -> list[Input]:
         return [NumberInput(feature=name) for name in names]
     if isinstance(part, TimeParts):
         return [TimeInput(feature=name) for name in names]
+    if isinstance(part, Embedded):
+        return [EmbeddingInput(feature=names[0], encoder=part.encoder, width=part.width)]
+    if isinstance(part, MissingIndicator) and part.features == "all":
+        return [MissingInput(feature=name) for name in names]
     if isinstance(part, OrdinalEncoder):
         return _codes(part, names)
     if isinstance(part, OneHotEncoder):
@@ -54,6 +67,8 @@ def _part(part: Any, names: list[str]) -> list[Input]:
 
 
 def _scaled(steps: list[Any], names: list[str]) -> list[Input]:
+    if isinstance(steps[0], Embedded):
+        return [_scaled_vector(steps, names[0])]
     in_time = isinstance(steps[0], TimeParts)
     kinds = [type(step) for step in steps[in_time:]]
     if kinds != [SimpleImputer, StandardScaler]:
@@ -73,6 +88,21 @@ def _scaled(steps: list[Any], names: list[str]) -> list[Input]:
         TimeInput(feature=name, scaling=tuple(scalings[start : start + _PARTS]))
         for start, name in zip(range(0, len(scalings), _PARTS), names, strict=True)
     ]
+
+
+def _scaled_vector(steps: list[Any], name: str) -> EmbeddingInput:
+    encoder, *others = steps
+    if [type(step) for step in others] != [StandardScaler] or not (
+        others[0].with_mean and others[0].with_std
+    ):
+        raise _unknown(steps[-1])
+    return EmbeddingInput(
+        feature=name,
+        encoder=encoder.encoder,
+        width=encoder.width,
+        mean=tuple(others[0].mean_.tolist()),
+        scale=tuple(others[0].scale_.tolist()),
+    )
 
 
 def _codes(encoder: OrdinalEncoder, names: list[str]) -> list[Input]:

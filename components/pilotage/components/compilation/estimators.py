@@ -62,10 +62,20 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Layers:
+    """`Linear` parts one after the other, with rectifiers between them."""
+
+    weights: tuple[Floats, ...]
+    """Of each layer, shape `(inputs, outputs)`."""
+    biases: tuple[Floats, ...]
+    """Of each layer but the last, whose is the body's base."""
+
+
+@dataclass(frozen=True)
 class Body:
     """What is left of an estimator."""
 
-    part: Ensemble | Linear
+    part: Ensemble | Linear | Layers
     base: Floats
     """Shape `(outputs,)`."""
     link: Link
@@ -90,6 +100,8 @@ def body(model: Any) -> Body:
         "RandomForestRegressor": _forest,
         "LogisticRegression": _logistic,
         "Ridge": _ridge,
+        "NetworkClassifier": _network,
+        "NetworkRegressor": _network,
         "LGBMClassifier": boosters.lightgbm,
         "LGBMRegressor": boosters.lightgbm,
         "XGBClassifier": boosters.xgboost,
@@ -97,7 +109,7 @@ def body(model: Any) -> Body:
     }
     reader = readers.get(type(inner).__name__)
     library = type(inner).__module__.partition(".")[0]
-    if reader is None or library not in ("sklearn", "lightgbm", "xgboost"):
+    if reader is None or library not in ("sklearn", "lightgbm", "xgboost", "pilotage"):
         raise errors.EstimatorError(f"{type(inner).__name__} is no estimator whose tables are known.")
     return reader(inner)
 
@@ -176,3 +188,10 @@ def _ridge(model: Any) -> Body:
     weights = np.asarray(model.coef_, dtype=np.float64).reshape(-1, 1)
     base = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64).reshape(-1), (1,))
     return Body(Linear(weights), base, Link.IDENTITY)
+
+
+def _network(model: Any) -> Body:
+    weights = tuple(np.asarray(part, dtype=np.float64) for part in model.weights_)
+    *biases, base = (np.asarray(part, dtype=np.float64) for part in model.biases_)
+    link = Link.SOFTMAX if hasattr(model, "classes_") else Link.IDENTITY
+    return Body(Layers(weights, tuple(biases)), base, link)

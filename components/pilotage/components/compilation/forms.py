@@ -19,7 +19,7 @@ import numpy as np
 
 from pilotage.components.compilation import conversions, encoders, estimators, graphs, parities
 from pilotage.components.compilation.estimators import SINGLE_TOLERANCE, Floats
-from pilotage.core import forms, models, storage
+from pilotage.core import embeddings, forms, models, storage
 from pilotage.core.artifacts import InferenceForm, Input, Link, Model, TrainedModel
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
@@ -56,6 +56,7 @@ def add(settings: Settings, registry: Registry, trained: TrainedModel, columns: 
     """
     folder = registry.folder_at(registry.model_location(trained.uri))
     _forget_unfinished(folder, settings)
+    encoders = embeddings.open_all(trained.model.encoders, settings)
     if forms.open_form(folder, trained.model) is not None:
         return READY
     try:
@@ -64,6 +65,7 @@ def add(settings: Settings, registry: Registry, trained: TrainedModel, columns: 
         reason = " ".join((str(error) or type(error).__name__).split())[:_LONGEST_REASON]
         logger.warning("this version of %s has no inference form: %s", trained.model.pilot, reason)
         return f"{REFUSED}{reason}"
+    del encoders  # the predictor held them too
     _place(folder, form, graph, settings)
     registry.add_to_model(trained.uri, folder, (forms.FOLDER, models.SIGNATURE))
     return READY

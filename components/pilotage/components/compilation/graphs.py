@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from pilotage.components.compilation.estimators import Ensemble, Linear, Tree
+from pilotage.components.compilation.estimators import Ensemble, Layers, Linear, Tree
 
 INPUT, OUTPUT = "x", "y"
 _IR, _OPSET = 10, 21
@@ -21,7 +21,7 @@ _LEQ, _LT = 0, 1
 _SUM, _NO_TRANSFORM = 1, 0
 
 
-def graph(part: Ensemble | Linear, width: int, outputs: int, *, single: bool = False) -> bytes:
+def graph(part: Ensemble | Linear | Layers, width: int, outputs: int, *, single: bool = False) -> bytes:
     """The serialised graph from `(n, width)` to `(n, outputs)`; `single` is in 32 bits throughout.
 
     Thresholds are then rounded so that values which fit 32 bits go the way that they went.
@@ -29,6 +29,8 @@ def graph(part: Ensemble | Linear, width: int, outputs: int, *, single: bool = F
     kind: Any = np.float32 if single else np.float64
     if isinstance(part, Linear):
         return model(*_linear(part, kind), width, outputs, single=single)
+    if isinstance(part, Layers):
+        return model(*_layers(part, kind), width, outputs, single=single)
     if part.trees[0].values.shape[1] == 1:
         return model([_ensemble(part, outputs, kind)], [], width, outputs, single=single)
     nodes = _forest(part, outputs, single=single)
@@ -61,6 +63,25 @@ def model(
 def _linear(part: Linear, kind: Any) -> tuple[list[Any], list[Any]]:
     weights = numpy_helper.from_array(np.ascontiguousarray(part.coefficients, dtype=kind), "weights")
     return [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])], [weights]
+
+
+def _layers(part: Layers, kind: Any) -> tuple[list[Any], list[Any]]:
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    given = INPUT
+    for place, weight in enumerate(part.weights):
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(weight, dtype=kind), f"weights{place}"))
+        if place == len(part.biases):
+            nodes.append(helper.make_node("MatMul", [given, f"weights{place}"], [OUTPUT]))
+            break
+        constants.append(numpy_helper.from_array(part.biases[place].astype(kind), f"bias{place}"))
+        nodes += [
+            helper.make_node("MatMul", [given, f"weights{place}"], [f"product{place}"]),
+            helper.make_node("Add", [f"product{place}", f"bias{place}"], [f"sum{place}"]),
+            helper.make_node("Relu", [f"sum{place}"], [f"hidden{place}"]),
+        ]
+        given = f"hidden{place}"
+    return nodes, constants
 
 
 def round_thresholds(thresholds: Any, *, strict: bool) -> Any:

@@ -1,8 +1,8 @@
-"""Curves that nothing is said of: too short, flat, rising, peaking, dipping, noisy, or that surprised once
-already.
+"""Curves that nothing is said of: short, flat, rising, peaking, dipping, noisy, or falling ever faster.
 
 What is normal is a loss that falls with more rows, and falls ever less. Mohr et al. (2022) and Yan et al.
-(2025) found how often curves do otherwise; a forecast of one would be a guess in the dress of a number."""
+(2025) found how often curves do otherwise; a forecast of one would be a guess in the dress of a number.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ _LEAST_RISE = 0.004
 """A rise below this share of the span matters to nobody."""
 _SURPRISE = 3.0
 """Half widths of the interval that the backtest may be off by."""
-_NOISIEST = 0.35
+_RECENT_POINTS = 6
+"""Latest points whose noise counts for a forecast."""
+_NOISIEST = 0.25
 """Share of the whole fall that the noise may be."""
+_FASTER = 1.5
+"""Times the fall of the octave before, that the latest octave's may be."""
+_FASTER_NOISE = 8.0
+"""Standard deviations of a point beyond that: the difference of two falls has more than three."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,14 @@ def judge(curve: Curve) -> Verdict | None:
             f"the loss does not fall by more than its noise ({noise:.2g}) from {curve.n[0]:,.0f} to"
             f" {curve.n[-1]:,.0f}, so that there is no course to go on with",
         )
+    noise = max(noise, recent_noise(curve))
     if noise > _NOISIEST * fall:
         return Verdict(
             "noisy",
             f"the points scatter by {noise:.2g}, more than {_NOISIEST:.0%} of the whole fall of {fall:.2g};"
             " average more repeats",
         )
-    return None
+    return _falling_faster(curve)
 
 
 def judge_backtest(curve: Curve, backtest: Backtest | None) -> Verdict | None:
@@ -105,18 +112,55 @@ def falling(curve: Curve) -> Floats:
 
 
 def noise_of(curve: Curve) -> float:
-    """How far a point is from a smooth course: from each point's distance to the line through its neighbours.
+    """How far a typical point is from a smooth course; a course that bends is told from it only roughly.
 
-    A course that bends is told from noise only roughly; standard errors, where they are known, bound it.
+    Standard errors, where they are known, bound it.
     """
-    x, y = np.log(curve.n), curve.loss
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    off = y[1:-1] - (1 - share) * y[:-2] - share * y[2:]
-    unit = np.sqrt(1 + share**2 + (1 - share) ** 2)
-    found = float(np.median(np.abs(off / unit)) * 1.4826)
+    found = float(np.median(_off_course(curve)) * 1.4826)
     if curve.stderr is not None and (curve.stderr > 0).any():
         found = min(found, float(np.median(curve.stderr)))
     return found
+
+
+def recent_noise(curve: Curve) -> float:
+    """The same of the latest points, as a root of the mean square without the largest tenth."""
+    off = np.sort(_off_course(curve)[-round(_RECENT_POINTS * _thinning(curve)) :])
+    return float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+
+
+def _off_course(curve: Curve) -> Floats:
+    """Distance of each point to the line through its neighbours, in units of one point's noise.
+
+    Neighbours are half an octave away or more: nearer ones share most rows, and with them their noise.
+    """
+    step = _thinning(curve)
+    x, y = np.log(curve.n), curve.loss
+    before, here, after = (slice(0, -2 * step), slice(step, -step), slice(2 * step, None))
+    share = (x[here] - x[before]) / (x[after] - x[before])
+    off = y[here] - (1 - share) * y[before] - share * y[after]
+    return np.asarray(np.abs(off) / np.sqrt(1 + share**2 + (1 - share) ** 2))
+
+
+def _thinning(curve: Curve) -> int:
+    """How many places away a neighbour is that is half an octave away."""
+    return int(np.clip(round(curve.density), 1, max((len(curve.n) - 1) // 4, 1)))
+
+
+def _falling_faster(curve: Curve) -> Verdict | None:
+    """A fall that grows from octave to octave: where it will end, no point says."""
+    ends = curve.largest / np.array([1.0, 2.0, 4.0])
+    if ends[-1] < curve.n[0]:
+        return None
+    now, before, earlier = np.interp(np.log(ends), np.log(curve.n), curve.loss)
+    latest, previous = float(before - now), float(earlier - before)
+    noise = max(noise_of(curve), 0.001 * curve.span)
+    if latest <= _FASTER * max(previous, 0.0) + _FASTER_NOISE * noise:
+        return None
+    return Verdict(
+        "accelerating",
+        f"the loss falls ever faster, by {previous:.2g} and then by {latest:.2g} in the last two doublings:"
+        " it has not begun to settle",
+    )
 
 
 def _largest_rise(curve: Curve, noise: float) -> Verdict | None:

@@ -4,7 +4,8 @@ The centre is the mean over all candidates of all families, each weighted by how
 averaging). The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
 noisy the points are, and how much the curve still falls. The multiples were calibrated on curves of real
 tables by split-conformal prediction (see `calibrations`), since what the families themselves say covers far
-too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`)."""
+too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`).
+"""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ FARTHEST = 16.0
 """Times the largest size, beyond which nothing is said."""
 ONLY_INTERVAL = 8.0
 """Times the largest size, beyond which the middle of the interval means little."""
-_RECENT = 1.0
+_RECENT = 1.5
 """Power of the size that a point's weight grows with: large sizes say more about larger ones."""
-_FLOOR = 0.002
+_FLOOR = 0.003
 """Noise that the mean of any number of trainings has, as a share of the range of the losses."""
 _GRID = 60
 
@@ -46,6 +47,12 @@ class Curve:
     @property
     def largest(self) -> float:
         return float(self.n[-1])
+
+    @property
+    def density(self) -> float:
+        """Points for each of two an octave, at least 1: points that are closer share rows, and noise."""
+        octaves = float(np.log2(self.largest / self.n[0])) if len(self.n) > 1 else 1.0
+        return max(1.0, (len(self.n) - 1) / max(2 * octaves, 1e-9))
 
     @property
     def span(self) -> float:
@@ -124,7 +131,7 @@ def forecast(curve: Curve, at: Sequence[float] = (), factors: Sequence[float] = 
     verdict = behaviours.judge(curve)
     if verdict is not None:
         return Forecast(curve, refused=verdict.why, behaviour=verdict.kind)
-    backtest = _look_back(curve)
+    backtest = look_back(curve)
     verdict = behaviours.judge_backtest(curve, backtest)
     if verdict is not None:
         return Forecast(curve, refused=verdict.why, behaviour=verdict.kind, backtest=backtest)
@@ -148,10 +155,9 @@ class Mean:
     def __init__(self, curve: Curve) -> None:
         self.curve = curve
         shapes = families.shapes(curve.n, curve.n[0])
-        weights = weights_of(curve)
-        self._lines = families.fit(shapes.at, curve.loss, weights)
+        self._lines = families.fit(shapes.at, curve.loss, weights_of(curve) / curve.density)
         self.names = shapes.families
-        freedom = max(len(curve.n) - 3, 1)
+        freedom = max(len(curve.n) / curve.density - 3, 1)
         floor = _FLOOR * curve.span
         self.noise = float(np.sqrt(self._lines.distance.min() / freedom + floor**2))
         """Standard deviation of the points around the best candidate, at the largest size."""
@@ -166,6 +172,11 @@ class Mean:
         values = self._lines.a + self._lines.c * shape
         mean = float(self.share @ values)
         return mean, float(np.sqrt(self.share @ (values - mean) ** 2))
+
+    @cached_property
+    def local_noise(self) -> float:
+        """How far the latest points are from a smooth course."""
+        return behaviours.recent_noise(self.curve)
 
     @cached_property
     def here(self) -> float:
@@ -210,16 +221,18 @@ def predict(mean: Mean, size: float) -> Predicted:
     """The loss at one size, with its interval."""
     factor = size / mean.curve.largest
     value, spread = mean.at(size)
-    scale = calibrations.scale(spread, mean.noise, abs(mean.here - value), mean.curve.span)
-    below, above = calibrations.multiples(factor)
-    return Predicted(
-        size,
-        factor,
-        Interval(value, max(value + below * scale, 0.0), max(value + above * scale, 0.0)),
+    signs = calibrations.Signs(
+        spread=spread,
+        noise=mean.local_noise,
+        fall=abs(mean.here - value),
+        span=mean.curve.span,
+        points=len(mean.curve.n) / mean.curve.density,
     )
+    half = calibrations.half_width(signs, factor)
+    return Predicted(size, factor, Interval(value, max(value - half, 0.0), value + half))
 
 
-def _look_back(curve: Curve) -> Backtest | None:
+def look_back(curve: Curve) -> Backtest | None:
     """Hide the sizes from half the largest on, and forecast the largest."""
     known = curve.until(curve.largest / 1.9)
     if len(known.n) < behaviours.FEWEST_SIZES:

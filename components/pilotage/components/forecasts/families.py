@@ -7,7 +7,8 @@
     last   g = 0                         nothing changes any more
 
 What is not linear is on a grid, relative to the sizes, so that a curve that is stretched in n is forecast the
-same; `a` and `c` have a closed form for each point of the grid (variable projection)."""
+same; `a` and `c` have a closed form for each point of the grid (variable projection).
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ of a sum of exponentials with its gradient, scaled so that the optimizer does no
 starts. Two things are added. Starts come from linear least squares over a grid of exponents, which finds the
 basin at once. And points that lie off the law by far more than the others are found by least trimmed squares
 and set aside, as the authors did by eye: outliers at the edge of the design would bend the law and look
-innocent then."""
+innocent then.
+"""
 
 from __future__ import annotations
 

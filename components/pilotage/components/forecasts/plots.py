@@ -1,7 +1,8 @@
 """The picture of a forecast as SVG: what was measured, the curve, its interval, the target.
 
 It stands alone with a style for light and dark; a page leaves that out and brings its own for the same
-classes."""
+classes.
+"""
 
 from __future__ import annotations
 

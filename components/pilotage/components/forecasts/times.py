@@ -1,7 +1,8 @@
 """How long training on more rows takes: t = t0 + c n^g, fitted to what smaller trainings took.
 
 The fixed part matters: without it the time of large trainings comes out several times too low, since the
-small ones are mostly start-up. Which machine, and at what price, is not known here."""
+small ones are mostly start-up. Which machine, and at what price, is not known here.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One training on a part of the rows, with a smaller or larger model, or with a part of the features.
 
 The held-out rows are the same for all, so that trials differ by what is tried alone. Which trials make a
-forecast is decided elsewhere; nothing is stored here."""
+forecast is decided elsewhere; nothing is stored here.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
 from pilotage.components.training import estimators, searches
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.metrics import CLASSIFICATION, REGRESSION, Task
@@ -114,11 +116,13 @@ def smallest(dataset: Dataset, task: Task) -> int:
     return int(max(100, 20 * len(counts), np.ceil(2 * dataset.rows / counts.min())))
 
 
-def params_of(spec: PilotSpec, folder: Path, rows: Dataset, positive: Scalar | None) -> dict[str, Any]:
+def params_of(
+    spec: PilotSpec, folder: Path, rows: Dataset, positive: Scalar | None, embedder: Embedder | None = None
+) -> dict[str, Any]:
     """The estimator's parameters: those of pilot.yaml, and what its search finds on all training rows."""
     found: dict[str, Any] = {}
     if spec.train.search is not None:
-        found = searches.search(spec, spec.train.search, folder, rows, positive).params
+        found = searches.search(spec, spec.train.search, folder, rows, positive, embedder).params
     return {**spec.train.params, **found}
 
 
@@ -136,6 +140,7 @@ def carry_out(
     rest: Dataset,
     params: Mapping[str, Any],
     positive: Scalar | None,
+    embedder: Embedder | None = None,
 ) -> Outcome:
     """Train on the first rows of an order of `rows`, and score on `rest`.
 
@@ -149,7 +154,9 @@ def carry_out(
     chosen = {**params, **_sized(spec, params, trial.scale)}
     name, seed = spec.train.estimator, spec.train.seed + trial.repeat
     began, wall = time.process_time(), time.monotonic()
-    estimator = estimators.build(name, chosen, task=spec.task, dataset=part, seed=seed, folder=folder)
+    estimator = estimators.build(
+        name, chosen, task=spec.task, dataset=part, seed=seed, folder=folder, embedder=embedder
+    )
     fitted = estimators.fit(estimator, part, name)
     cpu, wall = time.process_time() - began, time.monotonic() - wall
     predictor = estimators.predictor(fitted, part, spec.task, positive)

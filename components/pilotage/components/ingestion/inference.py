@@ -23,7 +23,7 @@ from pilotage.components.sources.batches import Texts
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType
 from pilotage.core.personal import patterns
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """What stands for a missing value in a source that has only text."""
@@ -135,7 +135,7 @@ class Guess:
             return _EMPTY.get(self.pin, ColumnType.TEXT) if self.pin else ColumnType.TEXT
         if self.kind is not ColumnType.TEXT:
             return self._typed(self.kind)
-        if self.pin is FeatureKind.CATEGORY:
+        if self.pin is FeatureKind.CATEGORY or self.pin in EMBEDDED:
             return ColumnType.TEXT
         if self.pin is not None:
             return self._pinned(self.pin)
@@ -202,18 +202,24 @@ _EMPTY = {
     FeatureKind.BOOLEAN: ColumnType.BOOLEAN,
     FeatureKind.CATEGORY: ColumnType.TEXT,
     FeatureKind.TIME: ColumnType.DATETIME,
+    FeatureKind.TEXT: ColumnType.TEXT,
+    FeatureKind.IMAGE: ColumnType.TEXT,
 }
 _FITTING = {
     FeatureKind.NUMBER: (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN),
     FeatureKind.BOOLEAN: (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN),
     FeatureKind.CATEGORY: tuple(ColumnType),
     FeatureKind.TIME: (ColumnType.DATE, ColumnType.DATETIME),
+    FeatureKind.TEXT: (ColumnType.TEXT,),
+    FeatureKind.IMAGE: (ColumnType.TEXT,),
 }
 _KINDS = {
     FeatureKind.NUMBER: "a number",
     FeatureKind.BOOLEAN: "a boolean (true or false, 1 or 0)",
     FeatureKind.CATEGORY: "a category",
     FeatureKind.TIME: "an ISO 8601 date or time",
+    FeatureKind.TEXT: "text",
+    FeatureKind.IMAGE: "an image",
 }
 
 

@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 from pilotage.components.ingestion import digests, inference
 from pilotage.components.ingestion.inference import Guess
 from pilotage.components.snapshots import BATCH_ROWS, arrow_type
+from pilotage.components.sources import pictures
 from pilotage.components.sources.batches import Batch, Opened
 from pilotage.core import errors, storage
 from pilotage.core.artifacts import Column, ColumnType, DataFile
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 MOST_COLUMNS = 10_000
 MOST_DISTINCT = 10_000
@@ -41,6 +42,8 @@ class Spool:
     rows: int
     types: dict[str, ColumnType]
     """In order of first appearance."""
+    embedded: frozenset[str] = frozenset()
+    """Columns of texts and images, whose values are long."""
 
 
 def spool(
@@ -67,7 +70,7 @@ def spool(
     writer = _SpoolWriter(folder)
     fractions = _Fractions(whole)
     try:
-        for batch in opened.batches:
+        for batch in pictures.read(opened.batches, pins):
             _check_columns(batch, guesses, opened.open_ended)
             arrays = _raw_columns(batch, opened, pins, excluded, guesses)
             fractions.see(arrays)
@@ -77,7 +80,8 @@ def spool(
     types = {name: guess.decide() for name, guess in guesses.items()}
     if whole in types and types[whole] is ColumnType.NUMBER and fractions.none:
         types[whole] = ColumnType.INTEGER
-    return Spool(files=tuple(writer.files), rows=writer.rows, types=types)
+    embedded = frozenset(name for name, kind in pins.items() if kind in EMBEDDED and name in types)
+    return Spool(files=tuple(writer.files), rows=writer.rows, types=types, embedded=embedded)
 
 
 def _raw_columns(
@@ -193,7 +197,7 @@ class _SpoolWriter:
 def typed(source: Spool) -> Iterator[pa.RecordBatch]:
     """The rows with their decided types, cut into groups whose size depends on the number of columns only."""
     schema = pa.schema([(name, arrow_type(kind)) for name, kind in source.types.items()])
-    size = group_rows(len(schema))
+    size = _LEAST_GROUP_ROWS if source.embedded else group_rows(len(schema))
     pending: list[pa.RecordBatch] = []
     held = 0
     for file in source.files:
@@ -248,6 +252,8 @@ class Facts:
     infinite: int = 0
     low: Any = None
     high: Any = None
+    long: bool = False
+    """Its values are texts or images, so that only hashes of them are kept."""
     _seen: pa.Array | None = field(default=None, repr=False)
     _overflow: bool = False
 
@@ -260,7 +266,7 @@ class Facts:
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
         if not self._overflow:
-            new = pc.unique(values.drop_null())
+            new = pc.unique(_hashes(values.drop_null()) if self.long else values.drop_null())
             self._seen = new if self._seen is None else pc.unique(pa.concat_arrays([self._seen, new]))
             self._overflow = len(self._seen) > MOST_DISTINCT
 
@@ -290,6 +296,12 @@ class Facts:
         return Column(name=self.name, type=self.type, nulls=self.nulls, distinct=self.distinct)
 
 
+def _hashes(values: pa.Array) -> pa.Array:
+    import polars as pl
+
+    return pl.Series(values).hash(0).to_arrow()
+
+
 @dataclass(frozen=True)
 class Written:
     """A table on disk: its digest, its files and what is known of its columns."""
@@ -308,7 +320,7 @@ def write(source: Spool, folder: Path, target: str, key: str | None) -> Written:
     """Write the typed rows as Parquet into `folder`, counting and digesting them on the way."""
     import polars as pl
 
-    facts = {name: Facts(name, kind) for name, kind in source.types.items()}
+    facts = {name: Facts(name, kind, long=name in source.embedded) for name, kind in source.types.items()}
     schema = pa.schema([(name, arrow_type(kind)) for name, kind in source.types.items()])
     digest = digests.LogicalDigest(source.types)
     parts = _Parts(folder, schema)

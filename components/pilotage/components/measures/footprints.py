@@ -2,8 +2,8 @@
 
 Of a model with an inference form they are the form's, which is what a server opens. Memory is
 what opening the form and answering some rows adds to a fresh process that has onnxruntime
-already; the process is this module, run with the form's folder. Linux tells resident memory;
-elsewhere, and of a model without a form, memory is not measured.
+already; that process is `residents`. Linux tells resident memory; elsewhere, and of a model
+without a form, memory is not measured.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 
 from pilotage.components.compilation import forms as compilation
 from pilotage.components.datasets import Dataset
-from pilotage.components.measures import latencies
+from pilotage.components.measures import latencies, residents
 from pilotage.components.measures.measurements import Measured
-from pilotage.core import errors, forms
+from pilotage.core import forms
 from pilotage.core.artifacts import InferenceForm, Model
 from pilotage.core.metrics import Measure
 from pilotage.core.models import FILES, Predictor
@@ -34,8 +34,6 @@ ROWS = 256
 """Rows that are answered while memory is measured."""
 MEGABYTE = 1_000_000
 _SECONDS = 60
-_STATUS = Path("/proc/self/status")
-_ROWS_FILE = "rows.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def measure(predictor: Predictor, rows: Dataset, folder: Path | None = None) -> 
 def of_form(form: InferenceForm, graph: bytes, model: Model, rows: Dataset) -> Footprint:
     """The footprint of a form, asked for some of `rows`."""
     size = len(form.model_dump_json(indent=2)) + 1 + len(graph)
-    return Footprint(size, _memory(form, graph, model, rows) if _STATUS.exists() else None)
+    return Footprint(size, _memory(form, graph, model, rows) if residents.STATUS.exists() else None)
 
 
 def _memory(form: InferenceForm, graph: bytes, model: Model, rows: Dataset) -> int | None:
@@ -84,10 +82,10 @@ def _memory(form: InferenceForm, graph: bytes, model: Model, rows: Dataset) -> i
         sent = [
             {feature.name: row[feature.name] for feature in model.features} for row in latencies.as_rows(some)
         ]
-        (place / _ROWS_FILE).write_text(json.dumps(sent), encoding="utf-8")
+        (place / residents.ROWS_FILE).write_text(json.dumps(sent), encoding="utf-8")
         try:
             done = subprocess.run(  # noqa: S603 - our own module in our own interpreter
-                [sys.executable, "-m", __name__, scratch],
+                [sys.executable, "-m", residents.__name__, scratch],
                 capture_output=True,
                 text=True,
                 timeout=_SECONDS,
@@ -97,31 +95,3 @@ def _memory(form: InferenceForm, graph: bytes, model: Model, rows: Dataset) -> i
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             logger.warning("the memory of %s was not measured: %s", model.pilot, error)
             return None
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise errors.Failure("This system does not tell how much memory a process has.")
-
-
-def _tell(folder: Path) -> int:
-    """What opening the form in `folder` and answering its rows adds to this process."""
-    import onnxruntime  # noqa: F401 - a server has it, whatever it serves
-
-    from pilotage.core import features
-
-    model = Model.read(folder)
-    columns = features.from_rows(model.features, json.loads((folder / _ROWS_FILE).read_bytes()))
-    before = resident_bytes()
-    found = forms.open_form(folder, model)
-    if found is None:
-        raise errors.DataError("The form cannot be opened.")
-    found.predict(columns)
-    return max(resident_bytes() - before, 0)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(str(_tell(Path(sys.argv[1]))))

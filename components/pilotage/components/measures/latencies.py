@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pilotage.components.datasets import Dataset
-from pilotage.core import features
+from pilotage.core import embeddings, features
 from pilotage.core.artifacts import Latency
 from pilotage.core.models import Predictor
 from pilotage.core.specs import FeatureKind
@@ -28,7 +28,7 @@ def measure(predictor: Predictor, dataset: Dataset) -> Latency:
     count = min(dataset.rows, CALLS)
     rows = as_rows(dataset.take(np.linspace(0, dataset.rows - 1, count).astype(np.int64)))
     taken: list[float] = []
-    with threadpool_limits(1):
+    with threadpool_limits(1), embeddings.uncached():
         for row in rows[:WARM_UP]:
             _call(predictor, row)
         end = time.perf_counter() + MOST_SECONDS

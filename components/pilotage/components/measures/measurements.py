@@ -77,6 +77,23 @@ def of_synthetic(synthetic: Synthetic | None) -> Measured:
     }
 
 
+def spans_of_synthetic(synthetic: Synthetic | None) -> dict[tuple[str, str | None], Span]:
+    """The intervals of what gates may ask of synthetic rows."""
+    if synthetic is None:
+        return {}
+    if not synthetic.rows:
+        return {(measure, None): Span(value, value) for measure, value in _NOTHING_GIVEN_AWAY.items()}
+    found: dict[tuple[str, str | None], Span] = {}
+    if synthetic.utility is not None:
+        difference = synthetic.utility.difference
+        found[Measure.SYNTHETIC_UTILITY, None] = Span(difference.low, difference.high)
+    if synthetic.leakage is not None:
+        close, member = synthetic.leakage.closeness, synthetic.leakage.membership
+        found[Measure.SYNTHETIC_CLOSENESS, None] = Span(close.low, close.high)
+        found[Measure.SYNTHETIC_MEMBERSHIP, None] = Span(member.low, member.high)
+    return found
+
+
 def by_group(compared: Fairness) -> Measured:
     """What gates may ask of groups."""
     return {(found.measure, compared.by): found.value for found in compared.differences}

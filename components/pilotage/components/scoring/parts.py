@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +34,21 @@ _LOCK = "lock"
 _NAME = re.compile(r"(\d{8})-(\d{6})\.parquet")
 
 
+class Numbered(Protocol):
+    """A part as the folder of finished ones knows it."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def file(self) -> int:
+        """Position of the last file that it has rows of."""
+        ...
+
+    @property
+    def rows(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Part:
     """Consecutive rows of a source."""
@@ -41,7 +56,6 @@ class Part:
     number: int
     batches: tuple[Batch, ...]
     file: int
-    """Position of the last file that it has rows of."""
 
     @property
     def rows(self) -> int:
@@ -125,11 +139,11 @@ class Workshop:
         same = [old == new for old, new in zip(before["files"], files, strict=False)]
         return same.index(False) if False in same else len(same)
 
-    def has(self, part: Part) -> bool:
+    def has(self, part: Numbered) -> bool:
         """Whether the part is finished."""
         return part.number in self._done
 
-    def add(self, part: Part, rows: pa.Table) -> None:
+    def add(self, part: Numbered, rows: pa.Table) -> None:
         """Keep a part's outcome; safe to call from several threads."""
         target = self._folder / f"{part.number:08}-{part.file:06}.parquet"
         draft = target.with_suffix(".draft")

@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pilotage.components.ingestion import inference
+from pilotage.components.sources import pictures
 from pilotage.components.sources.batches import Batch, Texts
 from pilotage.core import errors
 from pilotage.core.artifacts import ColumnType, Feature
 from pilotage.core.features import EXPECTED, Array, Columns, category_text
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 _NUMBERS = (ColumnType.INTEGER, ColumnType.NUMBER)
 _TIMES = (ColumnType.DATE, ColumnType.DATETIME)
@@ -78,12 +79,18 @@ class Reader:
 
     def _column(self, feature: Feature, batch: Batch) -> Array:
         given = self._found(feature.name, batch)
+        if feature.kind is FeatureKind.IMAGE:
+            given = pictures.encoded(feature.name, given, batch)
         found = inference.raw(given, self.texts)
         if found is None:
             raise _of_wrong_type(feature, given, batch)
         array, kind = found
         if feature.kind is FeatureKind.CATEGORY:
             return _categories(array, kind, self.types.get(feature.name))
+        if feature.kind in EMBEDDED:
+            if kind not in (None, ColumnType.TEXT):
+                raise _of_wrong_type(feature, given, batch)
+            return _categories(array, kind, None)
         read = _times if feature.kind is FeatureKind.TIME else _numbers
         values = read(array, kind, feature.kind)
         if values is None:

@@ -10,9 +10,9 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Candidate
 
 RULE = (
-    "Of the candidates that pass every gate, lose at most `max_drop` and have at most `at_most` of the"
-    " original's size, time for a row or time for a batch: the one with the smallest product of these"
-    " three shares."
+    "Of the candidates that pass every gate, lose no more than they may and have no more than the share"
+    " asked for of the original's size, time for a row or time for a batch: the one with the smallest"
+    " product of these three shares."
 )
 
 

@@ -26,6 +26,8 @@ from pilotage.core import errors
 FEWEST_WEIGHTS = 64
 """A smaller matrix stays as it is: what describes it in 8 bits takes as much."""
 CALIBRATION_ROWS = 1000
+FARTHEST = 1000.0
+"""Standard deviations from the mean, which inputs of networks are scaled by."""
 _PRODUCTS = ("MatMul", "Gemm")
 _INT8 = 127
 
@@ -153,13 +155,19 @@ def _weights(model: Any) -> dict[str, npt.NDArray[Any]]:
 def network(
     first: npt.NDArray[Any], offset: npt.NDArray[Any], second: npt.NDArray[Any], shift: npt.NDArray[Any]
 ) -> bytes:
-    """The graph of `max(x @ first + offset, 0) @ second + shift`, in 32 bits."""
+    """The graph of `max(x @ first + offset, 0) @ second + shift`, in 32 bits.
+
+    Inputs are taken as at most `FARTHEST`, so that a number which is too large for 32 bits has an answer.
+    """
+    values: dict[str, Any] = {"least": -FARTHEST, "most": FARTHEST}
+    values |= {"first": first, "offset": offset, "second": second, "shift": shift}
     constants = [
-        numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
-        for name, values in (("first", first), ("offset", offset), ("second", second), ("shift", shift))
+        numpy_helper.from_array(np.array(value, dtype=np.float32, order="C"), name)
+        for name, value in values.items()
     ]
     nodes = [
-        helper.make_node("MatMul", [graphs.INPUT, "first"], ["product"]),
+        helper.make_node("Clip", [graphs.INPUT, "least", "most"], ["near"]),
+        helper.make_node("MatMul", ["near", "first"], ["product"]),
         helper.make_node("Add", ["product", "offset"], ["moved"]),
         helper.make_node("Relu", ["moved"], ["hidden"]),
         helper.make_node("MatMul", ["hidden", "second"], ["sum"]),

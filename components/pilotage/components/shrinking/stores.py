@@ -75,8 +75,6 @@ def store(
                 mlflow_run, {"candidate": order.candidate, "how": order.how, "seed": model.seed}
             )
             uri = registry.log_model(pilot, mlflow_run, place, model.params)
-        for artifact in (source.snapshot, source.report):
-            registry.log_file(mlflow_run, artifact.write(out))
     except BaseException:
         registry.end_run(mlflow_run, "FAILED")
         raise

@@ -1,7 +1,7 @@
 """Every candidate through one trial: it compiles, answers soundly, passes gates, loses little, saves much.
 
-Gates are judged by `evaluate` on the rows that evaluation holds out. What a candidate is made
-of is not known here, and nothing is chosen: that is `choices`'.
+Gates are judged by whom the caller names, on the rows that evaluation holds out. What a candidate is
+made of is not known here, and nothing is chosen: that is `choices`'.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from pilotage.components import evaluate
 from pilotage.components.compilation import forms as compilation
 from pilotage.components.compilation.estimators import SINGLE_TOLERANCE
-from pilotage.components.evaluate import HeldOut
 from pilotage.components.measures import footprints, races, scores
 from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.scores import Outcomes
 from pilotage.components.shrinking.recipes import Recipe
 from pilotage.components.shrinking.sources import Source
 from pilotage.core import errors
-from pilotage.core.artifacts import Candidate, InferenceForm, Scorecard, Technique
+from pilotage.core.artifacts import Candidate, InferenceForm, Technique, Verdict
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.metrics import Task
@@ -34,10 +34,12 @@ ORIGINAL = "original"
 TOGETHER_ROWS = 256
 """Held-out rows that are asked together and apart."""
 _APART = 7
-_RESAMPLES = 200
+_RESAMPLES = 100
 _MOST_ROWS = 20_000
 _SUM = 1e-6
 
+Judge = Callable[[Predictor, Footprint], tuple[dict[str, float | None], tuple[Verdict, ...]]]
+"""Gives the metrics of a model that takes so much, and every gate's verdict: `evaluate.judge`."""
 Tell = Callable[[int, int, str], None]
 """Told how far it is: done, total, what goes on."""
 
@@ -79,38 +81,75 @@ def make(recipe: Recipe, source: Source) -> tuple[Made, str]:
 
 
 def run(
-    source: Source, recipes: Sequence[Recipe], rows: HeldOut, tell: Tell
+    source: Source, recipes: Sequence[Recipe], judge: Judge, tell: Tell
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """The version itself, and every candidate, measured and judged by gates; `limit` comes after."""
+    """The version itself, and every candidate, measured and judged; `limit` comes after."""
     total = len(recipes) + 2
     tell(0, total, "the version as it is")
-    first = _original(source, rows)
-    truth = _outcomes(source, source.answering.predict(source.rest.columns), source.predictor)
+    first = _original(source, judge)
+    before = _Before.of(source)
     tried = []
     for number, recipe in enumerate(recipes, 1):
         tell(number, total, recipe.name)
-        tried.append(_try(recipe, source, rows, first.candidate, truth))
+        tried.append(_try(recipe, source, judge, first.candidate, before))
     tell(total - 1, total, "times, in turn")
     original, *timed = _timed([first, *tried], source)
     return original, tuple(timed)
 
 
-def _original(source: Source, rows: HeldOut) -> _Tried:
-    card = evaluate.judge(source.spec, source.snapshot, source.predictor, rows)
+@dataclass(frozen=True)
+class _Before:
+    """What the version says of the held-out rows, and its metric on resamples of them."""
+
+    outcomes: Outcomes
+    metric: float | None
+    resamples: tuple[tuple[npt.NDArray[np.int64], float], ...]
+
+    @classmethod
+    def of(cls, source: Source) -> _Before:
+        found = _outcomes(source, source.answering.predict(source.rest.columns), source.predictor)
+        metric, size = source.spec.goal.metric, min(found.rows, _MOST_ROWS)
+        rng = np.random.default_rng(source.spec.train.seed)
+        resamples = []
+        for _ in range(_RESAMPLES):
+            rows = rng.integers(0, found.rows, size)
+            value = scores.score(metric, found.take(rows))
+            if value is not None:
+                resamples.append((rows, value))
+        return cls(found, scores.score(metric, found), tuple(resamples))
+
+    def drop(self, metric: str, after: Outcomes) -> tuple[float | None, float | None, float | None]:
+        """How much of the metric is lost, with its 95 % interval over the same resampled rows."""
+        value = scores.score(metric, after)
+        if self.metric is None or value is None:
+            return None, None, None
+        draws = []
+        for rows, before in self.resamples:
+            found = scores.score(metric, after.take(rows))
+            if found is not None:
+                draws.append(before - found)
+        if len(draws) < _RESAMPLES // 2:
+            return self.metric - value, None, None
+        low, high = np.percentile(draws, [2.5, 97.5])
+        return self.metric - value, float(low), float(high)
+
+
+def _original(source: Source, judge: Judge) -> _Tried:
     if source.form is not None:
         taken = footprints.of_form(source.form.form, source.graph, source.model, source.rest)
     else:
         taken = Footprint((source.folder / FILES[source.model.format]).stat().st_size)
+    metrics, verdicts = judge(source.predictor, taken)
     candidate = Candidate(
         name=ORIGINAL,
         technique=Technique.NONE,
         how="the version as it is",
         passed=True,
-        metric=_metric(card),
+        metric=metrics[source.spec.goal.metric],
         drop=0.0,
         agreement=1.0,
-        metrics=_values(card),
-        gates=card.gates,
+        metrics=metrics,
+        gates=verdicts,
         form="ready" if source.form is not None else f"refused: {source.obstacle}",
         features=len(source.model.features),
         size_bytes=taken.size_bytes,
@@ -120,8 +159,8 @@ def _original(source: Source, rows: HeldOut) -> _Tried:
     return _Tried(candidate, source.answering)
 
 
-def _try(recipe: Recipe, source: Source, rows: HeldOut, first: Candidate, before: Outcomes) -> _Tried:
-    facts = {"name": recipe.name, "technique": recipe.technique, "passed": False}
+def _try(recipe: Recipe, source: Source, judge: Judge, first: Candidate, before: _Before) -> _Tried:
+    facts: dict[str, Any] = {"name": recipe.name, "technique": recipe.technique, "passed": False}
     try:
         made, how = make(recipe, source)
     except errors.PilotageError as error:
@@ -133,30 +172,27 @@ def _try(recipe: Recipe, source: Source, rows: HeldOut, first: Candidate, before
     answering = FormPredictor(made.form, made.graph, made.predictor.model)
     found = answering.predict(source.rest.columns)
     taken = footprints.of_form(made.form, made.graph, made.predictor.model, source.rest)
-    card = evaluate.judge(source.spec, source.snapshot, made.predictor, rows, taken)
-    failed = [f"{verdict.gate}: {verdict.reason}" for verdict in card.gates if not verdict.passed]
-    reasons = [*unsound(found), *_dependent(answering, source.rest.columns), *failed]
+    metrics, verdicts = judge(made.predictor, taken)
+    failed = [f"{verdict.gate}: {verdict.reason}" for verdict in verdicts if not verdict.passed]
     after = _outcomes(source, found, made.predictor)
-    drop, low, high = _drop(source, before, after)
-    return _Tried(
-        Candidate(
-            how=how,
-            reasons=tuple(reasons),
-            metric=_metric(card),
-            drop=drop,
-            drop_low=low,
-            drop_high=high,
-            agreement=_agreement(before, after),
-            metrics=_values(card),
-            gates=card.gates,
-            features=len(made.predictor.model.features),
-            size_bytes=taken.size_bytes,
-            size=(taken.size_bytes or 0) / (first.size_bytes or 1),
-            memory_bytes=taken.memory_bytes,
-            **facts,
-        ),
-        answering,
+    drop, low, high = before.drop(source.spec.goal.metric, after)
+    measured = Candidate(
+        how=how,
+        reasons=(*unsound(found), *_dependent(answering, source.rest.columns), *failed),
+        metric=metrics[source.spec.goal.metric],
+        drop=drop,
+        drop_low=low,
+        drop_high=high,
+        agreement=_agreement(before.outcomes, after),
+        metrics=metrics,
+        gates=verdicts,
+        features=len(made.predictor.model.features),
+        size_bytes=taken.size_bytes,
+        size=(taken.size_bytes or 0) / (first.size_bytes or 1),
+        memory_bytes=taken.memory_bytes,
+        **facts,
     )
+    return _Tried(measured, answering)
 
 
 def unsound(found: Prediction) -> list[str]:
@@ -191,7 +227,7 @@ def _dependent(answering: Answering, columns: Columns) -> list[str]:
     return [f"a row's answer depends on the rows beside it, by up to {largest:.2g}"]
 
 
-def _numbers(found: Prediction) -> np.ndarray:
+def _numbers(found: Prediction) -> npt.NDArray[np.float64]:
     return found.score.reshape(-1, 1) if found.probabilities is None else found.probabilities
 
 
@@ -206,28 +242,6 @@ def _agreement(before: Outcomes, after: Outcomes) -> float | None:
     spread = float(np.square(before.predicted - before.predicted.mean()).sum())
     apart = float(np.square(before.predicted - after.predicted).sum())
     return 1 - apart / spread if spread else None
-
-
-def _drop(
-    source: Source, before: Outcomes, after: Outcomes
-) -> tuple[float | None, float | None, float | None]:
-    """How much of the goal's metric is lost, with its 95 % interval over resampled rows."""
-    metric = source.spec.goal.metric
-    first, second = scores.score(metric, before), scores.score(metric, after)
-    if first is None or second is None:
-        return None, None, None
-    rng = np.random.default_rng(source.spec.train.seed)
-    size = min(before.rows, _MOST_ROWS)
-    draws = []
-    for _ in range(_RESAMPLES):
-        rows = rng.integers(0, before.rows, size)
-        pair = scores.score(metric, before.take(rows)), scores.score(metric, after.take(rows))
-        if pair[0] is not None and pair[1] is not None:
-            draws.append(pair[0] - pair[1])
-    if len(draws) < _RESAMPLES // 2:
-        return first - second, None, None
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return first - second, float(low), float(high)
 
 
 def _timed(tried: Sequence[_Tried], source: Source) -> list[Candidate]:
@@ -267,11 +281,3 @@ def limit(candidate: Candidate, limits: Limits) -> Candidate:
         told = ", ".join(f"{share:.2f} of {what}" for what, share in shares.items())
         reasons.append(f"it saves too little: {told}; one must be at most {limits.at_most:g}")
     return candidate.model_copy(update={"reasons": tuple(reasons), "passed": not reasons})
-
-
-def _metric(card: Scorecard) -> float | None:
-    return card.metrics[card.metric].value
-
-
-def _values(card: Scorecard) -> dict[str, float | None]:
-    return {name: found.value for name, found in card.metrics.items()}

@@ -35,6 +35,8 @@ class Batch:
     """File, query or function, in words."""
     first: int
     """Number of the first row within the origin, from 1."""
+    folder: Path | None = None
+    """That paths in the rows are relative to; None where it is not on this machine."""
 
 
 @dataclass(frozen=True)

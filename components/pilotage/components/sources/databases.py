@@ -36,7 +36,7 @@ def open_query(source: SqlSource, folder: Path) -> Opened:
         description=f"SQL from {url.render_as_string(hide_password=True)}",
         texts=Texts.TIMES,
         open_ended=True,
-        batches=_batches(source, url),
+        batches=_batches(source, url, folder),
     )
 
 
@@ -46,7 +46,7 @@ def first_rows(source: SqlSource, query: str, folder: Path) -> list[list[str]]:
         return [[str(value) for value in row] for row in result.fetchmany(_MOST_FINGERPRINT_ROWS)]
 
 
-def _batches(source: SqlSource, url: sa.URL) -> Iterator[Batch]:
+def _batches(source: SqlSource, url: sa.URL, folder: Path) -> Iterator[Batch]:
     from pilotage.components.sources import values
     from pilotage.components.sources.batches import ROWS, Batch
 
@@ -62,7 +62,7 @@ def _batches(source: SqlSource, url: sa.URL) -> Iterator[Batch]:
                 )
         for rows in result.partitions(min(ROWS, max(1, _CHUNK_CELLS // max(1, len(names))))):
             columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
-            yield Batch(values.to_batch(columns, _ORIGIN, first), _ORIGIN, first)
+            yield Batch(values.to_batch(columns, _ORIGIN, first), _ORIGIN, first, folder)
             first += len(rows)
 
 

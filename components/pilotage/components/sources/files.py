@@ -45,13 +45,41 @@ def open_files(source: str, folder: Path) -> Opened:
     )
 
 
+def count_rows(listing: Listing, path: str) -> tuple[int, list[str]]:
+    """How many rows a Parquet file has, and its columns, from its footer. Raises as `open_files`."""
+    with _reading(path, listing.format), listing.files.open(path, "rb") as stream:
+        file = pq.ParquetFile(stream)
+        _distinct(file.schema_arrow.names, f"`{PurePosixPath(path).name}`")
+        return int(file.metadata.num_rows), list(file.schema_arrow.names)
+
+
+def read_rows(listing: Listing, path: str, begin: int, rows: int) -> Iterator[Batch]:
+    """`rows` rows of a Parquet file from position `begin` on; only their row groups are read.
+
+    Raises as `open_files`.
+    """
+    name, end = f"`{PurePosixPath(path).name}`", begin + rows
+    with _reading(path, listing.format), listing.files.open(path, "rb") as stream:
+        file, first = pq.ParquetFile(stream), 0
+        for group in range(file.num_row_groups):
+            held = file.metadata.row_group(group).num_rows
+            if first < end and first + held > begin:
+                start = first
+                for batch in file.iter_batches(batch_size=ROWS, row_groups=[group]):
+                    low, high = max(begin - start, 0), min(end - start, batch.num_rows)
+                    if low < high:
+                        yield Batch(batch.slice(low, high - low), name, start + low + 1)
+                    start += batch.num_rows
+            first += held
+
+
 def _batches(listing: Listing) -> Iterator[Batch]:
     read = {Format.PARQUET: _parquet, Format.CSV: _csv, Format.JSON_LINES: _json_lines}[listing.format]
     for path in listing.paths:
         name, first = f"`{PurePosixPath(path).name}`", 1
         with _reading(path, listing.format):
             for rows in read(listing, path, name):
-                yield Batch(rows, name, first)
+                yield Batch(rows, name, first, Path(path).parent if listing.local else None)
                 first += rows.num_rows
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pilotage.components.sources import functions, listings
 from pilotage.core import errors, storage
-from pilotage.core.specs import PilotSpec, PythonSource, SqlSource
+from pilotage.core.specs import FeatureKind, PilotSpec, PythonSource, SqlSource
 
 _REMOTE_FACTS = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "md5Hash")
 
@@ -28,6 +28,8 @@ def fingerprint(spec: PilotSpec, folder: Path) -> str | None:
         SourceError: no file matches, or the declared fingerprint cannot be computed.
         Unavailable: the store or the database does not answer.
     """
+    if FeatureKind.IMAGE in (spec.data.features or {}).values():
+        return None  # whose files may change while the table that names them stays
     source = spec.data.source
     if isinstance(source, str):
         told: list[Any] | None = _files(source, folder)

@@ -34,11 +34,11 @@ def open_function(source: PythonSource, folder: Path) -> Opened:
         description=f"{source.python}({args})",
         texts=Texts.TEXT,
         open_ended=True,
-        batches=_batches(source.python, given),
+        batches=_batches(source.python, given, folder),
     )
 
 
-def _batches(target: str, given: Any) -> Iterator[Batch]:
+def _batches(target: str, given: Any, folder: Path) -> Iterator[Batch]:
     origin, first = f"`{target}`", 1
     pieces = _pieces(given, origin)
     while True:
@@ -52,7 +52,7 @@ def _batches(target: str, given: Any) -> Iterator[Batch]:
             return
         for begin in range(0, rows.num_rows, ROWS):
             part = rows.slice(begin, ROWS)
-            yield Batch(part, origin, first)
+            yield Batch(part, origin, first, folder)
             first += part.num_rows
 
 

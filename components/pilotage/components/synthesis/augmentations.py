@@ -20,7 +20,7 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Leakage, Scalar, Synthetic
 from pilotage.core.features import category_text
 from pilotage.core.metrics import Task
-from pilotage.core.specs import PilotSpec, Synthesizer
+from pilotage.core.specs import FeatureKind, PilotSpec, Synthesizer
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ MOST_RATIO = 20
 _LEAST_HALF = 4
 """Rows of a class in the half that measuring fits on."""
 _EARLY = "early_stopping"
+_ENCODED = (FeatureKind.TEXT, FeatureKind.IMAGE)
 Augmenter = Callable[[Dataset], Dataset]
 
 
@@ -131,7 +132,9 @@ def describe(
     }
     alike = fitted.draw(plans.spread(min(real.rows, fidelities.MOST_ROWS), classes), seed + 1)
     kept = real if len(classes) == len(synthesizers.classes_of(real, spec.task)) else _of(real, classes)
-    utility, note = utilities.try_measure(spec, folder, kept, alike, rest, positive)
+    utility, note = None, "what they are good for was not measured: texts and images are left empty in them"
+    if not any(feature.kind in _ENCODED for feature in real.features):
+        utility, note = utilities.try_measure(spec, folder, kept, alike, rest, positive)
     leakage, told = leak(spec, real, set(counts))
     return Synthetic(
         method=method,

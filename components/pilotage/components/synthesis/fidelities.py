@@ -104,7 +104,7 @@ def _ranks(kind: FeatureKind, values: Array) -> npt.NDArray[np.float64] | None:
         return None
     numbers = np.where(pd.isna(values), np.nan, 0.0)
     numbers[~pd.isna(values)] = _number(values[~pd.isna(values)])
-    return pd.Series(numbers).rank().to_numpy(dtype=np.float64)
+    return np.asarray(pd.Series(numbers).rank(), dtype=np.float64)
 
 
 def _correlation(first: npt.NDArray[np.float64] | None, second: npt.NDArray[np.float64] | None) -> float:

@@ -21,10 +21,14 @@ from pilotage.core.specs import FeatureKind
 
 Floats = npt.NDArray[np.float64]
 
+TEXTS = (FeatureKind.CATEGORY, FeatureKind.TEXT, FeatureKind.IMAGE)
+"""Kinds whose values are text; of most texts and images none is common, so they are left empty."""
 GROUP = 5
 """Rows behind every value that synthetic rows may take."""
 FEW_VALUES = 40
 """Numbers with no more different values are kept as they are."""
+_MOSTLY = 0.5
+"""Share of the rows that values of `GROUP` rows and more have where values are kept."""
 MOST_LEVELS = 500
 MOST_KNOTS = 1_000
 TERMS = 6
@@ -57,7 +61,7 @@ class Margin:
 
     def draw(self, uniforms: Floats, absent: npt.NDArray[np.bool_]) -> Array:
         """Values at `uniforms` in (0, 1), missing where `absent`, both of shape `(n,)`."""
-        if self.kind is FeatureKind.CATEGORY:
+        if self.kind in TEXTS:
             found = np.full(uniforms.size, None, dtype=object)
         else:
             found = np.full(uniforms.size, np.nan)
@@ -69,7 +73,7 @@ class Margin:
             found = np.interp(uniforms, where, self.knots)
             if self.step:
                 found = np.round(found / self.step) * self.step
-        if self.kind is FeatureKind.CATEGORY:
+        if self.kind in TEXTS:
             found[absent] = None
             return found
         found = found.astype(np.float64)
@@ -94,7 +98,7 @@ def fit(
     none: Floats = np.empty(0)
     if not held.size:
         return Margin(kind, 1.0, (), none, none, 0.0)
-    if kind is FeatureKind.CATEGORY:
+    if kind in TEXTS:
         counts = pd.Series(held).value_counts()
         if order is not None:
             counts = counts[[value in order for value in counts.index]]
@@ -104,7 +108,9 @@ def fit(
         return _leveled(kind, missing, counts)
     numbers = _numbers(held, kind)
     counts = pd.Series(numbers).value_counts().sort_index()
-    if len(counts) <= FEW_VALUES:
+    if kind is FeatureKind.BOOLEAN:
+        return _leveled(kind, missing, counts)
+    if len(counts) <= FEW_VALUES and counts[counts >= group].sum() >= _MOSTLY * numbers.size:
         return _leveled(kind, missing, _grouped(counts, group))
     size = max(group, -(-numbers.size // MOST_KNOTS))
     parts = np.array_split(np.sort(numbers), max(1, numbers.size // size))
@@ -128,10 +134,8 @@ def _leveled(kind: FeatureKind, missing: float, counts: pd.Series) -> Margin:
 
 
 def _grouped(counts: pd.Series, group: int) -> pd.Series:
-    """Rare numbers counted as their nearest common one; as they are where none is common."""
+    """Rare numbers counted as their nearest common one, of which there are some."""
     rare = counts < group
-    if not rare.any() or rare.all():
-        return counts
     kept = counts[~rare].copy()
     places = kept.index.to_numpy(dtype=np.float64)
     strays, rows = counts[rare].index.to_numpy(dtype=np.float64), counts[rare].to_numpy()
@@ -181,7 +185,7 @@ def scores(margin: Margin, values: Array) -> Scores:
     present = ~pd.isna(values)
     if margin.levels:
         places = pd.Index(margin.levels).get_indexer(_comparable(values, margin.kind))
-        if margin.kind is not FeatureKind.CATEGORY:
+        if margin.kind not in TEXTS:
             places = _nearest(margin, values, present)
         present = present & (places >= 0)
         means, terms = _cells(margin.ends)
@@ -204,7 +208,7 @@ def absences(margin: Margin, values: Array) -> Scores:
 
 
 def _comparable(values: Array, kind: FeatureKind) -> Any:
-    return values if kind is FeatureKind.CATEGORY else np.zeros(values.size)
+    return values if kind in TEXTS else np.zeros(values.size)
 
 
 def _nearest(margin: Margin, values: Array, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

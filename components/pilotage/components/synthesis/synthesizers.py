@@ -168,7 +168,7 @@ def _orders(
         numbers = np.unique(dataset.target, return_inverse=True)[1].astype(np.float64)
     found, notes = {}, []
     for name, kind in kinds.items():
-        if kind is FeatureKind.CATEGORY:
+        if kind in margins.TEXTS:
             found[name] = margins.common(columns[name], numbers, group)
             if not found[name]:
                 notes.append(f"`{name}` is left empty: none of its values occurs {group} times")

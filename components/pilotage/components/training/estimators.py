@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,13 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.training import encodings, own_estimators
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature, Model, Scalar
-from pilotage.core.encoders import LabelEncoded
+from pilotage.core.encoders import Embedded, LabelEncoded
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction, Predictor
-from pilotage.core.specs import Estimator
+from pilotage.core.specs import EMBEDDED, Estimator
+
+if TYPE_CHECKING:
+    from pilotage.components.training.deep.embedders import Embedder
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ _FAMILIES = {
         {"n_estimators": 200, "learning_rate": 0.1, "verbosity": 0, "tree_method": "hist"},
         numbered=True,
     ),
+    Estimator.MLP: _Family("pilotage.components.training.deep.networks", "MlpClassifier", "MlpRegressor"),
 }
 _BY_TASK: dict[tuple[Estimator, Task], dict[str, Any]] = {
     (Estimator.LOGISTIC_REGRESSION, Task.CLASSIFICATION): {"max_iter": 1000},
@@ -90,6 +94,7 @@ def build(
     dataset: Dataset,
     seed: int,
     folder: Path,
+    embedder: Embedder | None = None,
 ) -> Any:
     """An unfitted estimator.
 
@@ -100,6 +105,7 @@ def build(
         dataset: what it will be fitted on; a built-in leaves out features without any value in it.
         seed: for whatever it does at random.
         folder: the pilot's.
+        embedder: what makes encoders of texts and images, where `dataset` has any.
 
     Raises:
         EstimatorError: it cannot be found or built, or a parameter is not one of its own.
@@ -109,13 +115,18 @@ def build(
         return own_estimators.build(name, params, seed=seed, folder=folder)
     family, features = Estimator(name), _present(dataset)
     model = _model(family, params, task=task, seed=seed)
+    vectors = _vectors(features, dataset, embedder)
     if family is Estimator.LOGISTIC_REGRESSION:
-        return Pipeline([("encode", encodings.for_linear_models(features)), ("model", model)])
+        return Pipeline([("encode", encodings.for_linear_models(features, vectors)), ("model", model)])
+    if family is Estimator.MLP:
+        model.check()
+        encode = encodings.for_networks(features, _gappy(dataset, features), vectors)
+        return Pipeline([("encode", encode), ("model", model)])
     if family is Estimator.HIST_GRADIENT_BOOSTING and "categorical_features" not in params:
         model.set_params(categorical_features=None)
     if _FAMILIES[family].numbered and task is Task.CLASSIFICATION:
         model = LabelEncoded(model)
-    return Pipeline([("encode", encodings.for_trees(features)), ("model", model)])
+    return Pipeline([("encode", encodings.for_trees(features, vectors)), ("model", model)])
 
 
 def _present(dataset: Dataset) -> list[Feature]:
@@ -126,6 +137,22 @@ def _present(dataset: Dataset) -> list[Feature]:
             remedy="Check the source, or name other columns in `data.features`.",
         )
     return found
+
+
+def _vectors(features: Sequence[Feature], dataset: Dataset, embedder: Embedder | None) -> dict[str, Embedded]:
+    """What turns each text and each image into vectors."""
+    embedded = [feature for feature in features if feature.kind in EMBEDDED]
+    if embedded and embedder is None:
+        raise errors.EstimatorError(
+            f"`{embedded[0].name}` is {embedded[0].kind.value}, and nobody made an encoder for it.",
+            remedy="Give `build` an `Embedder`.",
+        )
+    return {feature.name: embedder.part(feature, dataset) for feature in embedded if embedder is not None}
+
+
+def _gappy(dataset: Dataset, features: Sequence[Feature]) -> list[str]:
+    """Features with and without a value in the rows, so that whether there is one may say something."""
+    return [feature.name for feature in features if pd.isna(dataset.columns[feature.name]).any()]
 
 
 def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
@@ -186,6 +213,8 @@ def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params"
                 f"There was not enough memory to fit {name} on {dataset.rows} rows.",
                 remedy="Take a smaller model or fewer rows.",
             ) from error
+        except errors.PilotageError:
+            raise
         except Exception as error:
             raise errors.EstimatorError(
                 f"Fitting {name} on {dataset.rows} rows failed: {_reason(error)}.",
@@ -193,7 +222,15 @@ def fit(estimator: Any, dataset: Dataset, name: str, where: str = "train.params"
             ) from error
     for text in dict.fromkeys(f"{item.category.__name__}: {item.message}" for item in caught):
         logger.warning("%s says: %s", name, text)
-    return estimator if fitted is None else fitted
+    return _kept(estimator if fitted is None else fitted)
+
+
+def _kept(fitted: Any) -> Any:
+    """A pipeline whose model knows how to train, with what is stored and served in the model's place."""
+    if isinstance(fitted, Pipeline) and hasattr(fitted.steps[-1][1], "stored"):
+        name, model = fitted.steps[-1]
+        fitted.steps[-1] = (name, model.stored())
+    return fitted
 
 
 def predictor(fitted: Any, dataset: Dataset, task: Task, positive: Scalar | None) -> Predictor:

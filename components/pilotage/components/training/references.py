@@ -9,6 +9,7 @@ rows are kept. How much a feature matters is measured in `importances`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ import numpy.typing as npt
 
 from pilotage.components.datasets import Dataset
 from pilotage.core import cells, features, profiles, samples
-from pilotage.core.artifacts import Snapshot
+from pilotage.core.artifacts import Feature, Snapshot
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction
-from pilotage.core.profiles import Groups, ReferenceProfile
+from pilotage.core.profiles import Groups, Profile, ReferenceProfile
 from pilotage.core.specs import Season
 
 if TYPE_CHECKING:
@@ -57,6 +58,31 @@ def block_length(times: npt.NDArray[Any]) -> float | None:
     return seconds / 100
 
 
+@dataclass(frozen=True)
+class Times:
+    """The groups that rows are counted in by their times, besides all together."""
+
+    length: float | None
+    """Seconds of a block."""
+    blocks: npt.NDArray[np.int64] | None
+    seasons: Groups | None
+
+    @classmethod
+    def of(cls, times: npt.NDArray[Any] | None, season: Season) -> Times:
+        """Those of training rows with these `times`."""
+        length = None if times is None else block_length(times)
+        return cls(length, *_groups(times, length, season))
+
+    @property
+    def passes(self) -> int:
+        """How often each value is counted."""
+        return 1 + (self.blocks is not None) + (self.seasons is not None)
+
+    def profile(self, feature: Feature, column: npt.NDArray[Any]) -> Profile:
+        """The profile of a feature of all training rows."""
+        return profiles.profile_column(feature, column, self.blocks, self.seasons)
+
+
 def build(
     snapshot: Snapshot,
     train: Dataset,
@@ -65,6 +91,7 @@ def build(
     *,
     season: Season = Season.NONE,
     importances: Mapping[str, float] | None = None,
+    counted: Mapping[str, Profile] | None = None,
 ) -> ReferenceProfile:
     """The profile of training rows `train` and of what the model said of the held-out rows.
 
@@ -75,11 +102,13 @@ def build(
         held_out: what the model said of `rest`.
         season: by which rows are counted apart, where they have times.
         importances: of the features.
+        counted: their profiles, where others have made them (`Times.profile`); made here when left out.
     """
-    length = None if train.times is None else block_length(train.times)
-    blocks, seasons = _groups(train.times, length, season)
+    times = Times.of(train.times, season)
+    length = times.length
     numbers = sum(profiles.numeric(feature.kind) for feature in train.features)
-    cells.prepare(train.rows * numbers * (1 + (blocks is not None) + (seasons is not None)))
+    if counted is None:
+        cells.prepare(train.rows * numbers * times.passes)
     said_blocks, said_seasons = _groups(rest.times, length, season)
     classes = None
     if snapshot.classes:
@@ -90,16 +119,17 @@ def build(
         pilot=snapshot.pilot,
         snapshot=snapshot.digest,
         rows=train.rows,
-        features={
-            feature.name: profiles.profile_column(feature, train.columns[feature.name], blocks, seasons)
-            for feature in train.features
+        features=dict(counted)
+        if counted is not None
+        else {
+            feature.name: times.profile(feature, train.columns[feature.name]) for feature in train.features
         },
         score=profiles.profile_numbers(score, said_blocks, said_seasons),
         prediction=classes,
         block_seconds=length,
         first_at=None if train.times is None else instant(train.times.min()),
         last_at=None if train.times is None else instant(train.times.max()),
-        season=Season.NONE if seasons is None else season,
+        season=Season.NONE if times.seasons is None else season,
         importances=dict(importances or {}),
     )
 

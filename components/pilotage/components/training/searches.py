@@ -21,6 +21,7 @@ from pilotage.components import splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import scores
 from pilotage.components.training import estimators
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
 from pilotage.core.artifacts import Scalar
 from pilotage.core.specs import PilotSpec, Range, Search
@@ -28,6 +29,8 @@ from pilotage.core.specs import PilotSpec, Range, Search
 logger = logging.getLogger(__name__)
 
 TRIALS_BEFORE_PRUNING = 5
+RANDOM_TRIALS = 10
+"""Trials whose parameters do not depend on earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def search(
     folder: Path,
     train: Dataset,
     positive: Scalar | None,
+    embedder: Embedder | None = None,
     augment: Callable[[Dataset], Dataset] = lambda rows: rows,
 ) -> Found:
     """The best parameters in `wanted.space` on the training part `train`.
@@ -62,26 +66,40 @@ def search(
     """
     folds = splits.folds(train, spec.task, spec.train.seed)
     parts = [augment(train.take(fold.train)) for fold in folds]
-    seed = spec.train.seed
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING, n_warmup_steps=0),
-    )
+    study = begun(spec.train.seed)
 
     def objective(trial: optuna.Trial) -> float:
-        params = {**spec.train.params, **_suggest(trial, wanted.space)}
+        params = {**spec.train.params, **suggest(trial, wanted.space)}
         values: list[float] = []
-        for step, fold in enumerate(folds):
-            rest = train.take(fold.test)
-            values.append(_score_fold(spec, folder, parts[step], rest, params, positive))
-            trial.report(float(np.mean(values)), step)
-            if step < len(folds) - 1 and trial.should_prune():
+        for step in range(len(folds)):
+            rest = train.take(folds[step].test)
+            values.append(score_fold(spec, folder, parts[step], rest, params, positive, embedder))
+            if falls_behind(trial, values, step, len(folds)):
                 raise optuna.TrialPruned
         return float(np.mean(values))
 
     study.optimize(objective, n_trials=wanted.trials, timeout=wanted.timeout.total_seconds())
+    return ended(study)
+
+
+def begun(seed: int) -> optuna.Study:
+    """A study without trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING, n_warmup_steps=0),
+    )
+
+
+def falls_behind(trial: optuna.Trial, values: list[float], step: int, folds: int) -> bool:
+    """Report the `values` of the folds up to `step`; whether those that are left are not worth their time."""
+    trial.report(float(np.mean(values)), step)
+    return step < folds - 1 and trial.should_prune()
+
+
+def ended(study: optuna.Study) -> Found:
+    """What the study found."""
     pruned = sum(trial.state is optuna.trial.TrialState.PRUNED for trial in study.trials)
     logger.info("search: %d trials, %d pruned, best %.6g", len(study.trials), pruned, study.best_value)
     return Found(
@@ -93,7 +111,8 @@ def search(
     )
 
 
-def _suggest(trial: optuna.Trial, space: Mapping[str, Range]) -> dict[str, Any]:
+def suggest(trial: optuna.Trial, space: Mapping[str, Range]) -> dict[str, Any]:
+    """Parameters that the study proposes for `trial`."""
     return {name: _suggest_one(trial, name, wanted) for name, wanted in space.items()}
 
 
@@ -108,17 +127,19 @@ def _suggest_one(trial: optuna.Trial, name: str, wanted: Range) -> Any:
     return trial.suggest_float(name, low, high, log=wanted.log)
 
 
-def _score_fold(
+def score_fold(
     spec: PilotSpec,
     folder: Path,
     part: Dataset,
     rest: Dataset,
     params: Mapping[str, Any],
     positive: Scalar | None,
+    embedder: Embedder | None = None,
 ) -> float:
+    """The goal's metric on `rest` after training on `part`. Raises as `search`."""
     name = spec.train.estimator
     estimator = estimators.build(
-        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder
+        name, params, task=spec.task, dataset=part, seed=spec.train.seed, folder=folder, embedder=embedder
     )
     fitted = estimators.fit(estimator, part, name, "train.search.space` or `train.params")
     predictor = estimators.predictor(fitted, part, spec.task, positive)

@@ -23,7 +23,7 @@ from pilotage.core import errors, features, profiles
 from pilotage.core.artifacts import ColumnType, Feature, Finding, FindingKind, Severity, Skew, Snapshot
 from pilotage.core.metrics import Task
 from pilotage.core.settings import Settings
-from pilotage.core.specs import FeatureKind, PilotSpec
+from pilotage.core.specs import EMBEDDED, FeatureKind, PilotSpec
 
 _CELLS_AT_ONCE = 1 << 24
 _BROKEN = ("has no value", "looks like an identifier")
@@ -163,6 +163,8 @@ def _compare(
 
 def _told(feature: Feature, before: npt.NDArray[Any], now: npt.NDArray[Any]) -> str:
     """What changed most, in words."""
+    if feature.kind in EMBEDDED:
+        before, now = profiles.as_profiled(feature, before), profiles.as_profiled(feature, now)
     gone, lacks = _missing(before), _missing(now)
     if gone.all():
         return f"it was missing in every row, now is in {lacks.mean():.1%}"

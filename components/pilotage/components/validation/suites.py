@@ -18,6 +18,7 @@ from pilotage.components import snapshots
 from pilotage.core import errors, pilots
 from pilotage.core.artifacts import Check, Column, ColumnType, Severity, Snapshot
 from pilotage.core.settings import Settings
+from pilotage.core.specs import EMBEDDED
 from pilotage.core.storage import Storage
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def _values(settings: Settings, column: Column, reference: Snapshot) -> Iterator
     """What warns: numbers in a range, categories in a set."""
     import pyarrow.compute as pc
 
-    if column.name in (reference.key, reference.time) or not column.distinct:
+    embedded = {feature.name for feature in reference.features if feature.kind in EMBEDDED}
+    if column.name in {reference.key, reference.time, *embedded} or not column.distinct:
         return
     if column.type in (ColumnType.INTEGER, ColumnType.NUMBER):
         low, high = _ends(settings, column, reference)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pilotage.console.adoption import constants, estimators, loads, scorings, statements
 from pilotage.console.adoption.constants import dotted
 from pilotage.console.adoption.estimators import Estimator
+from pilotage.console.adoption.findings import Found
 from pilotage.console.adoption.loads import Load
 from pilotage.console.adoption.notebooks import Note, Source
 from pilotage.console.adoption.statements import Program, Statement
-from pilotage.console.adoption.tracing import Found, Tracer
+from pilotage.console.adoption.tracing import Tracer
 from pilotage.core import errors
 from pilotage.core.metrics import Task, task_of
 

@@ -56,10 +56,7 @@ def _value(node: ast.AST | None, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Dict):
         return _dict(node, names)
     if isinstance(node, ast.JoinedStr):
-        parts = [
-            value(part.value if isinstance(part, ast.FormattedValue) else part, names) for part in node.values
-        ]
-        return UNKNOWN if UNKNOWN in parts else "".join(map(str, parts))
+        return _joined(node, names)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
         inner = value(node.operand, names)
         return inner if inner is UNKNOWN else (not inner if isinstance(node.op, ast.Not) else -inner)
@@ -71,6 +68,16 @@ def _value(node: ast.AST | None, names: Mapping[str, Any]) -> Any:
         whole, place = value(node.value, names), value(node.slice, names)
         return UNKNOWN if UNKNOWN in (whole, place) else whole[place]
     return UNKNOWN
+
+
+def _joined(node: ast.JoinedStr, names: Mapping[str, Any]) -> Any:
+    """An f-string without formats of its own."""
+    parts = []
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue) and (part.format_spec is not None or part.conversion != -1):
+            return UNKNOWN
+        parts.append(value(part.value if isinstance(part, ast.FormattedValue) else part, names))
+    return UNKNOWN if any(part is UNKNOWN for part in parts) else "".join(map(str, parts))
 
 
 def _all(items: list[Any]) -> Any:
@@ -105,9 +112,17 @@ def _binary(node: ast.BinOp, names: Mapping[str, Any]) -> Any:
             return left * right
         if isinstance(node.op, ast.Div):
             return left / right
-        if isinstance(node.op, ast.Pow) and abs(right) <= 64:
+        if isinstance(node.op, ast.Pow) and abs(right) <= 64 and abs(left) <= 1e6:
             return left**right
     return UNKNOWN
+
+
+def _formatted(text: Any, items: list[Any]) -> Any:
+    """`"{}/x".format(a)`: plain places only, since widths and attributes could ask for anything."""
+    if not isinstance(text, str) or text.count("{}") != len(items) or text.count("{") != len(items):
+        return UNKNOWN
+    parts = text.split("{}")
+    return parts[0] + "".join(f"{item}{part}" for item, part in zip(items, parts[1:], strict=True))
 
 
 def _call(node: ast.Call, names: Mapping[str, Any]) -> Any:
@@ -117,11 +132,12 @@ def _call(node: ast.Call, names: Mapping[str, Any]) -> Any:
         return UNKNOWN
     if name in _PATHS or name in _JOINS:
         return str(PurePosixPath(*map(str, items))) if items else "."
-    if name in ("str", "list", "tuple", "sorted", "set") and len(items) == 1:
-        return {"str": str, "list": list, "tuple": list, "sorted": sorted, "set": list}[name](items[0])
+    if name == "str" and len(items) == 1:
+        return str(items[0])
+    if name in ("list", "tuple", "sorted") and len(items) == 1:
+        return sorted(items[0]) if name == "sorted" else list(items[0])
     if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-        text = value(node.func.value, names)
-        return text.format(*items) if isinstance(text, str) and len(text) < 1000 else UNKNOWN
+        return _formatted(value(node.func.value, names), items)
     if name == "range" and 1 <= len(items) <= 3:
         numbers = range(*items)
         return list(numbers) if len(numbers) <= 1000 else UNKNOWN

@@ -157,7 +157,7 @@ def _engine(program: Program, node: ast.expr, names: Mapping[str, Any]) -> str |
             for part in program.statements
             if node.id in part.writes and isinstance(part.node, ast.Assign)
         ]
-        return _engine(program, bound[-1].value, names) if bound else None  # type: ignore[union-attr]
+        return _engine(program, bound[-1].value, names) if bound else None
     if isinstance(node, ast.Call) and program.full(dotted(node.func)).endswith("create_engine"):
         told = constants.value(node.args[0] if node.args else None, names)
         return told if isinstance(told, str) else None

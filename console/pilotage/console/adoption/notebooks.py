@@ -101,10 +101,12 @@ def read(file: Path) -> Source:
 def _of_notebook(file: Path, text: str) -> list[Cell]:
     import nbformat
 
+    reads: Any = nbformat.reads  # without types
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of cells without ids, which older versions had not
-            notebook: Any = nbformat.reads(text, as_version=4)
+            notebook: Any = reads(text, as_version=4)
         metadata = notebook.get("metadata", {})
         spoken = metadata.get("language_info", {}).get("name") or metadata.get("kernelspec", {}).get(
             "language"

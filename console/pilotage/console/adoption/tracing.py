@@ -7,45 +7,18 @@ the way, and the name reached there is the table.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import Any
 
 from pilotage.console.adoption import constants
 from pilotage.console.adoption.constants import UNKNOWN, dotted
+from pilotage.console.adoption.findings import Found, Seen
 from pilotage.console.adoption.statements import Program
 
 _SAME = frozenset(
-    (
-        *(
-            "values",
-            "copy",
-            "to_numpy",
-            "to_pandas",
-            "ravel",
-            "squeeze",
-            "flatten",
-            "reset_index",
-            "collect",
-            "head",
-            "tail",
-            "sample",
-        ),
-        *(
-            "float",
-            "long",
-            "astype",
-            "to_frame",
-            "to_list",
-            "tolist",
-            "reshape",
-            "limit",
-            "lazy",
-            "fillna_null",
-            "sort_index",
-        ),
-        *("set_index", "to_dense", "toarray"),
-    )
-)
+    ("values", "copy", "to_numpy", "to_pandas", "ravel", "squeeze", "flatten", "reset_index", "collect",
+     "head", "tail", "sample", "float", "long", "astype", "to_frame", "to_list", "tolist", "reshape", "limit",
+     "lazy", "sort_index", "set_index", "to_dense", "toarray")
+)  # fmt: skip
 """Methods and attributes that leave columns as they are."""
 _FITTED = frozenset(("fit_transform", "transform", "fit_resample"))
 _ARRAYS = frozenset(
@@ -55,41 +28,6 @@ _ARRAYS = frozenset(
 _SETS = frozenset(("lightgbm.Dataset", "xgboost.DMatrix", "xgboost.QuantileDMatrix"))
 _SPLIT = "train_test_split"
 _DEPTH = 60
-
-
-@dataclass
-class Found:
-    """A table, or a column of it."""
-
-    name: str = ""
-    """Of the variable that holds the table."""
-    place: int = 0
-    """The statement before which it holds it."""
-    include: list[str] | None = None
-    """Features, where they are named; all but `exclude` otherwise."""
-    exclude: list[str] = field(default_factory=list)
-    column: str | None = None
-    """Of a target."""
-    expression: ast.expr | None = None
-    """Of a target that is worked out from others; it holds at `place`."""
-    last: bool = False
-    """Whether the target is the last column."""
-    sure: bool = True
-    """False where columns were chosen in a way that cannot be told."""
-
-
-@dataclass
-class Seen:
-    """What was met on the way."""
-
-    test_size: float | None = None
-    seed: int | None = None
-    time: str | None = None
-    """Column that rows are split by."""
-    ordered: bool = False
-    """Whether the split is by position."""
-    through: set[str] = field(default_factory=set)
-    """What was looked through, such as `StandardScaler` or `get_dummies`."""
 
 
 class Tracer:

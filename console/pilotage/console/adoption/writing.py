@@ -16,8 +16,9 @@ import yaml
 
 from pilotage.console.adoption import estimators, loads
 from pilotage.console.adoption.analyses import Analysis
+from pilotage.console.adoption.codes import Code, shown
+from pilotage.console.adoption.findings import Found
 from pilotage.console.adoption.notebooks import Note
-from pilotage.console.adoption.tracing import Found
 from pilotage.core import errors, pilots, storage
 from pilotage.core.specs import PilotSpec
 
@@ -63,7 +64,7 @@ def write(found: Analysis, folder: Path) -> Adopted:
     """
     draft = _Draft(found, folder)
     content, modules = draft.make()
-    text = _HEADING.format(file=found.source.file.name, folder=folder.name) + yaml.safe_dump(
+    text = _HEADING.format(file=shown(found.source.file.name), folder=shown(folder.name)) + yaml.safe_dump(
         content, sort_keys=False, allow_unicode=True, width=100
     )
     spec = pilots.parse(text, str(folder / pilots.FILE_NAME))
@@ -103,6 +104,7 @@ class _Draft:
         self._found, self._program = found, found.program
         self._folder = folder
         self._beside = found.source.file.parent
+        self._code = Code(found, folder)
         self._modules: dict[str, str] = {}
 
     def make(self) -> tuple[dict[str, Any], dict[str, str]]:
@@ -223,8 +225,10 @@ class _Draft:
         value = node.value if isinstance(node, ast.Assign) else None
         found = loads.find(self._program, value, {}) if value is not None else []
         if found and found[0].kind == "sklearn" and found[0].call is value:
-            last = [f"return {ast.unparse(_framed(found[0].call))}.frame"]
-            self._write_module(table, last, without=at)
+            framed = _framed(found[0].call)
+            needed = {part.id for part in ast.walk(framed) if isinstance(part, ast.Name)}
+            last = [f"return {ast.unparse(framed)}.frame"]
+            self._write_module(Found(" ".join(needed), table.place), last)
         else:
             chosen = f"{table.name}[{self._with_time(keep)!r}]" if keep is not None else table.name
             self._write_module(table, [f"return {chosen}"])
@@ -259,24 +263,9 @@ class _Draft:
         self._found.time = None  # whether it is a column of what is put together cannot be told
         return {"source": {"python": f"{DATA_MODULE}:load"}, "target": name}
 
-    def _write_module(
-        self, table: Found, last: list[str], *, without: int | None = None, extra: list[str] | None = None
-    ) -> None:
-        names = set(table.name.split())
-        indices = [index for index in self._program.slice(names, table.place) if index != without]
-        if without is not None:
-            indices = self._program.slice(
-                {
-                    part.id
-                    for part in ast.walk(
-                        ast.parse("\n".join(f"{line}" for line in last).replace("return ", ""))
-                    )
-                    if isinstance(part, ast.Name)
-                },
-                table.place,
-            )
-        text = self._code(indices, "load", last, extra or [], DATA_MODULE)
-        self._modules[DATA_MODULE] = text
+    def _write_module(self, table: Found, last: list[str], *, extra: list[str] | None = None) -> None:
+        indices = self._program.slice(table.name.split(), table.place)
+        self._modules[DATA_MODULE] = self._code.module(DATA_MODULE, "load()", indices, last, extra or [])
 
     # -- training -----------------------------------------------------------
 
@@ -323,104 +312,9 @@ class _Draft:
             f"estimator = {ast.unparse(model.node)}",
             "return estimator.set_params(**params) if params else estimator",
         ]
-        self._modules[ESTIMATOR_MODULE] = self._code(indices, "build", last, [], ESTIMATOR_MODULE, "**params")
-
-    # -- code ---------------------------------------------------------------
-
-    def _code(
-        self,
-        indices: list[int],
-        function: str,
-        last: list[str],
-        extra: list[str],
-        module: str,
-        parameters: str = "",
-    ) -> str:
-        program, found = self._program, self._found
-        closing = ast.parse("def _():\n" + "\n".join(f"    {line}" for line in last))
-        named = {part.id for part in ast.walk(closing) if isinstance(part, ast.Name)}
-        indices = sorted(
-            {
-                *indices,
-                *(
-                    index
-                    for index in program.slice(named, len(program.statements))
-                    if program.statements[index].defines
-                ),
-            }
+        self._modules[ESTIMATOR_MODULE] = self._code.module(
+            ESTIMATOR_MODULE, "build(**params)", indices, last, []
         )
-        indices = self._with_definitions(indices)
-        rebase = loads.Rebase(program, program.names_at(len(program.statements)), self._beside)
-        head, early, defined, late, body = (list[str]() for _ in range(5))
-        shared = self._shared(indices)
-        for index in indices:
-            node = rebase.visit(_copied(program.statements[index].node))
-            text = ast.unparse(ast.fix_missing_locations(node))
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                if getattr(node, "module", "") != "__future__":
-                    head.append(text)
-            elif program.statements[index].defines:
-                defined.append(text)
-            elif index in shared:
-                (late if program.statements[index].reads & set(program.functions) else early).append(text)
-            else:
-                body.append(text)
-        for name in sorted(program.unknown(indices)):
-            found.note(
-                indices[0] if indices else 0,
-                f"`{name}` is not defined anywhere",
-                f"Define it in {module}.py.",
-            )
-        imports = ["import os"] if rebase.secrets else []
-        if rebase.secrets:
-            found.note(indices[0] if indices else 0, "an address with a password was left out",
-                       "Set the variable DATABASE_URL to it.")  # fmt: skip
-        imports += ["from pathlib import Path"] if rebase.used else []
-        base = os.path.relpath(self._beside.absolute(), self._folder.absolute())
-        constants = [f"BASE = (Path(__file__).parent / {base!r}).resolve()"] if rebase.used else []
-        inner = "\n".join("    " + line for text in [*body, *last] for line in text.splitlines())
-        parts = [
-            f'"""Taken from {found.source.file.name} by `pilotage adopt`."""',
-            "from __future__ import annotations",
-            "\n".join(dict.fromkeys([*imports, *extra, *head])),
-            "\n".join(constants),
-            "\n".join(early),
-            *defined,
-            "\n".join(late),
-            f"def {function}({parameters}):\n{inner}",
-        ]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-    def _shared(self, indices: list[int]) -> set[int]:
-        """Statements whose names functions read: they stay where functions see them."""
-        program = self._program
-        wanted = {
-            name
-            for index in indices
-            if program.statements[index].defines
-            for name in program.statements[index].reads
-        }
-        found = set[int]()
-        for index in reversed(indices):
-            statement = program.statements[index]
-            if not statement.defines and statement.writes & wanted:
-                found.add(index)
-                wanted |= statement.reads
-        return found
-
-    def _with_definitions(self, indices: list[int]) -> list[int]:
-        """With the functions, classes, imports and constants that functions among them read."""
-        chosen, program = set(indices), self._program
-        while True:
-            read = {name for index in chosen for name in program.statements[index].reads}
-            more = {
-                index
-                for index, part in enumerate(program.statements)
-                if index not in chosen and part.writes & read and part.defines
-            }
-            if not more:
-                return sorted(chosen)
-            chosen |= more
 
 
 def _pops(node: ast.stmt) -> bool:
@@ -431,8 +325,3 @@ def _framed(call: ast.Call) -> ast.Call:
     """The loader of a bundled table, asked for a frame."""
     keywords = [key for key in call.keywords if key.arg not in ("as_frame", "return_X_y")]
     return ast.Call(call.func, call.args, [*keywords, ast.keyword("as_frame", ast.Constant(value=True))])
-
-
-def _copied(node: ast.stmt) -> ast.stmt:
-    copied = ast.parse(ast.unparse(node)).body[0]
-    return copied

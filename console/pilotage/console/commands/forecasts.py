@@ -63,7 +63,8 @@ def forecast(
 
     Trains on nested parts of the training rows, fits learning curves, and tells what they do not tell, too.
     What was trained is kept: a forecast that is begun again goes on. `docs/forecast.md` says how far it can
-    be trusted."""
+    be trusted.
+    """
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
     from pilotage.pipelines import forecasts, people

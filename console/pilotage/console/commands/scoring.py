@@ -34,6 +34,16 @@ def score(
     version: Annotated[
         int | None, typer.Option("--version", min=1, metavar="N", help="The champion when left out.")
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=256,
+            metavar="N",
+            help="Processes that share the rows, on Ray; Parquet only.",
+        ),
+    ] = 1,
     pipeline: Annotated[
         bool,
         typer.Option(
@@ -53,17 +63,25 @@ def score(
             f"`{output}` is {'a folder' if output.is_dir() else 'no Parquet file'}.",
             remedy="Name a file that ends in .parquet.",
         )
+    if pipeline and workers > 1:
+        raise errors.Conflict(
+            "With --pipeline, pilot.yaml says how many workers score.",
+            remedy="Say `cluster.steps.score.resources.workers` there, and leave out --workers.",
+        )
     if pipeline:
         found = _by_pipeline(session, pilot, source, output, version)
     else:
-        found = _here(session, pilot, source, output, version)
+        found = _here(session, pilot, source, output, version, workers)
     session.output.answer(found.model_dump(mode="json"), lambda console: _show(console, found))
 
 
-def _here(session: Session, pilot: str, source: str, output: Path, version: int | None) -> Scores:
+def _here(
+    session: Session, pilot: str, source: str, output: Path, version: int | None, workers: int
+) -> Scores:
     name = name_of(pilot)
     from pilotage.components import score as step
     from pilotage.console.views.scores import ScoreProgress
+    from pilotage.core.specs import Resources
 
     with ScoreProgress(session.output) as progress:
         return step.score(
@@ -73,6 +91,7 @@ def _here(session: Session, pilot: str, source: str, output: Path, version: int 
             output.absolute(),
             folder=Path.cwd(),
             version=version,
+            resources=Resources(workers=workers),
             on_progress=progress.on_progress,
         )
 
@@ -98,7 +117,8 @@ def _by_pipeline(session: Session, pilot: str, source: str, output: Path, versio
 
 def _show(console: Console, found: Scores) -> None:
     again = f", {found.resumed:,} of them before" if found.resumed else ""
+    shared = f" by {found.workers} workers" if found.workers > 1 else ""
     console.print(
-        f"Scored [bold]{found.rows:,}[/] rows with version {found.version} of {found.pilot}{again}:"
+        f"Scored [bold]{found.rows:,}[/] rows{shared} with version {found.version} of {found.pilot}{again}:"
         f" [bold]{found.file}[/]"
     )

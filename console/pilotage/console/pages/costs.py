@@ -50,7 +50,7 @@ def _facts(found: Costs) -> list[tuple[str, str]]:
             facts += [("Their cost", taken[5])] if serving.per_thousand.cost is not None else []
     if found.stored_bytes:
         facts.append(("Snapshots", words.bytes_of(found.stored_bytes)))
-    if found.stored_cost_per_month is not None and found.prices is not None:
+    if found.stored_cost_per_month and found.prices is not None:
         facts.append(("Keeping them", f"{found.stored_cost_per_month:.2g} {found.prices.currency} a month"))
     return facts
 

@@ -159,7 +159,7 @@ def _note(run: Run, step: Step) -> str:
         report = outputs["report"]
         return f"{words.plural(report.get('checks', 0), 'check')}, {report.get('failed', 0)} failed"
     if step.name == "train" and "model" in outputs:
-        return f"model {words.short(outputs['model'].get('digest'), 8)}"
+        return ", ".join([f"model {words.short(outputs['model'].get('digest'), 8)}", *_hands(step)])
     goal = (run.spec.get("goal") or {}).get("metric", "")
     if step.name == "evaluate" and goal in step.metrics:
         return f"{goal} {words.number(step.metrics[goal])}"
@@ -167,6 +167,13 @@ def _note(run: Run, step: Step) -> str:
         version = outputs["version"]
         return f"version {version.get('version')}, {version.get('decision')}"
     return ""
+
+
+def _hands(step: Step) -> list[str]:
+    """How many workers shared a step, and how often one was replaced."""
+    workers, restarts = (int(step.metrics.get(name) or 0) for name in ("workers", "worker_restarts"))
+    found = [words.plural(workers, "worker")] if workers > 1 else []
+    return [*found, words.plural(restarts, "restart")] if restarts else found
 
 
 def _changed(run: Run) -> dict[str, Any]:

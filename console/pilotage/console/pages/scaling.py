@@ -1,7 +1,8 @@
 """Whether a pilot is worth scaling: its forecast and its smaller models, live while a study goes on.
 
 What one kind of study shows is a part of its own: a function in PARTS that renders the newest study and the
-newest that succeeded."""
+newest that succeeded.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ def show_check(console: Console, checked: Checked) -> None:
     console.print("Gates: " + escape("; ".join(gate.label for gate in spec.all_gates)))
     if not checked.cacheable:
         console.print("[yellow]The source has no fingerprint: every run reads it anew.[/]")
+    for warning in checked.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]")
 
 
 def show_personal(console: Console, snapshot: Snapshot) -> None:

@@ -37,11 +37,15 @@ def _numbers(item: Mapping[str, Any]) -> list[str]:
     return [
         "–" if item["metric"] is None else f"{item['metric']:.4f}",
         "–" if item["drop"] is None else f"{item['drop']:.4f}",
-        "–" if item["size"] is None else f"{item['size']:.2f}",
-        "–" if item["row"] is None else f"{item['row']['value']:.2f}",
-        "–" if item["batch"] is None else f"{item['batch']['value']:.2f}",
+        _share(item["size"]),
+        _share(item["row"] and item["row"]["value"]),
+        _share(item["batch"] and item["batch"]["value"]),
         "–" if memory is None else f"{memory / 1e6:.1f} MB",
     ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def _verdict(number: int, item: Mapping[str, Any], document: Mapping[str, Any]) -> str:

@@ -80,7 +80,31 @@ class OneHotInput(Part):
     """Column of a category that is not among `positions`; None is no column."""
 
 
-Input = Annotated[NumberInput | TimeInput | CodeInput | OneHotInput, Field(discriminator="kind")]
+class MissingInput(Part):
+    """Of any feature one column: 1 where its value is missing, else 0."""
+
+    kind: Literal["missing"] = "missing"
+    feature: str
+
+
+class EmbeddingInput(Part):
+    """A text or an image, as many columns as its encoder's vectors have."""
+
+    kind: Literal["embedding"] = "embedding"
+    feature: str
+    encoder: Digest
+    """Of the encoder in the storage."""
+    width: Annotated[int, Field(ge=1)]
+    mean: tuple[float, ...] = ()
+    """Taken off the vector, where there is anything; as long as that."""
+    scale: tuple[float, ...] = ()
+    """What it is divided by then."""
+
+
+Input = Annotated[
+    NumberInput | TimeInput | CodeInput | OneHotInput | MissingInput | EmbeddingInput,
+    Field(discriminator="kind"),
+]
 
 
 class InferenceForm(Artifact):

@@ -27,6 +27,10 @@ class Scores(Artifact):
     """Of the file, in order."""
     key: str | None
     """The column of keys; None when the pilot or the source has none."""
+    workers: int = 1
+    """Processes that shared the rows; 1 also where threads of one did."""
+    restarts: int = 0
+    """How often workers that were lost meanwhile were replaced."""
     bytes: int
     sha256: Digest
     """Of the file."""

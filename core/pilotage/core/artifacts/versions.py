@@ -162,6 +162,8 @@ class Model(Artifact):
     params: dict[str, Any]
     seed: int
     features: tuple[Feature, ...]
+    encoders: tuple[Digest, ...] = ()
+    """Of the storage, that its texts and images go through."""
     target: str
     task: Task
     classes: tuple[Scalar, ...] = ()
@@ -178,6 +180,10 @@ class Model(Artifact):
     """Metrics of the chosen parameters inside the training part."""
     trials: int = 0
     pruned: int = 0
+    workers: int = 1
+    """Processes that trained it together."""
+    restarts: int = 0
+    """How often workers that were lost meanwhile were replaced."""
     requirements: tuple[str, ...]
     python: str
     code: Digest

@@ -19,7 +19,7 @@ from pilotage.core import features
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Columns
 from pilotage.core.profiles import CategoryProfile, NumberProfile, ReferenceProfile
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 ROWS = 128
 
@@ -37,6 +37,8 @@ def draw(wanted: Sequence[Feature], profile: ReferenceProfile, rows: int = ROWS)
 
 
 def _column(feature: Feature, profile: NumberProfile | CategoryProfile | None, rows: int) -> Any:
+    if feature.kind in EMBEDDED:  # not knowing a text is having none
+        return np.full(rows, None, dtype=object)
     values: list[Any] = [None]
     counts: Sequence[int] = [1]
     if isinstance(profile, CategoryProfile):

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.core.artifacts import CodeInput, NumberInput, OneHotInput, Scaling, TimeInput
+from pilotage.core import embeddings
+from pilotage.core.artifacts import (
+    CodeInput,
+    EmbeddingInput,
+    Input,
+    MissingInput,
+    NumberInput,
+    OneHotInput,
+    Scaling,
+    TimeInput,
+)
 from pilotage.core.features import Array, Columns, time_parts
 
 Matrix = npt.NDArray[np.float64]
@@ -38,7 +48,12 @@ class _Codes(dict[Any, float]):
 class Encoder:
     """Fills matrices for the inputs of one form; safe to use from several threads."""
 
-    def __init__(self, inputs: Sequence[NumberInput | TimeInput | CodeInput | OneHotInput]) -> None:
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        """Prepare for `inputs`.
+
+        Raises:
+            NotFound: an encoder of texts or images was not opened in this process.
+        """
         self._plain: list[tuple[str, int]] = []
         """Features that are copied as they are, with their column."""
         self._filled: list[tuple[str, slice, Fill]] = []
@@ -47,7 +62,7 @@ class Encoder:
         for entry in inputs:
             self._add(entry)
 
-    def _add(self, entry: NumberInput | TimeInput | CodeInput | OneHotInput) -> None:
+    def _add(self, entry: Input) -> None:
         start = self.width
         if isinstance(entry, NumberInput) and entry.scaling is None:
             self.width += 1
@@ -61,6 +76,10 @@ class Encoder:
             width, fill = 1, _code(_codes(entry))
         elif isinstance(entry, OneHotInput):
             width, fill = entry.width, _one_hot(_positions(entry))
+        elif isinstance(entry, MissingInput):
+            width, fill = 1, _missing
+        elif isinstance(entry, EmbeddingInput):
+            width, fill = entry.width, _embedding(entry)
         self.width += width
         self._filled.append((entry.feature, slice(start, self.width), fill))
 
@@ -104,6 +123,27 @@ def _one_hot(positions: _Codes) -> Fill:
         hot = np.array(list(map(look_up, column.tolist())), dtype=np.intp)
         rows = np.flatnonzero(hot >= 0)
         out[rows, hot[rows]] = 1.0
+
+    return fill
+
+
+def _missing(out: Matrix, column: Array) -> None:
+    if column.dtype == object:
+        out[:, 0] = [value is None for value in column.tolist()]
+    else:
+        out[:, 0] = np.isnat(column) if column.dtype.kind == "M" else np.isnan(column)
+
+
+def _embedding(entry: EmbeddingInput) -> Fill:
+    encoder = embeddings.embedding(entry.encoder)
+
+    mean, scale = np.array(entry.mean), np.array(entry.scale)
+
+    def fill(out: Matrix, column: Array) -> None:
+        out[:] = encoder.vectors(column)
+        if mean.size:
+            out -= mean
+            out /= scale
 
     return fill
 

@@ -108,7 +108,8 @@ class FormPredictor:
 def open_form(folder: Path, model: Model) -> FormPredictor | None:
     """The inference form in a model folder; None when there is none or it does not belong to `model`.
 
-    Why a form that is there is not used is logged; the trained model then answers.
+    Why a form that is there is not used is logged; the trained model then answers. The encoders of texts
+    and images must be open (`pilotage.core.embeddings.open_all`).
     """
     place = folder / FOLDER
     try:

@@ -31,6 +31,8 @@ _INPUTS = {
     FeatureKind.BOOLEAN: "double",
     FeatureKind.CATEGORY: "string",
     FeatureKind.TIME: "datetime",
+    FeatureKind.TEXT: "string",
+    FeatureKind.IMAGE: "string",
 }
 
 

@@ -107,12 +107,27 @@ def _bare(url: str) -> str:
     return url.rstrip("/")
 
 
+def _ray(address: str) -> str:
+    if address in ("", "auto", KUBERAY):
+        return address
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        sound = parts.scheme in ("", "ray") and parts.hostname and parts.port
+    except ValueError:
+        sound = False
+    if not sound or parts.path or parts.username or parts.query:
+        raise ValueError(f"is none of HOST:PORT, ray://HOST:PORT, auto, {KUBERAY}")
+    return address
+
+
 def _person(text: str) -> str:
     if not _PERSON.fullmatch(text):
         raise ValueError("is no NAME <EMAIL>")
     return text
 
 
+KUBERAY = "kuberay"
+"""In place of an address: a cluster is made for each step."""
 Folder = Annotated[Path, AfterValidator(_folder)]
 """A folder that may not be there yet; absolute."""
 File = Annotated[Path, AfterValidator(_absolute)]
@@ -131,5 +146,7 @@ WebUrl = Annotated[str, AfterValidator(_web)]
 """An http or https URL without secrets, or nothing."""
 PrivateUrl = Annotated[str, AfterValidator(_private)]
 """An https URL without secrets, or http on loopback, or nothing."""
+RayAddress = Annotated[str, AfterValidator(_ray)]
+"""How to reach a Ray cluster, or nothing."""
 Person = Annotated[str, AfterValidator(_person)]
 """NAME <EMAIL>."""

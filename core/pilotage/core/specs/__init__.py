@@ -10,7 +10,7 @@ from pilotage.core.specs.augmentations import Augment, Synthesizer
 from pilotage.core.specs.bases import Column, Misplaced, Model, Name, Target
 from pilotage.core.specs.cards import Card
 from pilotage.core.specs.clusters import Cluster, Resources, Secret, Step, Toleration, Volume
-from pilotage.core.specs.data import Data, FeatureKind, PythonSource, Source, Split, SqlSource
+from pilotage.core.specs.data import EMBEDDED, Data, FeatureKind, PythonSource, Source, Split, SqlSource
 from pilotage.core.specs.goals import Goal, Value
 from pilotage.core.specs.groupings import Grouping, SmallGroups
 from pilotage.core.specs.monitoring import Cause, Drift, Monitor, Performance, Season
@@ -18,9 +18,22 @@ from pilotage.core.specs.pilots import PilotSpec
 from pilotage.core.specs.protections import Personal, PersonalKind, Policy, Reasoned
 from pilotage.core.specs.retraining import Budget, QuietHours, Retrain, quiet_until
 from pilotage.core.specs.serving import Bounds, Replicas, Rollout, Serve, Strategy
-from pilotage.core.specs.training import Against, Approval, At, Estimator, Gate, Range, Search, Train
+from pilotage.core.specs.training import (
+    DISTRIBUTED,
+    Against,
+    Approval,
+    At,
+    Encoder,
+    Estimator,
+    Gate,
+    Range,
+    Search,
+    Train,
+)
 
 __all__ = [
+    "DISTRIBUTED",
+    "EMBEDDED",
     "Against",
     "Approval",
     "At",
@@ -33,6 +46,7 @@ __all__ = [
     "Column",
     "Data",
     "Drift",
+    "Encoder",
     "Estimator",
     "FeatureKind",
     "Gate",

@@ -53,13 +53,18 @@ MountPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$")]
 
 _RESERVED = ("/tmp", "/var/lib/pilotage", "/gcs", "/minio", "/s3", "/kfp-launcher")  # noqa: S108 - not used here
 """Where the image and Kubeflow keep things of their own."""
+MOST_WORKERS = 256
+SHARED_STEPS = ("train", "score")
+"""Steps whose work several workers can share."""
 NVIDIA = "nvidia.com/gpu"
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 class Resources(Model):
-    """What one step asks for, and what it may take."""
+    """What one step asks for, and what it may take; where there are several workers, each of them."""
 
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
+    """Processes that share the step's work, on one machine or on several; more than one run on Ray."""
     cpu: Cpu | None = None
     """Cores that it is promised."""
     memory: Memory | None = None

@@ -21,6 +21,14 @@ class FeatureKind(StrEnum):
     CATEGORY = "category"
     BOOLEAN = "boolean"
     TIME = "time"
+    TEXT = "text"
+    """Sentences, read by a pre-trained encoder."""
+    IMAGE = "image"
+    """Pictures, seen by a pre-trained backbone: paths, or bytes."""
+
+
+EMBEDDED = (FeatureKind.TEXT, FeatureKind.IMAGE)
+"""Kinds whose values become vectors."""
 
 
 class SqlSource(Model):

@@ -11,7 +11,14 @@ from pydantic import Field, field_validator, model_validator
 
 from pilotage.core.durations import Duration
 from pilotage.core.hints import unknown
-from pilotage.core.metrics import COST_MEASURES, DECIDED_MEASURES, GROUP_MEASURES, METRICS, Measure
+from pilotage.core.metrics import (
+    COST_MEASURES,
+    DECIDED_MEASURES,
+    GROUP_MEASURES,
+    METRICS,
+    SYNTHETIC_MEASURES,
+    Measure,
+)
 from pilotage.core.specs.bases import Column, Model
 from pilotage.core.specs.clusters import Resources
 from pilotage.core.specs.groupings import FEWEST_ROWS, Grouping, SmallGroups
@@ -26,6 +33,12 @@ class Estimator(StrEnum):
     RANDOM_FOREST = "random_forest"
     LIGHTGBM = "lightgbm"
     XGBOOST = "xgboost"
+    MLP = "mlp"
+    """A network of fully connected layers, trained with PyTorch."""
+
+
+DISTRIBUTED = (Estimator.XGBOOST.value, Estimator.LIGHTGBM.value, "mlp")
+"""Estimators that several workers train together, each on its share of the rows."""
 
 
 class Range(Model):
@@ -65,13 +78,58 @@ class Search(Model):
     space: Annotated[dict[str, Range], Field(min_length=1)]
 
 
+class Encoder(Model):
+    """How a column of texts or images becomes numbers."""
+
+    model: str | None = None
+    """Of texts: a wheel's name, a folder with a sentence-transformers model, or a name on a hub where
+    PILOTAGE_ALLOW_HUB lets it be fetched; PILOTAGE_ENCODER's when left out."""
+    most_tokens: Annotated[int, Field(ge=8, le=8192)] | None = None
+    """Of a text that are read; the model's own limit when left out."""
+    fine_tune: bool = False
+    """Whether the encoder's last layers are trained too; for `mlp`."""
+    tuned_layers: Annotated[int, Field(ge=1, le=48)] = 2
+    """How many of its last layers are."""
+    epochs: Annotated[int, Field(ge=1, le=100)] = 4
+    """The most passes of fine-tuning over the training rows; it stops when rows aside get no better."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    """Of fine-tuning."""
+    backbone: str | None = None
+    """Of images: an ONNX file, relative to pilot.yaml."""
+    output: str | None = None
+    """Which of the backbone's outputs is taken; its first when left out."""
+    size: Annotated[int, Field(ge=1, le=4096)] | tuple[int, int] | None = None
+    """Pixels of each side, or height and width, that images are brought to; the backbone's own when left
+    out."""
+    mean: tuple[float, ...] | None = None
+    """By channel, of pixels from 0 to 1; what the file's metadata says, else 0."""
+    std: tuple[float, ...] | None = None
+    """By channel; what the file's metadata says, else 1."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Encoder:
+        of_texts = {"model", "most_tokens", "fine_tune", "tuned_layers", "epochs", "learning_rate"}
+        of_images = {"backbone", "output", "size", "mean", "std"}
+        texts, images = self.model_fields_set & of_texts, self.model_fields_set & of_images
+        if texts and images:
+            raise ValueError(f"`{min(texts)}` is for texts and `{min(images)}` for images; a column has one")
+        if self.std is not None and min(self.std, default=0.0) <= 0:
+            raise ValueError("`std` needs numbers above 0")
+        tuning = texts & {"tuned_layers", "epochs", "learning_rate"}
+        if tuning and not self.fine_tune:
+            raise ValueError(f"`{min(tuning)}` goes with `fine_tune: true`")
+        return self
+
+
 class Train(Model):
     estimator: str = Estimator.HIST_GRADIENT_BOOSTING.value
     params: dict[str, Any] = {}
     search: Search | None = None
+    encoders: dict[Column, Encoder] = {}
+    """How columns of texts and images become numbers, by column."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     resources: Resources = Resources()
-    """What training asks for on a cluster."""
+    """How many workers train, and what each asks for on a cluster."""
 
     @field_validator("estimator")
     @classmethod
@@ -90,6 +148,9 @@ class Train(Model):
 class Against(StrEnum):
     CHAMPION = "champion"
     BASELINE = "baseline"
+
+
+_WITH_INTERVALS = SYNTHETIC_MEASURES - {Measure.SYNTHETIC_FIDELITY, Measure.SYNTHETIC_COPIES}
 
 
 class At(StrEnum):
@@ -146,7 +207,7 @@ class Gate(Model):
             raise ValueError("`by` names a column twice")
         if self.at is not At.VALUE and self.against is not None:
             raise ValueError("`at` goes with `min` and `max`")
-        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES:
+        if self.at is not At.VALUE and self.metric not in METRICS | GROUP_MEASURES | _WITH_INTERVALS:
             raise ValueError(f"`{self.metric}` has no interval; leave `at` out")
 
     @property

@@ -196,7 +196,7 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
             update(table).where(table.c.id == identity, table.c.state == "running").values(done)
         )
         if changed.rowcount:
-            told = {
+            told: dict[str, Any] = {
                 "erasure": identity,
                 "keys": list(erased.keys),
                 "snapshots": [asdict(item) for item in erased.snapshots],

@@ -2,7 +2,8 @@
 words.
 
 An answer that the trainings do not give is `cannot_tell`, with the reason. Values are in the goal's own
-metric; curves are fitted to what it is short of (see `trials.loss_of`)."""
+metric; curves are fitted to what it is short of (see `trials.loss_of`).
+"""
 
 from __future__ import annotations
 

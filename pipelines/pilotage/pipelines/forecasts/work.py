@@ -21,6 +21,7 @@ from pilotage.components.forecasts import curves, laws, plots, trials
 from pilotage.components.forecasts.points import Points
 from pilotage.components.forecasts.trials import Outcome, Trial
 from pilotage.components.training import own_estimators
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.settings import Settings
@@ -144,13 +145,16 @@ def _bench(spec: PilotSpec, folder: Path, settings: Settings, work: Work) -> _Be
     if params is None:
         if search is not None:
             work.progress(0, 1, "searching for parameters on all training rows")
-        params = trials.params_of(spec, folder, rows, trials.positive_of(spec, rows))
+        params = trials.params_of(
+            spec, folder, rows, trials.positive_of(spec, rows), Embedder(spec, folder, settings)
+        )
         work.keep(made_of, params)
     return _Bench(spec, folder, settings, snapshot, rows, rest, params, code)
 
 
 def _answer(bench: _Bench, options: Options, work: Work) -> Document:
     spec, rows = bench.spec, bench.rows
+    embedder = Embedder(spec, bench.folder, bench.settings)
     positive = trials.positive_of(spec, rows)
     wanted = plans.plan(
         rows.rows,
@@ -166,7 +170,9 @@ def _answer(bench: _Bench, options: Options, work: Work) -> Document:
         made_of = bench.made_of(trial)
         known = work.kept(made_of)
         if known is None:
-            outcome = trials.carry_out(trial, spec, bench.folder, rows, bench.rest, bench.params, positive)
+            outcome = trials.carry_out(
+                trial, spec, bench.folder, rows, bench.rest, bench.params, positive, embedder
+            )
             work.keep(made_of, asdict(outcome))
         else:
             outcome, kept = Outcome(**known), kept + 1

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.core import errors
+from pilotage.core.artifacts import Usage
+from pilotage.core.costs.usages import Clock
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables
+from pilotage.pipelines import tables, usages
 from pilotage.pipelines.states import State
 from pilotage.pipelines.studies import records
 from pilotage.pipelines.studies.records import Kind, Progress, Study
@@ -112,7 +115,7 @@ def carry_out(
         RunActive: one of the kind goes on for the pilot.
         NotFound, Conflict: there is no such study, or it is of another pilot or kind, or has succeeded.
     """
-    engine = tables.connect(settings)
+    engine, clock = tables.connect(settings), Clock()
     mine = _claimed(engine, pilot, kind, options, who, study)
     work = Work(mine, Storage(settings.storage), engine, on_progress)
     done = threading.Event()
@@ -131,6 +134,16 @@ def carry_out(
     finally:
         done.set()
         pulse.join()
+        _keep_usage(engine, mine, clock.read())
+
+
+def _keep_usage(engine: Engine, study: Study, used: Usage) -> None:
+    """What it cost; a study that ended is not undone because that cannot be kept."""
+    try:
+        with engine.begin() as connection:
+            usages.keep(connection, usages.Kind.STUDY, study.id, study.kind.value, study.pilot, used)
+    except SQLAlchemyError as error:
+        logger.warning("what study %s used cannot be kept: %s", study.id, error)
 
 
 def read_file(settings: Settings, study: Study, name: str = RESULT) -> bytes:

@@ -223,7 +223,7 @@ def _lines(reader: Iterable[list[str]], limits: Limits) -> list[list[str]]:
 
 def _value(kind: FeatureKind | None, text: str) -> Any:
     """What a CSV field means for a feature of `kind`; what means nothing stays text and is refused later."""
-    if text == "" or (kind not in (None, FeatureKind.CATEGORY) and text in _NO_VALUES):
+    if text == "" or (kind not in (None, FeatureKind.CATEGORY, FeatureKind.TEXT) and text in _NO_VALUES):
         return None
     if kind is FeatureKind.BOOLEAN:
         return _BOOLEANS.get(text.strip().lower(), text)

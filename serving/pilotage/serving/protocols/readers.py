@@ -31,6 +31,8 @@ _TYPES: dict[FeatureKind, Any] = {
     FeatureKind.BOOLEAN: bool | None,
     FeatureKind.CATEGORY: str | None,
     FeatureKind.TIME: datetime | None,
+    FeatureKind.TEXT: str | None,
+    FeatureKind.IMAGE: str | None,
 }
 _ID = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 """Numbers beyond are left to the codec, which has them as floats."""
@@ -118,8 +120,13 @@ class Reader:
 
     @staticmethod
     def fits(model: Model) -> bool:
-        """Whether the rows of `model` can be read by a reader: its time is not some other kind of feature."""
+        """Whether the rows of `model` can be read by a reader.
+
+        Not where its time is some other kind of feature, nor images, which the codec looks into.
+        """
         kinds = {feature.name: feature.kind for feature in model.features}
+        if FeatureKind.IMAGE in kinds.values():
+            return False
         return kinds.get(model.time or "", FeatureKind.TIME) is FeatureKind.TIME and (
             kinds.get(model.key or "", FeatureKind.CATEGORY) is FeatureKind.CATEGORY
         )
@@ -165,4 +172,6 @@ _CONVERT: dict[FeatureKind, Callable[[Sequence[Any]], Array]] = {
     FeatureKind.BOOLEAN: _numbers,
     FeatureKind.CATEGORY: _categories,
     FeatureKind.TIME: _times,
+    FeatureKind.TEXT: _categories,
+    FeatureKind.IMAGE: _categories,
 }

@@ -39,6 +39,8 @@ _DATATYPES = {
     FeatureKind.BOOLEAN: "BOOL",
     FeatureKind.CATEGORY: BYTES,
     FeatureKind.TIME: BYTES,
+    FeatureKind.TEXT: BYTES,
+    FeatureKind.IMAGE: BYTES,
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pilotage.core import errors, forms, models
+from pilotage.core import embeddings, errors, forms, models
 from pilotage.core.artifacts import Feature, Model
 from pilotage.core.features import Columns
 from pilotage.core.models import Answering
@@ -26,7 +26,7 @@ from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.core.sheets import Layout
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import EMBEDDED, FeatureKind
 from pilotage.serving.versions import memory
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 ESTIMATORS = frozenset({"lightgbm", "pandas", "scipy", "shap", "sklearn", "skops", "xgboost"})
 """Libraries that trained models are loaded with; servers of inference forms do without."""
+_SENTENCE = "An ordinary text, about as long as a sentence is."
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+"""A grey point, as PNG."""
 _WARM_ROWS = (1, 8, 64)
 """Rows of the batches that a version predicts before it serves."""
 
@@ -88,6 +91,8 @@ def typical_row(model: Model, profile: ReferenceProfile) -> Columns:
 
 
 def _typical(feature: Feature, profile: NumberProfile | CategoryProfile | None) -> np.ndarray:
+    if feature.kind in EMBEDDED:
+        return np.array([_SENTENCE if feature.kind is FeatureKind.TEXT else _PIXEL, None], dtype=object)[:1]
     if feature.kind is FeatureKind.CATEGORY:
         known = profile.categories if isinstance(profile, CategoryProfile) else ()
         column = np.empty(1, dtype=object)
@@ -121,6 +126,7 @@ def load(registry: Registry, settings: Settings, registered: Registered) -> Live
 
 def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
     model = Model.read(folder / INSIDE)
+    encoders = embeddings.open_all(model.encoders, settings)
     live = Live(
         registered=registered,
         predictor=forms.open_form(folder, model) or _open_trained(folder, settings, registered),
@@ -130,6 +136,7 @@ def _open(folder: Path, settings: Settings, registered: Registered) -> Live:
     )
     for rows in _WARM_ROWS:
         _warm(live, rows)
+    del encoders  # whoever answers holds them
     return live
 
 

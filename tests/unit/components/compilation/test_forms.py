@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -50,6 +51,8 @@ SMALL: dict[str, dict[str, Any]] = {
     Estimator.XGBOOST: {"n_estimators": 12},
     Estimator.LOGISTIC_REGRESSION: {},
 }
+if importlib.util.find_spec("torch"):
+    SMALL[Estimator.MLP] = {"epochs": 4, "hidden": 16}
 BEGIN = np.datetime64("2024-01-01T00:00", "us")
 
 

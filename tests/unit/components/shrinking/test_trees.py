@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifi
 from pilotage.components.compilation import estimators, graphs
 from pilotage.components.compilation.estimators import Body, Ensemble
 from pilotage.components.shrinking import trees
+from pilotage.core.artifacts import Link
 from pilotage.core.forms.sessions import open_session
 
 ROWS = 800
@@ -94,7 +95,7 @@ def test_the_leaves_that_tell_least_go_first(matrix: Any) -> None:
         leaf=np.array([False, False, False, True, True, True, True]),
         values=np.array([[0.0], [0.0], [0.0], [1.0], [1.1], [5.0], [9.0]]),
     )
-    body = Body(Ensemble((tree,)), np.zeros(1), estimators.Link.IDENTITY)
+    body = Body(Ensemble((tree,)), np.zeros(1), Link.IDENTITY)
     merged = trees.merge_leaves(body, matrix, 0.75)
     assert isinstance(merged.part, Ensemble)
     values = sorted(merged.part.trees[0].values[merged.part.trees[0].leaf, 0].tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from scipy import stats
 
+from pilotage.components import splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations, fidelities, leakages, margins, plans, synthesizers
+from pilotage.components.training import searches
 from pilotage.core import errors
 from pilotage.core.artifacts import Feature
+from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
-from pilotage.core.specs import Augment, FeatureKind, PilotSpec, Synthesizer
+from pilotage.core.specs import Augment, FeatureKind, PilotSpec, Range, Search, Synthesizer
 
 KINDS = {
     "size": FeatureKind.NUMBER, "count": FeatureKind.NUMBER, "flag": FeatureKind.BOOLEAN,
@@ -34,7 +39,7 @@ def table(rows: int = 2_000, late: float = 0.1, seed: int = 0, task: Task = CLAS
     gappy = np.where(hidden[:, 1] > 0.5, np.nan, hidden[:, 1])
     noise = random.standard_normal(rows)
     target = hidden[:, 0] + 0.5 * noise
-    columns = {
+    columns: Columns = {
         "size": size,
         "count": np.round(10 + 3 * (hidden[:, 0] + noise)),
         "flag": (hidden[:, 1] + noise > 0.5).astype(float),
@@ -81,7 +86,7 @@ def test_rows_have_the_kinds_units_gaps_and_ties_of_real_ones() -> None:
     measured = fidelities.measure(real, made, CLASSES, 0)
     assert max(measured.columns.values()) < 0.06
     assert measured.score > 0.95
-    ranks = [part.frame()[["size", "count"]].corr("spearman").iloc[0, 1] for part in (real, made)]
+    ranks = [stats.spearmanr(part.columns["size"], part.columns["count"]).statistic for part in (real, made)]
     assert abs(ranks[0] - ranks[1]) < 0.08
 
 
@@ -110,6 +115,16 @@ def test_no_value_of_a_single_row_is_kept() -> None:
     made = fitted(real).draw({"ok": 5_000, "late": 5_000}, 0)
     assert made.columns["size"].max() < 1e6
     assert "only once" not in made.columns["colour"]
+
+
+def test_numbers_of_a_small_class_are_not_kept_because_they_are_few() -> None:
+    real = table(400, late=0.1)
+    amounts = np.round(np.random.default_rng(1).normal(500, 50, real.rows), 2)
+    real.columns["size"][:] = amounts
+    made = fitted(real).draw({"late": 2_000}, 0)
+    own = amounts[real.target == "late"]
+    assert len(own) <= margins.FEW_VALUES
+    assert np.isin(made.columns["size"], own).mean() < 0.02
 
 
 def test_columns_that_say_nothing_are_kept_as_they_are() -> None:
@@ -233,6 +248,33 @@ def test_what_is_not_alike_is_seen() -> None:
     pair = fidelities.measure(real, shuffled, CLASSES, 0).pairs[0]
     assert "count" in (pair.first, pair.second)
     assert fidelities.measure(real, shifted, CLASSES, 0).columns["size"] > 0.5
+
+
+def test_a_search_scores_real_rows_and_learns_from_its_own_side_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A level that only the held-out side of a fold has cannot be among what that fold is fitted on."""
+    real = table(600, late=0.3)
+    folds = splits.folds(real, CLASSES, 42)
+    for place, fold in enumerate(folds):
+        real.columns["colour"][fold.test] = f"only {place}"
+    seen: list[tuple[Dataset, Dataset]] = []
+
+    def note(spec: PilotSpec, folder: Path, part: Dataset, rest: Dataset, *_: Any) -> float:
+        seen.append((part, rest))
+        return 0.5
+
+    monkeypatch.setattr(searches, "score_fold", note)
+    wanted = spec(classes={"late": 0.6})
+    search = Search(trials=1, space={"C": Range(low=0.1, high=1.0)})
+    augment = augmentations.augmenter(wanted)
+    searches.search(wanted, search, tmp_path, real, "late", augment=augment)
+    assert len(seen) == len(folds)
+    for place, (fold, (part, rest)) in enumerate(zip(folds, seen, strict=True)):
+        assert same(rest, real.take(fold.test))
+        assert part.rows > fold.train.size
+        assert f"only {place}" not in part.columns["colour"]
+        assert part.take(np.arange(fold.train.size)).frame().equals(real.take(fold.train).frame())
 
 
 def test_sdv_that_is_not_installed_is_named() -> None:

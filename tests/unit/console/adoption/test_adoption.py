@@ -248,11 +248,12 @@ def test_a_second_time_overwrites_nothing(adopted: dict[str, Adopted], place: Pa
 
 
 def notebook(folder: Path, *cells: str, language: str = "python", name: str = "n.ipynb") -> Path:
-    made = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+    v4: Any = nbformat.v4  # without types
+    made = v4.new_notebook(
+        cells=[v4.new_code_cell(cell) for cell in cells],
         metadata={"language_info": {"name": language}},
     )
-    (folder / name).write_text(nbformat.writes(made, version=4))
+    (folder / name).write_text(v4.writes(made))
     return folder / name
 
 
@@ -272,7 +273,7 @@ def adopt(file: Path) -> Adopted:
         ("", "is no notebook"),
         (
             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}',
-            "no cell of Python",
+            "is no notebook",
         ),
         ('{"nbformat": 99, "nbformat_minor": 0, "metadata": {}, "cells": []}', "notebook|no cell"),
         ("\x00" * 100, "is no notebook"),

@@ -133,7 +133,7 @@ def facts(form: InferenceForm, model: Model, version: str) -> dict[str, Any]:
 
 def schema(form: InferenceForm, model: Model) -> dict[str, Any]:
     """The JSON schema of a row; categories that training has seen are told, and others are no error."""
-    known = {entry.feature: entry for entry in form.inputs}
+    known = {entry.feature: entry for entry in reversed(form.inputs)}
     properties = {}
     for item in model.features:
         entry = known.get(item.name)

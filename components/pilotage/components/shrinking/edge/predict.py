@@ -137,6 +137,8 @@ class Model:
     def _filled(self, entry: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
         """The columns of the graph's input that one feature fills."""
         np, values = self.np, [row[entry["feature"]] for row in rows]
+        if entry["kind"] == "missing":
+            return np.array([[float(value is None or value != value)] for value in values])
         if entry["kind"] == "code":
             codes, missing, unseen = entry["codes"], entry["missing"], entry["unseen"]
             told = [missing if value is None else codes.get(value, unseen) for value in values]

@@ -8,6 +8,7 @@ from pilotage.core.artifacts import Report, Snapshot
 from pilotage.core.artifacts.data import FindingKind
 from pilotage.core.metrics import Measure
 from pilotage.core.specs import PythonSource
+from pilotage.core.specs.protections import PersonalKind
 from pilotage.pipelines.readiness import fragments, places
 from pilotage.pipelines.readiness.judges import words
 from pilotage.pipelines.readiness.proofs import Kind
@@ -18,7 +19,12 @@ LEAST_SHARE = 0.001
 """Of a model's answers that has to rest on a feature for it to be of use."""
 QUICKLY = timedelta(days=7)
 """From the first run with a new feature to a champion with it."""
-COSTS = frozenset({Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS})
+COSTS = frozenset(
+    {
+        *(Measure.LATENCY_P50_MS, Measure.LATENCY_P99_MS),
+        *(Measure.COST_PER_THOUSAND, Measure.MEMORY_MB, Measure.SIZE_MB),
+    }
+)
 """Measures of what a prediction takes, all features together."""
 _BETRAYALS = (FindingKind.LEAKAGE, FindingKind.TARGET_COPY, FindingKind.IDENTIFIER)
 _MOST_BACK = 5
@@ -119,11 +125,38 @@ def requirements(about: Subject) -> Finding:
 
 
 def privacy(about: Subject) -> Finding:
-    """Who may reach the pilot is named, and what is done with personal data is said and was done."""
-    return wanting(
-        "That access to the data and deletion are controlled is not seen from here.",
-        f'pilotage readiness {about.pilot} --note data-5 --text "what was checked, with which result"',
+    """What is done with personal data is said and was done, its end is set, and named people have access."""
+    if about.registered is None:
+        return words.unversioned(about)
+    snapshot, data = about.snapshot, about.spec.data
+    if snapshot is None:
+        return words.lost(about, "snapshot")
+    if data.personal is None:
+        fragment = fragments.text({"data": {"personal": {"kinds": {PersonalKind.EMAIL.value: "mask"}}}})
+        return wanting("pilot.yaml does not say what is done with personal data.", fragment, means=Means.YAML)
+    undeclared = sorted({item.column for item in snapshot.personal if item.policy is None})
+    if undeclared:
+        fragment = fragments.text({"data": {"personal": {"columns": dict.fromkeys(undeclared, "mask")}}})
+        why = f"{words.names(undeclared)} holds personal data that pilot.yaml says nothing about."
+        return wanting(why, fragment, means=Means.YAML)
+    if data.retention is None:
+        fragment = fragments.text({"data": {"retention": "365d"}})
+        return wanting("pilot.yaml does not say when data is deleted.", fragment, means=Means.YAML)
+    people = sorted({row.user for row in about.grants})
+    if not people:
+        return wanting(
+            "No named person has a role for the pilot: whoever reaches the machine has everything.",
+            f"pilotage users add NAME --role viewer@{about.pilot}",
+        )
+    link = places.run(about.run.id) if about.run is not None else places.models(about.pilot)
+    text = (
+        f"personal data was looked for in {snapshot.rows:,} rows and {len(snapshot.personal)} findings were"
+        f" treated as `data.personal` says; data is deleted after {data.retention.days} days"
     )
+    done = Evidence(kind="snapshot", text=text, link=link, at=snapshot.created_at)
+    text = f"{len(people)} named people have a role for the pilot"
+    latest = max(row.at for row in about.grants)
+    return earned(done, Evidence(kind="grants", text=text, link=places.USERS, at=latest))
 
 
 def quickly(about: Subject) -> Finding:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pilotage.core import errors, forms, models
+from pilotage.core import embeddings, errors, forms, models
 from pilotage.core.artifacts import Contribution, Model, Segment
 from pilotage.core.features import Columns
 from pilotage.core.metrics import Task
+from pilotage.core.models import Answering
 from pilotage.core.registry.clients import INSIDE
 from pilotage.core.settings import Settings
 from pilotage.serving.monitor.causes import attributions
@@ -46,6 +47,13 @@ class Opened:
     reason: str = ""
 
 
+def _answering(folder: Path, model: Model, settings: Settings) -> Answering:
+    encoders = embeddings.open_all(model.encoders, settings)
+    found = forms.open_form(folder, model) or models.open_predictor(folder, settings)
+    del encoders  # whoever answers holds them
+    return found
+
+
 def predictor(folder: Path, settings: Settings) -> Opened:
     """The model in a folder of the registry, its inference form where there is one.
 
@@ -57,7 +65,7 @@ def predictor(folder: Path, settings: Settings) -> Opened:
             settings,
             f"The model in `{folder}`",
             folder,
-            lambda: forms.open_form(folder, model) or models.open_predictor(folder, settings),
+            lambda: _answering(folder, model, settings),
         )
     except errors.PilotageError as error:
         return Opened(None, f"the model cannot be loaded: {error}")

@@ -25,7 +25,8 @@ from scipy import special, stats
 from pilotage.core import samples
 from pilotage.core.artifacts import Feature, Segment
 from pilotage.core.features import Array, Columns, time_parts
-from pilotage.core.specs import FeatureKind
+from pilotage.core.profiles import as_profiled
+from pilotage.core.specs import EMBEDDED, FeatureKind
 from pilotage.serving.monitor.rows.matrices import Numbers
 
 RATE = 0.05
@@ -179,6 +180,9 @@ def _of(feature: Feature, one: Columns, two: Columns) -> list[tuple[str, str, Ar
     label = name
     if feature.kind is FeatureKind.TIME:
         before, after, label = time_parts(before)[:, 3], time_parts(after)[:, 3], f"hour of {name}"
+    if feature.kind in EMBEDDED:
+        before, after = as_profiled(feature, before), as_profiled(feature, after)
+        label = f"length of {name}"
     missing = (f"{name} is missing", name, np.isnan(before), np.isnan(after))
     return [*_ranges(name, label, before, after), missing]
 

@@ -19,7 +19,8 @@ from scipy import stats
 from pilotage.core import samples
 from pilotage.core.artifacts import Change, ChangeKind, Feature
 from pilotage.core.features import Array, time_parts
-from pilotage.core.specs import FeatureKind
+from pilotage.core.profiles import as_profiled
+from pilotage.core.specs import EMBEDDED, FeatureKind
 from pilotage.serving.monitor.causes import categories, rescalings
 from pilotage.serving.monitor.rows import matrices
 from pilotage.serving.monitor.rows.matrices import Numbers, distance
@@ -85,6 +86,8 @@ def _pair(feature: Feature, before: Array, after: Array) -> _Pair:
         return _Pair(feature, time_parts(before)[:, 3], time_parts(after)[:, 3])
     if feature.kind is FeatureKind.CATEGORY:
         return _Pair(feature, before, after)
+    if feature.kind in EMBEDDED:
+        before, after = as_profiled(feature, before), as_profiled(feature, after)
     return _Pair(feature, _without_noise(before), _without_noise(after))
 
 

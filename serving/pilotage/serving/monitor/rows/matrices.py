@@ -19,7 +19,8 @@ import pyarrow as pa
 from pilotage.core import samples
 from pilotage.core.artifacts import Feature
 from pilotage.core.features import Array, Columns, time_parts
-from pilotage.core.specs import FeatureKind
+from pilotage.core.profiles import as_profiled
+from pilotage.core.specs import EMBEDDED, FeatureKind
 
 Numbers = npt.NDArray[np.float64]
 
@@ -71,6 +72,8 @@ def from_columns(reference: Columns, window: Columns, features: Sequence[Feature
                 names.append(feature.name)
                 labels.append(f"{part} of {feature.name}")
             continue
+        if feature.kind in EMBEDDED:
+            before, after = as_profiled(feature, before), as_profiled(feature, after)
         if feature.kind is FeatureKind.CATEGORY:
             before, after = _codes(before, after)
         one.append(before)
