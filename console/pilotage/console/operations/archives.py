@@ -93,7 +93,7 @@ def _look(archive: zipfile.ZipFile, settings: Settings) -> Found:
     listed = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(listed, dict) or not all(isinstance(due, dict) for due in listed.values()):
         raise ValueError("its manifest lists no files")
-    names = [entry.filename for entry in archive.infolist()]
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     problems = [
         f"`{name}` is there twice." for name in sorted({name for name in names if names.count(name) > 1})
     ]
