@@ -93,9 +93,7 @@ def carry_out(desk: Desk, result: Shrink, **options: Any) -> str:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[Study]:
     """Studies that were to be started as processes."""
     made: list[Study] = []
-    monkeypatch.setattr(
-        studies, "launch", lambda _engine, _settings, study, _folder: made.append(study)
-    )
+    monkeypatch.setattr(studies, "launch", lambda _engine, _settings, study, _folder: made.append(study))
     return made
 
 
