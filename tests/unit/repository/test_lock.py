@@ -15,21 +15,39 @@ from packaging.version import Version
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
-@pytest.fixture
-def lines(repository: Path) -> list[str]:
+LOCKS = ("requirements.lock", "optional.lock")
+"""What everyone installs, and what is too large for that."""
+
+
+def read_lines(lock: Path) -> list[str]:
     """One requirement with its hashes a line."""
-    text = (repository / "requirements.lock").read_text(encoding="utf-8")
+    text = lock.read_text(encoding="utf-8")
     return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-@pytest.fixture
-def locked(lines: list[str]) -> dict[str, list[Requirement]]:
+def read_lock(lock: Path) -> dict[str, list[Requirement]]:
     """Canonical name → the versions that are locked, each with its marker."""
     found: dict[str, list[Requirement]] = defaultdict(list)
-    for line in lines:
+    for line in read_lines(lock):
         requirement = Requirement(line.split("--hash", 1)[0].strip())
         found[canonicalize_name(requirement.name)].append(requirement)
     return dict(found)
+
+
+@pytest.fixture(params=LOCKS)
+def lock(request: pytest.FixtureRequest, repository: Path) -> Path:
+    """Each lock file."""
+    return repository / str(request.param)
+
+
+@pytest.fixture
+def lines(lock: Path) -> list[str]:
+    return read_lines(lock)
+
+
+@pytest.fixture
+def locked(lock: Path) -> dict[str, list[Requirement]]:
+    return read_lock(lock)
 
 
 @pytest.fixture
@@ -75,9 +93,9 @@ def test_no_package_has_two_versions_on_one_python(locked: dict[str, list[Requir
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_it_meets_what_pyproject_asks_for(
-    locked: dict[str, list[Requirement]], declared: list[Requirement], python: str
-) -> None:
+def test_it_meets_what_pyproject_asks_for(repository: Path, declared: list[Requirement], python: str) -> None:
+    everyone, optional = (read_lock(repository / name) for name in LOCKS)
+    locked = optional | everyone
     unmet = []
     for wanted in (item for item in declared if applies(item, python)):
         have = [item for item in locked.get(canonicalize_name(wanted.name), []) if applies(item, python)]
@@ -87,3 +105,17 @@ def test_it_meets_what_pyproject_asks_for(
         ):
             unmet.append(f"{wanted} against {[str(version) for version in versions]}")
     assert unmet == [], "`make lock` resolves again"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_is_optional_has_the_versions_that_everyone_has(repository: Path, python: str) -> None:
+    everyone, optional = (
+        {
+            name: {str(item.specifier) for item in items if applies(item, python)}
+            for name, items in lock.items()
+        }
+        for lock in (read_lock(repository / name) for name in LOCKS)
+    )
+    shared = everyone.keys() & optional.keys()
+    assert shared
+    assert {name: optional[name] for name in shared if optional[name] != everyone[name]} == {}
