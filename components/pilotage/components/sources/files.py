@@ -59,6 +59,7 @@ def read_rows(listing: Listing, path: str, begin: int, rows: int) -> Iterator[Ba
     Raises as `open_files`.
     """
     name, end = f"`{PurePosixPath(path).name}`", begin + rows
+    folder = Path(path).parent if listing.local else None
     with _reading(path, listing.format), listing.files.open(path, "rb") as stream:
         file, first = pq.ParquetFile(stream), 0
         for group in range(file.num_row_groups):
@@ -68,7 +69,7 @@ def read_rows(listing: Listing, path: str, begin: int, rows: int) -> Iterator[Ba
                 for batch in file.iter_batches(batch_size=ROWS, row_groups=[group]):
                     low, high = max(begin - start, 0), min(end - start, batch.num_rows)
                     if low < high:
-                        yield Batch(batch.slice(low, high - low), name, start + low + 1)
+                        yield Batch(batch.slice(low, high - low), name, start + low + 1, folder)
                     start += batch.num_rows
             first += held
 
