@@ -26,6 +26,10 @@ _LEAST_RISE = 0.004
 """A rise below this share of the span matters to nobody."""
 _SURPRISE = 3.0
 """Half widths of the interval that the backtest may be off by."""
+_NORMAL = 1.4826
+"""Standard deviation of normal noise for each unit of its median absolute value."""
+_FEWEST_BENDS = 6
+"""Groups of four neighbours from which on their noise is told apart from a bend."""
 _RECENT_POINTS = 6
 """Latest points whose noise counts for a forecast."""
 _NOISIEST = 0.25
@@ -59,7 +63,9 @@ def judge(curve: Curve) -> Verdict | None:
         )
     noise = noise_of(curve)
     smooth = falling(curve)
-    rise = _largest_rise(curve, noise)
+    off = _off_bend(curve)  # a bend is no noise that would explain a rise
+    straight = float(np.median(off) * _NORMAL) if len(off) >= _FEWEST_BENDS else noise
+    rise = _largest_rise(curve, min(noise, straight))
     if rise is not None:
         return rise
     fall = float(smooth[0] - smooth[-1])
@@ -116,7 +122,7 @@ def noise_of(curve: Curve) -> float:
 
     Standard errors, where they are known, bound it.
     """
-    found = float(np.median(_off_course(curve)) * 1.4826)
+    found = float(np.median(_off_course(curve)) * _NORMAL)
     if curve.stderr is not None and (curve.stderr > 0).any():
         found = min(found, float(np.median(curve.stderr)))
     return found
@@ -139,6 +145,18 @@ def _off_course(curve: Curve) -> Floats:
     share = (x[here] - x[before]) / (x[after] - x[before])
     off = y[here] - (1 - share) * y[before] - share * y[after]
     return np.asarray(np.abs(off) / np.sqrt(1 + share**2 + (1 - share) ** 2))
+
+
+def _off_bend(curve: Curve) -> Floats:
+    """How far four neighbours are from a parabola, in units of one point's noise: no bend explains it."""
+    step = _thinning(curve)
+    count = max(len(curve.n) - 3 * step, 0)
+    parts = [slice(place * step, place * step + count) for place in range(4)]
+    x = np.log(np.stack([curve.n[part] for part in parts]))
+    y = np.stack([curve.loss[part] for part in parts])
+    others = [[other for other in range(4) if other != place] for place in range(4)]
+    weights = np.stack([1 / np.prod(x[place] - x[rest], axis=0) for place, rest in enumerate(others)])
+    return np.asarray(np.abs((weights * y).sum(axis=0)) / np.sqrt((weights**2).sum(axis=0)))
 
 
 def _thinning(curve: Curve) -> int:
