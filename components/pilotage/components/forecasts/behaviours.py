@@ -32,6 +32,8 @@ _FEWEST_BENDS = 6
 """Groups of four neighbours from which on their noise is told apart from a bend."""
 _RECENT_POINTS = 6
 """Latest points whose noise counts for a forecast."""
+_OUT_OF_STEP = 1.5
+"""Times the noise of a thinned curve, from which on that of the points left out counts in its place."""
 _NOISIEST = 0.25
 """Share of the whole fall that the noise may be."""
 _FASTER = 1.5
@@ -131,15 +133,27 @@ def noise_of(curve: Curve) -> float:
 def recent_noise(curve: Curve) -> float:
     """The same of the latest points, as a root of the mean square without the largest tenth."""
     off = np.sort(_off_course(curve)[-round(_RECENT_POINTS * _thinning(curve)) :])
-    return float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+    found = float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+    return curve.scatter if curve.scatter > _OUT_OF_STEP * found else found
 
 
-def _off_course(curve: Curve) -> Floats:
+def scatter(curve: Curve) -> float:
+    """How far a typical one of the latest points of a dense curve is from those next to it.
+
+    They share rows, so that it is less than the noise of points farther apart, unless the curve goes to and
+    fro between these.
+    """
+    latest = round(_RECENT_POINTS * curve.density)
+    return float(np.median(_off_course(curve, 1)[-latest:]) * _NORMAL)
+
+
+def _off_course(curve: Curve, step: int | None = None) -> Floats:
     """Distance of each point to the line through its neighbours, in units of one point's noise.
 
-    Neighbours are half an octave away or more: nearer ones share most rows, and with them their noise.
+    Neighbours are half an octave away or more where no `step` is given: nearer ones share most rows, and
+    with them their noise.
     """
-    step = _thinning(curve)
+    step = step or _thinning(curve)
     x, y = np.log(curve.n), curve.loss
     before, here, after = (slice(0, -2 * step), slice(step, -step), slice(2 * step, None))
     share = (x[here] - x[before]) / (x[after] - x[before])

@@ -10,7 +10,7 @@ too little. Curves that are not of the kind that was calibrated on are refused (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,8 @@ class Curve:
     loss: Floats
     stderr: Floats | None = None
     """Of the means, or None where it is not known."""
+    scatter: float = 0.0
+    """Noise of a point among nearer ones that were left out."""
 
     @property
     def largest(self) -> float:
@@ -78,7 +80,9 @@ class Curve:
         for place in range(len(self.n) - 2, -1, -1):
             if self.n[place] * _APART <= self.n[places[-1]]:
                 places.append(place)
-        return self if len(places) < behaviours.FEWEST_SIZES else self.take(np.array(places[::-1]))
+        if len(places) < behaviours.FEWEST_SIZES:
+            return self
+        return replace(self.take(np.array(places[::-1])), scatter=behaviours.scatter(self))
 
     def until(self, size: float) -> Curve:
         """The part up to `size`."""
@@ -86,7 +90,8 @@ class Curve:
 
     def take(self, kept: npt.NDArray[Any]) -> Curve:
         """Some of its points."""
-        return Curve(self.n[kept], self.loss[kept], None if self.stderr is None else self.stderr[kept])
+        stderr = None if self.stderr is None else self.stderr[kept]
+        return Curve(self.n[kept], self.loss[kept], stderr, self.scatter)
 
 
 @dataclass(frozen=True)

@@ -189,3 +189,11 @@ def test_a_few_sizes_that_are_close_together_all_count():
 def test_a_slow_rise_without_noise_is_seen_on_a_course_that_bends(sizes: Any):
     rising = power(sizes=sizes) + 0.015 * np.clip(np.log2(sizes / 400), 0, None)
     assert forecast(rising, sizes).behaviour == "dipping"
+
+
+@pytest.mark.parametrize("sizes", [SIZES, DENSE], ids=["half-octaves", "eighths"])
+def test_a_zigzag_is_seen_however_close_its_sizes_are(sizes: Any):
+    turns = np.where(np.arange(len(sizes)) % 2, 1, -1)
+    assert forecast(power(sizes=sizes) + 0.05 * turns, sizes).refused
+    mild = forecast(power(sizes=sizes) + 0.015 * turns, sizes)
+    assert mild.refused or mild.predicted[0].loss.high - mild.predicted[0].loss.low > 0.06
