@@ -26,8 +26,14 @@ _LEAST_RISE = 0.004
 """A rise below this share of the span matters to nobody."""
 _SURPRISE = 3.0
 """Half widths of the interval that the backtest may be off by."""
+_NORMAL = 1.4826
+"""Standard deviation of normal noise for each unit of its median absolute value."""
+_FEWEST_BENDS = 6
+"""Groups of four neighbours from which on their noise is told apart from a bend."""
 _RECENT_POINTS = 6
 """Latest points whose noise counts for a forecast."""
+_OUT_OF_STEP = 1.5
+"""Times the noise of a thinned curve, from which on that of the points left out counts in its place."""
 _NOISIEST = 0.25
 """Share of the whole fall that the noise may be."""
 _FASTER = 1.5
@@ -59,7 +65,9 @@ def judge(curve: Curve) -> Verdict | None:
         )
     noise = noise_of(curve)
     smooth = falling(curve)
-    rise = _largest_rise(curve, noise)
+    off = _off_bend(curve)  # a bend is no noise that would explain a rise
+    straight = float(np.median(off) * _NORMAL) if len(off) >= _FEWEST_BENDS else noise
+    rise = _largest_rise(curve, min(noise, straight))
     if rise is not None:
         return rise
     fall = float(smooth[0] - smooth[-1])
@@ -116,7 +124,7 @@ def noise_of(curve: Curve) -> float:
 
     Standard errors, where they are known, bound it.
     """
-    found = float(np.median(_off_course(curve)) * 1.4826)
+    found = float(np.median(_off_course(curve)) * _NORMAL)
     if curve.stderr is not None and (curve.stderr > 0).any():
         found = min(found, float(np.median(curve.stderr)))
     return found
@@ -125,20 +133,44 @@ def noise_of(curve: Curve) -> float:
 def recent_noise(curve: Curve) -> float:
     """The same of the latest points, as a root of the mean square without the largest tenth."""
     off = np.sort(_off_course(curve)[-round(_RECENT_POINTS * _thinning(curve)) :])
-    return float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+    found = float(np.sqrt(np.mean(off[: max(1, int(np.ceil(0.9 * len(off))))] ** 2)))
+    return curve.scatter if curve.scatter > _OUT_OF_STEP * found else found
 
 
-def _off_course(curve: Curve) -> Floats:
+def scatter(curve: Curve) -> float:
+    """How far a typical one of the latest points of a dense curve is from those next to it.
+
+    They share rows, so that it is less than the noise of points farther apart, unless the curve goes to and
+    fro between these.
+    """
+    latest = round(_RECENT_POINTS * curve.density)
+    return float(np.median(_off_course(curve, 1)[-latest:]) * _NORMAL)
+
+
+def _off_course(curve: Curve, step: int | None = None) -> Floats:
     """Distance of each point to the line through its neighbours, in units of one point's noise.
 
-    Neighbours are half an octave away or more: nearer ones share most rows, and with them their noise.
+    Neighbours are half an octave away or more where no `step` is given: nearer ones share most rows, and
+    with them their noise.
     """
-    step = _thinning(curve)
+    step = step or _thinning(curve)
     x, y = np.log(curve.n), curve.loss
     before, here, after = (slice(0, -2 * step), slice(step, -step), slice(2 * step, None))
     share = (x[here] - x[before]) / (x[after] - x[before])
     off = y[here] - (1 - share) * y[before] - share * y[after]
     return np.asarray(np.abs(off) / np.sqrt(1 + share**2 + (1 - share) ** 2))
+
+
+def _off_bend(curve: Curve) -> Floats:
+    """How far four neighbours are from a parabola, in units of one point's noise: no bend explains it."""
+    step = _thinning(curve)
+    count = max(len(curve.n) - 3 * step, 0)
+    parts = [slice(place * step, place * step + count) for place in range(4)]
+    x = np.log(np.stack([curve.n[part] for part in parts]))
+    y = np.stack([curve.loss[part] for part in parts])
+    others = [[other for other in range(4) if other != place] for place in range(4)]
+    weights = np.stack([1 / np.prod(x[place] - x[rest], axis=0) for place, rest in enumerate(others)])
+    return np.asarray(np.abs((weights * y).sum(axis=0)) / np.sqrt((weights**2).sum(axis=0)))
 
 
 def _thinning(curve: Curve) -> int:

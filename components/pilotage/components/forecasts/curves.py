@@ -10,8 +10,9 @@ too little. Curves that are not of the kind that was calibrated on are refused (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,10 @@ _RECENT = 1.5
 _FLOOR = 0.003
 """Noise that the mean of any number of trainings has, as a share of the range of the losses."""
 _GRID = 60
+_DENSE = 1.25
+"""Density from which on points are left out."""
+_APART = 2**0.44
+"""Times the next size: half an octave, less what rounding takes of small sizes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Curve:
     loss: Floats
     stderr: Floats | None = None
     """Of the means, or None where it is not known."""
+    scatter: float = 0.0
+    """Noise of a point among nearer ones that were left out."""
 
     @property
     def largest(self) -> float:
@@ -60,10 +67,31 @@ class Curve:
         top = float(self.loss.max())
         return 1.0 if top <= 1.0 else top
 
+    @property
+    def thinned(self) -> Curve:
+        """Points half an octave apart or more, from the largest down; itself where that leaves too few.
+
+        Nearer points share most of their rows, and so their noise: many of them are no more evidence, and
+        what is calibrated holds for half octaves.
+        """
+        if self.density < _DENSE:
+            return self
+        places = [len(self.n) - 1]
+        for place in range(len(self.n) - 2, -1, -1):
+            if self.n[place] * _APART <= self.n[places[-1]]:
+                places.append(place)
+        if len(places) < behaviours.FEWEST_SIZES:
+            return self
+        return replace(self.take(np.array(places[::-1])), scatter=behaviours.scatter(self))
+
     def until(self, size: float) -> Curve:
         """The part up to `size`."""
-        kept = self.n <= size
-        return Curve(self.n[kept], self.loss[kept], None if self.stderr is None else self.stderr[kept])
+        return self.take(self.n <= size)
+
+    def take(self, kept: npt.NDArray[Any]) -> Curve:
+        """Some of its points."""
+        stderr = None if self.stderr is None else self.stderr[kept]
+        return Curve(self.n[kept], self.loss[kept], stderr, self.scatter)
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,7 @@ def gather(n: npt.ArrayLike, loss: npt.ArrayLike, stderr: npt.ArrayLike | None =
 
 def forecast(curve: Curve, at: Sequence[float] = (), factors: Sequence[float] = FACTORS) -> Forecast:
     """The loss at `factors` times the largest size and at the sizes `at`, or why there is none."""
+    first, curve = curve.n[0], curve.thinned
     verdict = behaviours.judge(curve)
     if verdict is not None:
         return Forecast(curve, refused=verdict.why, behaviour=verdict.kind)
@@ -138,7 +167,7 @@ def forecast(curve: Curve, at: Sequence[float] = (), factors: Sequence[float] = 
     mean = Mean(curve)
     sizes = sorted({*(curve.largest * factor for factor in factors), *at})
     predicted = tuple(predict(mean, size) for size in sizes if size <= FARTHEST * curve.largest * 1.001)
-    grid = np.geomspace(curve.n[0], FARTHEST * curve.largest, _GRID)
+    grid = np.geomspace(first, FARTHEST * curve.largest, _GRID)
     return Forecast(
         curve,
         predicted,
@@ -212,7 +241,9 @@ def weights_of(curve: Curve) -> Floats:
     """How much each point counts; 1 at the largest size."""
     weights: Floats = (curve.n / curve.largest) ** _RECENT
     if curve.stderr is not None and (curve.stderr > 0).any():
-        typical = float(np.median(curve.stderr))
+        typical = float(
+            np.median(curve.stderr[curve.stderr > 0])
+        )  # 0 of few trainings that agreed is no promise
         weights = weights**0.5 * (2 * typical**2) / (curve.stderr**2 + typical**2)
     return np.asarray(weights / weights[-1])
 

@@ -29,7 +29,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.pipelines import budgets, tables, usages
-from pilotage.pipelines.usages import Record
+from pilotage.pipelines.usages import Kind, Record
 
 _MOST_SNAPSHOTS = 500
 _MANIFEST = "manifest.json"
@@ -83,7 +83,9 @@ class MonthCost(Model):
     month: str
     """As 2026-11."""
     runs: int
+    """Without studies."""
     training: Bill | None
+    """Of runs and studies."""
     serving: Serving | None
 
 
@@ -240,7 +242,7 @@ def _by_month(
     return tuple(
         MonthCost(
             month=month,
-            runs=len({record.subject for record in held.get(month, {})}),
+            runs=len({record.subject for record in held.get(month, {}) if record.kind is Kind.RUN}),
             training=_together(held.get(month, {})),
             serving=_serving(settings, served.get(month, [])),
         )

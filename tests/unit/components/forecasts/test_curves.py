@@ -148,3 +148,52 @@ def test_few_sizes_or_a_short_range_are_refused():
 def test_the_closest_falling_curve_pools_what_rises():
     curve = curves.gather([1, 2, 3, 4], [4.0, 1.0, 2.0, 0.0])
     assert behaviours.falling(curve).tolist() == [4.0, 1.5, 1.5, 0.0]
+
+
+def test_a_standard_error_of_nothing_is_no_certainty():
+    loss = noisy(power(), 0.004)
+    errors = np.zeros(len(SIZES))
+    errors[:3] = 0.01, 0.008, 0.006
+    found = curves.forecast(curves.gather(SIZES, loss, errors))
+    assert found.predicted
+    for point in found.predicted:
+        assert point.loss.low <= point.loss.value <= point.loss.high
+
+
+DENSE = np.unique(np.ceil(16 * 2 ** (np.arange(57) / 8)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sizes_that_are_close_together_are_no_more_evidence(seed: int):
+    loss = noisy(power(), 0.003, seed)
+    half = np.isin(SIZES, DENSE)
+    assert half.all()
+    every = np.interp(
+        np.log(DENSE), np.log(SIZES), loss
+    )  # neighbours that share their rows share their noise
+    few, many = forecast(loss), forecast(every, DENSE)
+    assert few.behaviour == many.behaviour
+    for one, other in zip(few.predicted, many.predicted, strict=True):
+        assert other.n == one.n
+        assert other.loss.value == pytest.approx(one.loss.value, abs=1e-3)
+        assert other.loss.high - other.loss.low == pytest.approx(one.loss.high - one.loss.low, rel=0.15)
+
+
+def test_a_few_sizes_that_are_close_together_all_count():
+    sizes = np.array([100.0, 150.0, 200.0, 250.0, 300.0, 350.0, 400.0])
+    found = forecast(power(sizes=sizes), sizes)
+    assert len(found.curve.n) == len(sizes)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, DENSE], ids=["half-octaves", "eighths"])
+def test_a_slow_rise_without_noise_is_seen_on_a_course_that_bends(sizes: Any):
+    rising = power(sizes=sizes) + 0.015 * np.clip(np.log2(sizes / 400), 0, None)
+    assert forecast(rising, sizes).behaviour == "dipping"
+
+
+@pytest.mark.parametrize("sizes", [SIZES, DENSE], ids=["half-octaves", "eighths"])
+def test_a_zigzag_is_seen_however_close_its_sizes_are(sizes: Any):
+    turns = np.where(np.arange(len(sizes)) % 2, 1, -1)
+    assert forecast(power(sizes=sizes) + 0.05 * turns, sizes).refused
+    mild = forecast(power(sizes=sizes) + 0.015 * turns, sizes)
+    assert mild.refused or mild.predicted[0].loss.high - mild.predicted[0].loss.low > 0.06

@@ -58,6 +58,16 @@ def test_a_run_is_told_by_step_with_all_attempts(priced: Desk):
     assert found.total.energy.kwh == pytest.approx(30 * 36 / 3.6e6)
 
 
+def test_a_study_is_no_run_of_its_month_but_costs(priced: Desk):
+    with tables.connect(priced.settings).begin() as connection:
+        at = datetime(2026, 3, 6, tzinfo=UTC)
+        usages.keep(connection, usages.Kind.STUDY, "s1", "forecast", "small", USED, at=at)
+    month = costs.get_costs(priced, actor(), "small").by_month[0]
+    assert (month.month, month.runs) == ("2026-03", 1)
+    assert month.training is not None
+    assert month.training.cpu_seconds == 40.0
+
+
 def test_a_pilot_is_told_by_month_step_and_prediction(priced: Desk):
     found = costs.get_costs(priced, actor(), "small")
     assert [(month.month, month.runs) for month in found.by_month] == [("2026-03", 1), ("2026-02", 1)]
