@@ -74,7 +74,7 @@ class Guard:
         rows = pa.RecordBatch.from_arrays(arrays, names=names)
         if self._forgotten and self._key is not None and self._key in names:
             rows = self._kept(rows, self._key)
-        return Batch(rows, batch.origin, batch.first)
+        return dataclasses.replace(batch, rows=rows)
 
     def _replaced(self, name: str, given: pa.Array, values: pa.Array | None, batch: Batch) -> pa.Array:
         replacer, personal = self._replacer, self._personal

@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,10 +75,10 @@ def cut(batches: Iterator[tuple[int, Batch]], rows: int) -> Iterator[Part]:
         batch = given
         while batch.rows.num_rows:
             taken = batch.rows.slice(0, rows - held)
-            pending.append(Batch(taken, batch.origin, batch.first))
+            pending.append(replace(batch, rows=taken))
             held, last = held + taken.num_rows, file
             rest = batch.rows.slice(taken.num_rows)
-            batch = Batch(rest, batch.origin, batch.first + taken.num_rows)
+            batch = replace(batch, rows=rest, first=batch.first + taken.num_rows)
             if held == rows:
                 yield Part(number, tuple(pending), last)
                 number, held, pending = number + 1, 0, []
