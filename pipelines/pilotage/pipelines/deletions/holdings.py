@@ -58,7 +58,7 @@ def uses(engine: Engine, pilot: str | None = None) -> list[Use]:
 
 
 def at_work(engine: Engine) -> frozenset[str]:
-    """Pilots of which a run or a study goes on: it may use snapshots or write rows that it has not told of."""
+    """Pilots of which a run or a study goes on: it may use snapshots or write rows untold."""
     found: set[str] = set()
     with tables.reading(engine) as connection:
         for table in (tables.runs, tables.studies):
