@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
+import pilotage.core.safes  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 from pilotage.components import cards, datasets, splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import (

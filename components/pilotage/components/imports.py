@@ -7,9 +7,9 @@ from collections.abc import Mapping
 IMPORTS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("polars", "pyarrow.parquet", "pilotage.components.ingest"),
     "validate": ("polars", "pyarrow.parquet", "pilotage.components.validate"),
-    "train": ("skops.io", "mlflow", "pilotage.components.train"),
-    "evaluate": ("skops.io", "pilotage.components.evaluate"),
-    "register": ("skops.io", "mlflow", "onnxruntime", "pilotage.components.register"),
+    "train": ("pilotage.core.safes", "mlflow", "pilotage.components.train"),
+    "evaluate": ("pilotage.core.safes", "pilotage.components.evaluate"),
+    "register": ("pilotage.core.safes", "mlflow", "onnxruntime", "pilotage.components.register"),
     "score": ("onnxruntime", "pyarrow.parquet", "pilotage.components.score"),
 }
 """By step, its own module last: libraries that a step imports on use are named too."""

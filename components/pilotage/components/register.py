@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
-
+import pilotage.core.safes  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 from pilotage.components import agreements, datasets, provenance, rollouts, splits
 from pilotage.components.compilation import forms
 from pilotage.core import errors, signatures

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import skops.io  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 
+import pilotage.core.safes  # noqa: F401 - takes seconds; loaded with the step and not while it runs
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations

@@ -73,9 +73,9 @@ def trusted_types(settings: Settings) -> tuple[str, ...]:
 
 def foreign_types(estimator: Any, settings: Settings) -> tuple[str, ...]:
     """Types in `estimator` that skops would hold but these settings do not trust."""
-    import skops.io
+    from pilotage.core import safes
 
-    untrusted: list[str] = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
+    untrusted: list[str] = safes.io.get_untrusted_types(data=safes.io.dumps(estimator))
     return tuple(sorted(set(untrusted) - set(trusted_types(settings))))
 
 
@@ -141,13 +141,12 @@ def _import_from(code: Path) -> None:
 
 
 def _load_skops(file: Path, settings: Settings) -> Any:
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
+    from pilotage.core import safes
 
     try:
-        return skops.io.load(file, trusted=list(trusted_types(settings)))
-    except UntrustedTypesFoundException as error:
-        found = sorted(set(skops.io.get_untrusted_types(file=file)) - set(trusted_types(settings)))
+        return safes.io.load(file, trusted=list(trusted_types(settings)))
+    except safes.UntrustedTypesFoundException as error:
+        found = sorted(set(safes.io.get_untrusted_types(file=file)) - set(trusted_types(settings)))
         raise errors.UntrustedModel(
             f"`{file}` holds types that are not trusted: {', '.join(found)}.",
             remedy="If you know them, name them in PILOTAGE_TRUSTED_TYPES.",

@@ -16,8 +16,8 @@ FORBIDDEN = {
     "core": ("fastapi", "great_expectations", "kfp", "kubernetes", "mlflow", "pandas", "sklearn"),
     "serving": ("great_expectations", "kfp", "kubernetes"),
 }
-EXEMPT = {"pilotage.core.encoders", "pilotage.core.graph_models"}
-"""They subclass scikit-learn's estimators; stored models need them where they are loaded."""
+EXEMPT = {"pilotage.core.encoders", "pilotage.core.graph_models", "pilotage.core.safes"}
+"""They subclass scikit-learn's estimators, or store them; stored models need them where they are loaded."""
 
 PROBE = """
 import importlib, json, sys
@@ -106,3 +106,10 @@ def test_a_light_room_loads_no_heavy_library(repository: Path, room: str) -> Non
 @pytest.mark.usefixtures("uncovered")
 def test_exempt_modules_need_their_exemption() -> None:
     assert all("sklearn" in loaded([module])[module] for module in EXEMPT)
+
+
+@pytest.mark.usefixtures("uncovered")
+def test_a_step_loads_no_pytorch_where_it_is_installed() -> None:
+    pytest.importorskip("torch")
+    found = loaded(["pilotage.components.train", "pilotage.components.evaluate", "pilotage.serving.servers"])
+    assert {module for module, packages in found.items() if "torch" in packages} == set()
