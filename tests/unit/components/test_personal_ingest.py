@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 from tests.unit.components.tabular import make_settings, make_spec, write_csv
 
 from pilotage.components.ingest import ingest
@@ -204,7 +205,7 @@ def test_what_a_damaged_row_holds_is_not_told(tmp_path: Path, name: str, broken:
 def test_images_that_a_table_names_by_path_are_read_beside_it(tmp_path: Path, rule: str | None) -> None:
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
     image.new("L", (4, 4)).save(tmp_path / "a.png")
-    table = {
+    table: dict[str, list[Any]] = {
         "scan": ["a.png"] * 40,
         "age": list(range(40)),
         "note": ["x y", "z"] * 20,
@@ -219,3 +220,16 @@ def test_images_that_a_table_names_by_path_are_read_beside_it(tmp_path: Path, ru
     found = ingest(PilotSpec.model_validate(content), tmp_path, make_settings(tmp_path), tmp_path / "out")
     (scan,) = set(rows_of(tmp_path, found)["scan"])
     assert scan.startswith("iVBOR")
+
+
+def test_where_the_installations_key_is_another_nothing_that_is_to_be_forgotten_comes_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "home").mkdir()
+    installation = make_settings(tmp_path)
+    erasures.Forgotten(installation, "trial").add([erasures.key_digest(installation, "trial", "a")])
+    assert erasures.Forgotten(installation, "trial").holds("a")
+    other = installation.model_copy(update={"installation_key": SecretStr("another-secret-of-the-pod")})
+    with pytest.raises(errors.SettingsError, match="another installation key"):
+        erasures.Forgotten(other, "trial")
+    assert not erasures.Forgotten(other, "else"), "a pilot that forgets nothing needs no key"

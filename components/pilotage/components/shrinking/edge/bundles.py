@@ -94,8 +94,8 @@ def contents(form: InferenceForm, graph: bytes, model: Model, version: str) -> d
         replaced = [item.name for item in model.features if model.personal.column(item.name) in _REPLACING]
         if replaced:
             raise errors.InputError(
-                f"Feature `{replaced[0]}` is personal data that was replaced before training, and a bundle has "
-                "neither the rules nor the secret: every value would be one that training has not seen.",
+                f"Feature `{replaced[0]}` is personal data that was replaced before training, and a bundle "
+                "has neither the rules nor the secret: every value would be one that training has not seen.",
                 remedy="Serve this version with `pilotage serve`, or leave the feature out.",
             )
     files = {
