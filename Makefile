@@ -30,10 +30,10 @@ IN_RANGE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_inf
 # The images' locks: requirements.lock's versions, of these extras alone.
 IMAGE_LOCKS := components serving estimators console
 IMAGE_TOOLS := pip hatchling setuptools cyclonedx-bom
-LOCK_components := components s3
+LOCK_components := components encoders scale energy s3
 LOCK_serving := serving tracing s3
-LOCK_estimators := serving estimators tracing s3
-LOCK_console := console postgresql tracing s3
+LOCK_estimators := serving estimators encoders tracing s3
+LOCK_console := console encoders energy postgresql tracing s3
 
 COMPILE := uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
