@@ -74,7 +74,7 @@ def pixels(data: bytes, channels: int) -> Any:
     except ImportError as error:
         raise errors.MissingExtra(
             f"Image columns need Pillow: {error}.",
-            remedy='`pip install "pilotage[encoders]"`, or the image whose tag ends in `-estimators`.',
+            remedy='`pip install "pilotage[encoders]"`, or take the image tagged `…-estimators`.',
             package="pillow",
         ) from error
     try:

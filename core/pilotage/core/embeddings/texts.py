@@ -29,7 +29,7 @@ class Reader:
         except ImportError as error:
             raise errors.MissingExtra(
                 f"Text columns need the package `tokenizers`: {error}.",
-                remedy='`pip install "pilotage[encoders]"`, or the image whose tag ends in `-estimators`.',
+                remedy='`pip install "pilotage[encoders]"`, or take the image tagged `…-estimators`.',
                 package="tokenizers",
             ) from error
         self._most = about.most_tokens
