@@ -21,6 +21,7 @@ from tests.unit.components.deep import small_encoders
 from pilotage.components import score
 from pilotage.components.ingest import ingest
 from pilotage.core import embeddings, errors, features, forms, models, pilots, settings
+from pilotage.core.embeddings import images
 from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import FORM_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
@@ -313,3 +314,17 @@ def test_a_path_that_is_no_image_below_the_folder_stops_ingest(tmp_path: Path, p
     with pytest.raises(errors.DataError, match=said) as caught:
         ingest(spec, folder, settings.load(home=tmp_path / "home"), tmp_path / "out")
     assert caught.value.details["row"] == 12
+
+
+def test_small_files_of_large_images_do_not_keep_a_server_busy(
+    digits: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = digits.live().model.features
+    sent = [{"scan": base64.b64encode(small_encoders.png(np.zeros((8, 8)))).decode()}] * 50
+    assert len(features.from_rows(wanted, sent)["scan"]) == 50
+    monkeypatch.setattr(images, "MOST_PIXELS_TOGETHER", 300)
+    with pytest.raises(errors.RequestError, match="pixels together") as caught:
+        features.from_rows(wanted, sent)
+    assert caught.value.details["row"] == 4
+    with images.trusted():
+        assert len(features.from_rows(wanted, sent)["scan"]) == 50

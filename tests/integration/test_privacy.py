@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from pilotage.components import ingest, snapshots, train
 from pilotage.components import score as scoring
@@ -420,6 +421,90 @@ def test_what_is_older_than_the_pilot_keeps_it_goes(world: World, tmp_path: Path
     assert again.empty
     record = audits.read(world.engine)[0]
     assert (record.action, record.who) == (retentions.ACTION, "jo")
+
+
+def elsewhere(world: World, state: str) -> str:
+    """A run that a cluster carries out, whose ingest has not told yet what it uses."""
+    name = states.new_id()
+    run = {
+        "id": name, "pilot": "people", "state": state, "asked_at": datetime.now(UTC), "asked_by": "jo",
+        "why": "", "parameters": {}, "folder": "/elsewhere", "spec": world.pilot.spec.model_dump(mode="json"),
+    }  # fmt: skip
+    with world.engine.begin() as connection:
+        connection.execute(insert(tables.runs), run)
+    return name
+
+
+def over(world: World, run: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(state="succeeded"))
+
+
+def test_nothing_is_deleted_under_a_run_that_goes_on(world: World, tmp_path: Path) -> None:
+    old = other_snapshot(world, tmp_path / "old", 100)
+    run = elsewhere(world, "running")
+    (found,) = retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert [(item.digest, item.why) for item in found.kept] == [
+        (old, "a run or a study in progress may use it")
+    ]
+    over(world, run)
+    (found,) = retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert found.snapshots == [old]
+
+
+def test_an_erasure_during_a_run_elsewhere_is_done_again_after_it(world: World) -> None:
+    run, told = elsewhere(world, "running"), len(world.audit())
+    first = world.forget(399)
+    assert first.notes == [erasures.AGAIN]
+    assert world.holding(stored(399)) == []
+    assert [item.id for item in erasures.resume(world.engine, world.settings)] == [first.id]
+    assert len(world.audit()) == told
+    over(world, run)
+    assert [item.notes for item in erasures.resume(world.engine, world.settings)] == [[]]
+    assert len(world.audit()) == told + 1
+
+
+def test_an_erasure_that_cannot_be_finished_keeps_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [erasures._begin(world.engine, "people", [f"{place:064}"], "jo", "asked") for place in range(2)]
+    before = erasures._carry_out
+
+    def carry_out(engine: Engine, given: Settings, spec: Any, identity: str) -> erasures.Erased:
+        if identity == wanted[0]:
+            raise errors.DataError("`rows-1.parquet` is no Parquet file.")
+        return before(engine, given, spec, identity)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasures, "_carry_out", carry_out)
+        assert [item.id for item in erasures.resume(world.engine, world.settings)] == [wanted[1]]
+    assert [item.id for item in erasures.resume(world.engine, world.settings)] == [wanted[0]]
+
+
+def test_what_was_deleted_before_a_purge_was_cut_short_is_told_of(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = other_snapshot(world, tmp_path / "old", 100)
+
+    def broken(*_: Any) -> Any:
+        raise errors.Unavailable("The storage does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holdings, "row_files", broken)
+        with pytest.raises(errors.Unavailable):
+            retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert audits.read(world.engine)[0].details["snapshots"] == [old]
+
+
+def test_keys_that_are_forgotten_at_once_are_all_noted(world: World) -> None:
+    digests = [f"{place:064x}" for place in range(1, 13)]
+
+    def note(digest: str) -> None:
+        erasures._noted(world.engine, world.settings, "crowd", [digest])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(note, digests))
+    assert notes.Forgotten(world.settings, "crowd").digests == frozenset(digests)
 
 
 def test_what_the_champion_was_trained_on_stays_and_why_is_said(world: World, tmp_path: Path) -> None:

@@ -176,10 +176,17 @@ def _sentences(values: Sequence[Any]) -> Array:
 def _images(values: Sequence[Any]) -> Array:
     from pilotage.core.embeddings import images
 
-    column = _sentences(values)
-    for value in column:
+    column, together = _sentences(values), 0
+    for position, value in enumerate(column):
         if value is not None:
-            images.check(value)
+            together += images.check(value)
+        if images.too_many(together):
+            raise errors.RequestError(
+                f"The images of rows 0 to {position} have more than "
+                f"{images.MOST_PIXELS_TOGETHER:,} pixels together.",
+                remedy="Send fewer rows at once, or smaller images.",
+                row=position,
+            )
     return column
 
 

@@ -146,8 +146,9 @@ class Storage:
     def delete(self, name: str) -> None:
         """Remove the file or folder `name`; nothing happens when it is not there."""
         path = f"{self._root}/{name}"
-        if self._files.exists(path):
-            self._files.rm(path, recursive=True)
+        with suppress(FileNotFoundError):  # another process removes it, too
+            if self._files.exists(path):
+                self._files.rm(path, recursive=True)
 
     def names(self, prefix: str) -> list[str]:
         """Names of all finished files below folder `prefix`, sorted."""

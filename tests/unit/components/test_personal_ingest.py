@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 from tests.unit.components.tabular import make_settings, make_spec, write_csv
 
 from pilotage.components.ingest import ingest
@@ -16,7 +17,7 @@ from pilotage.components.validation import undeclared
 from pilotage.core import errors
 from pilotage.core.artifacts import Snapshot
 from pilotage.core.personal import erasures, keys
-from pilotage.core.specs import PersonalKind, Policy
+from pilotage.core.specs import PersonalKind, PilotSpec, Policy
 
 KEY = "5b1f0c9d7e3a48269f60d2c4b8a1e753"
 CANARY = "canary"
@@ -183,3 +184,52 @@ def test_presidio_gives_a_second_opinion(tmp_path: Path) -> None:
 def test_without_presidio_our_own_patterns_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presidio, "installed", lambda: False)
     assert {item.found_by for item in read(tmp_path).personal} == {"patterns", "name"}
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("people.csv", f"age,y\n1,no\n{CANARY}@mail.example,2,3\n"),
+        ("people.jsonl", f'{{"age": 1, "y": "no"}}\n{{"age": {CANARY}}}\n'),
+    ],
+)
+def test_what_a_damaged_row_holds_is_not_told(tmp_path: Path, name: str, broken: str) -> None:
+    (tmp_path / name).write_text(broken)
+    with pytest.raises(errors.SourceError) as caught:
+        ingest(make_spec(name), tmp_path, make_settings(tmp_path), tmp_path / "out")
+    assert CANARY not in str(caught.value)
+    assert "Row #3" in str(caught.value) or "line 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", [None, "mask"])
+def test_images_that_a_table_names_by_path_are_read_beside_it(tmp_path: Path, rule: str | None) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    image.new("L", (4, 4)).save(tmp_path / "a.png")
+    table: dict[str, list[Any]] = {
+        "scan": ["a.png"] * 40,
+        "age": list(range(40)),
+        "note": ["x y", "z"] * 20,
+        "y": ["yes", "no"] * 20,
+    }
+    write_csv(tmp_path / "people.csv", table)
+    data: dict[str, Any] = {"source": "people.csv", "target": "y", "features": {"scan": "image"}}
+    if rule is not None:
+        data["personal"] = {"columns": {"note": rule}}
+    train = {"encoders": {"scan": {"backbone": "backbone.onnx"}}}
+    content = {"version": 1, "pilot": "scans", "goal": {"metric": "accuracy"}, "data": data, "train": train}
+    found = ingest(PilotSpec.model_validate(content), tmp_path, make_settings(tmp_path), tmp_path / "out")
+    (scan,) = set(rows_of(tmp_path, found)["scan"])
+    assert scan.startswith("iVBOR")
+
+
+def test_where_the_installations_key_is_another_nothing_that_is_to_be_forgotten_comes_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "home").mkdir()
+    installation = make_settings(tmp_path)
+    erasures.Forgotten(installation, "trial").add([erasures.key_digest(installation, "trial", "a")])
+    assert erasures.Forgotten(installation, "trial").holds("a")
+    other = installation.model_copy(update={"installation_key": SecretStr("another-secret-of-the-pod")})
+    with pytest.raises(errors.SettingsError, match="another installation key"):
+        erasures.Forgotten(other, "trial")
+    assert not erasures.Forgotten(other, "else"), "a pilot that forgets nothing needs no key"

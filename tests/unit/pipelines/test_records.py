@@ -140,3 +140,9 @@ def test_several_processes_create_and_write_at_once(installation: Settings):
     with engine.begin() as connection:
         assert len(connection.execute(select(tables.audit.c.id)).all()) == 30
     engine.dispose()
+
+
+def test_a_step_may_take_more_memory_than_32_bits_count(store: Records, spec: PilotSpec):
+    store.begin_run("big", spec, Path("/pilot"), ("train",))
+    store.update_step("big", "train", peak_memory_bytes=64 << 30)
+    assert store.steps("big")[0].peak_memory_bytes == 64 << 30

@@ -206,3 +206,17 @@ def test_where_no_process_can_be_started_the_study_ends(
     with pytest.raises(errors.Unavailable, match="temporarily"):
         studies.launch(engine, installation, study, tmp_path, fail)
     assert studies.find(engine, study.id).ended
+
+
+def test_one_that_ends_while_it_is_looked_at_is_not_taken_for_dead(
+    installation: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    with carry_out(installation) as work:
+        work.finish({"forecast": []}, {"verdict": "cannot tell"})
+        name = work.study.id
+        with tables.reading(engine) as connection:
+            seen = connection.execute(tables.studies.select().where(tables.studies.c.id == name)).one()
+    monkeypatch.setattr(records, "_lives", lambda row: False)  # its process has ended by now
+    with engine.begin() as connection:
+        records._bury(connection, [seen])
+    assert studies.find(engine, name).state is State.SUCCEEDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,8 @@ _ROWS_PER_BLOCK = 2_000
 _JSON_CELLS = 1 << 20
 _SEPARATORS = ",;\t|"
 _MOST_REASON = 200
+_SAID = re.compile(r"(columns, got \d+|invalid value|Invalid value)\b.*")
+"""Where readers go on with what the row holds, which may be somebody's data and is told to nobody."""
 
 
 def open_files(source: str, folder: Path) -> Opened:
@@ -94,7 +97,7 @@ def _reading(path: str, kind: Format) -> Iterator[None]:
             f"`{path}` cannot be read: {error}.", remedy="Check the network and the store's credentials."
         ) from error
     except (pa.ArrowException, OSError, EOFError, ValueError, csv.Error) as error:
-        reason = " ".join(str(error).split())[:_MOST_REASON].rstrip(".")
+        reason = _SAID.sub(r"\1", " ".join(str(error).split()))[:_MOST_REASON].rstrip(".")
         utf8 = isinstance(error, UnicodeDecodeError) or "UTF8" in reason
         raise errors.SourceError(
             f"`{path}` cannot be read as {kind}: {reason}.",

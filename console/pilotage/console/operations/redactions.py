@@ -6,12 +6,14 @@ and every secret of the settings. Personal data is another matter, dealt with be
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from markupsafe import escape
 from pydantic import SecretStr
 
 from pilotage.core.settings import Settings
@@ -37,6 +39,9 @@ def secrets(settings: Settings, spoken: Mapping[str, Any]) -> tuple[str, ...]:
     addresses = [str(value) for _, value in settings if isinstance(value, str) and "://" in value]
     addresses += [value for value in found if "://" in value]
     found += [password for address in addresses for password in _passwords(address)]
+    found += [html.escape(value) for value in found] + [
+        str(escape(value)) for value in found
+    ]  # as pages have it
     return tuple(sorted({value for value in found if len(value) >= FEWEST_LETTERS}, key=len, reverse=True))
 
 

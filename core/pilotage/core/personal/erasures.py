@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pilotage.core import models
+from pilotage.core import errors, models
 from pilotage.core.artifacts.bases import Artifact, Digest
+from pilotage.core.personal import keys
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
@@ -79,13 +80,25 @@ class Forgotten:
     """Keys of one pilot that are to be forgotten, as keyed hashes."""
 
     def __init__(self, settings: Settings, pilot: str) -> None:
+        """Read what was noted.
+
+        Raises:
+            SettingsError: it was noted with another secret, so it would protect nobody.
+        """
         self._settings = settings
         self._pilot = pilot
         self._name = f"{_KEYS}/{pilot}.json"
         self._storage = Storage(settings.storage)
-        held = json.loads(self._storage.read(self._name)) if self._storage.exists(self._name) else []
-        self.digests: frozenset[str] = frozenset(held)
+        there = self._storage.exists(self._name)
+        held = json.loads(self._storage.read(self._name)) if there else {"keys": []}
+        self.digests: frozenset[str] = frozenset(held["keys"])
         self._secret = models.installation_secret(settings) if self.digests else b""
+        if self.digests and held["secret"] != keys.mark(self._secret):
+            raise errors.SettingsError(
+                f"What is to be forgotten of pilot `{pilot}` was noted with another installation key, so "
+                "nobody can tell which rows that is.",
+                remedy="Set PILOTAGE_INSTALLATION_KEY, or restore `installation.key` in the home, as it was.",
+            )
 
     def __bool__(self) -> bool:
         return bool(self.digests)
@@ -100,9 +113,10 @@ class Forgotten:
     def add(self, digests: Iterable[str]) -> None:
         """Remember more keys for good."""
         together = sorted(self.digests | set(digests))
-        self._storage.write(self._name, (json.dumps(together) + "\n").encode())
-        self.digests = frozenset(together)
         self._secret = models.installation_secret(self._settings)
+        held = {"secret": keys.mark(self._secret), "keys": together}
+        self._storage.write(self._name, (json.dumps(held) + "\n").encode())
+        self.digests = frozenset(together)
 
     @property
     def mark(self) -> str:

@@ -37,6 +37,10 @@ ACTION = "forget"
 TAG = "pilotage.erased"
 """Of a version: when rows that it was trained on were erased."""
 MARK = "trained on rows that were deleted since"
+AGAIN = (
+    "a run or a study in progress may still write rows of them: "
+    "the scheduler does this again until it is over, and so does the same command"
+)
 MOST_KEYS = 10_000
 _KIND = "erasure"
 _WAIT_SECONDS = 30.0
@@ -105,13 +109,16 @@ def resume(engine: Engine, settings: Settings) -> list[Erased]:
     query = select(table).where(table.c.kind == _KIND, table.c.state == "running").order_by(table.c.asked_at)
     with tables.reading(engine) as connection:
         rows = connection.execute(query).all()
-        specs = {row.id: catalogues.get(connection, row.pilot).spec for row in rows}
     found = []
     for row in rows:
         try:
-            found.append(_carry_out(engine, settings, specs[row.id], row.id))
+            with tables.reading(engine) as connection:
+                spec = catalogues.get(connection, row.pilot).spec
+            found.append(_carry_out(engine, settings, spec, row.id))
         except errors.RunActive as error:
             logger.info("the erasure %s waits: %s", row.id, error)
+        except (errors.PilotageError, OSError) as error:  # the others are not to wait for it
+            logger.warning("the erasure %s of %s is not finished: %s", row.id, row.pilot, error)
     return found
 
 
@@ -180,8 +187,7 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
     table = tables.deletions
     with tables.reading(engine) as connection:
         row = connection.execute(select(table).where(table.c.id == identity)).one()
-    forgotten = Forgotten(settings, row.pilot)
-    forgotten.add(row.hashes)
+    forgotten = _noted(engine, settings, row.pilot, row.hashes)
     erased = Erased(identity, row.pilot, tuple(row.hashes))
     with locks.held(settings, row.pilot, _WAIT_SECONDS) as taken:
         if not taken:
@@ -189,7 +195,11 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
                 f"Pilot `{row.pilot}` has a run in progress, which may write what is to be forgotten.",
                 remedy="Do this again when it is over; the keys are noted, and the scheduler does it too.",
             )
+        busy = row.pilot in holdings.at_work(engine)  # on another machine: this one's runs hold the lock
         _erase(engine, settings, row.pilot, forgotten, erased)
+    if busy:
+        erased.notes.append(AGAIN)
+        return erased
     with engine.begin() as connection:
         done = {"state": "done", "ended_at": tables.now(), "result": erased.document()}
         changed = connection.execute(
@@ -204,6 +214,15 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
             }
             audits.write(connection, ACTION, row.pilot, row.who, row.why, **told)
     return erased
+
+
+def _noted(engine: Engine, settings: Settings, pilot: str, digests: Iterable[str]) -> Forgotten:
+    """All that is to be forgotten of a pilot, with `digests`; others that note keys meanwhile wait."""
+    with engine.begin() as connection:
+        tables.lock(connection, f"forgotten of {pilot}")
+        forgotten = Forgotten(settings, pilot)
+        forgotten.add(digests)
+    return forgotten
 
 
 def _erase(engine: Engine, settings: Settings, pilot: str, forgotten: Forgotten, erased: Erased) -> None:

@@ -57,6 +57,16 @@ def uses(engine: Engine, pilot: str | None = None) -> list[Use]:
     return [found[place] for place in sorted(found)]
 
 
+def at_work(engine: Engine) -> frozenset[str]:
+    """Pilots of which a run or a study goes on: it may use snapshots or write rows untold."""
+    found: set[str] = set()
+    with tables.reading(engine) as connection:
+        for table in (tables.runs, tables.studies):
+            query = select(table.c.pilot).where(table.c.state == State.RUNNING).distinct()
+            found.update(connection.scalars(query))
+    return frozenset(found)
+
+
 def trained(registry: Registry, pilot: str) -> Mapping[int, tuple[Registered, str]]:
     """Versions by number, each with the digest of its snapshot; those without files are left out."""
     found = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, insert
@@ -88,44 +88,53 @@ def purge(
     found = []
     for entry in known:
         if entry.spec.data.retention is not None:
-            purged = _purge(engine, settings, entry, everyone, entry.spec.data.retention, now, dry_run)
-            if not dry_run and not purged.empty:
-                _record(engine, purged, who)
+            keeps = entry.spec.data.retention
+            purged = Purged(entry.name, keeps.total_seconds(), now - keeps)
             found.append(purged)
+            try:
+                _purge(engine, settings, purged, everyone, now, dry_run)
+            finally:  # what is gone is told of, whatever came between
+                if not dry_run and not purged.empty:
+                    _record(engine, purged, who)
     return found
 
 
 def _purge(
     engine: Engine,
     settings: Settings,
-    entry: Entry,
+    purged: Purged,
     everyone: dict[str, Entry],
-    retention: timedelta,
     now: datetime,
     dry_run: bool,
-) -> Purged:
-    storage, before = holdings.store(settings), now - retention
-    purged = Purged(entry.name, retention.total_seconds(), before)
-    reasons = _reasons(engine, settings, entry.name, everyone, now)
-    for use in holdings.uses(engine, entry.name):
+) -> None:
+    storage, before, pilot = holdings.store(settings), purged.before, purged.pilot
+    reasons = _reasons(engine, settings, pilot, everyone, now)
+    users = _users(engine)
+    for use in holdings.uses(engine, pilot):
         if use.last_used_at >= before or not storage.published(f"snapshots/{use.digest}"):
             continue
-        why = "a run in progress uses it" if use.active else reasons.get(use.digest)
+        busy = use.active or users[use.digest] & holdings.at_work(engine)
+        why = "a run or a study in progress may use it" if busy else reasons.get(use.digest)
         if why is not None:
             purged.kept.append(Kept(use.digest, why))
             continue
         purged.snapshots.append(use.digest)
         if not dry_run:
             _drop(storage, settings, use)
-    purged.row_files = _drop_files(storage, list(holdings.row_files(storage, entry.name)), before, dry_run)
-    labels = [
-        name for name in holdings.label_files(storage, entry.name) if storage.modified_at(name) < before
-    ]
+    purged.row_files = _drop_files(storage, list(holdings.row_files(storage, pilot)), before, dry_run)
+    labels = [name for name in holdings.label_files(storage, pilot) if storage.modified_at(name) < before]
     purged.label_files = len(labels)
     if not dry_run:
         for name in labels:
             storage.delete(name)
-    return purged
+
+
+def _users(engine: Engine) -> dict[str, set[str]]:
+    """Pilots whose runs used a snapshot, by digest."""
+    found: dict[str, set[str]] = {}
+    for use in holdings.uses(engine):
+        found.setdefault(use.digest, set()).add(use.pilot)
+    return found
 
 
 def _reasons(

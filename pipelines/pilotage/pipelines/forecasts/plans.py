@@ -24,7 +24,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    at: tuple[Annotated[float, Field(gt=0, le=1e15)], ...] = ()
+    at: Annotated[tuple[Annotated[float, Field(gt=0, le=1e15)], ...], Field(max_length=50)] = ()
     """Numbers of training rows to forecast, beside 2, 5 and 10 times as many."""
     repeats: Annotated[int, Field(ge=2, le=20)] = 4
     """Trainings of each of the smaller sizes; larger ones get fewer."""

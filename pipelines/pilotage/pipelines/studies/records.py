@@ -285,7 +285,8 @@ def _bury(connection: Connection, rows: list[Row[Any]]) -> None:
                 "remedy": f"`pilotage {row.kind} PILOT --study {row.id}` goes on with what it has finished.",
             }
             values = {"state": State.DIED, "ended_at": tables.now(), "error": error}
-            connection.execute(update(table).where(table.c.id == row.id), values)
+            as_seen = table.c.state == row.state, table.c.seen_at.is_not_distinct_from(row.seen_at)
+            connection.execute(update(table).where(table.c.id == row.id, *as_seen), values)
 
 
 def _lives(row: Row[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -66,7 +67,7 @@ steps = Table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("seconds", Float),
-    Column("peak_memory_bytes", Integer),
+    Column("peak_memory_bytes", BigInteger),
     Column("log", String),
     Column("inputs", JSON),
     Column("outputs", JSON),

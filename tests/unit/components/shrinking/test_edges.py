@@ -20,6 +20,7 @@ from tests.unit.components.shrinking.edges import Made
 from pilotage.components.shrinking.edge import bundles
 from pilotage.core import errors, features
 from pilotage.core.forms import FormPredictor
+from pilotage.core.specs.protections import Personal
 
 ROW = {"weight": 2.5, "fragile": True, "route": "A", "sent_at": "2026-03-01T10:00:00"}
 
@@ -249,3 +250,15 @@ def test_the_schema_takes_the_rows_that_the_script_takes(bundle: Path) -> None:
             jsonschema.validate({**ROW, **change}, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"weight": 1}, schema)
+
+
+def test_a_version_whose_features_are_hashed_gets_no_bundle_that_would_answer_wrongly(trees: Made) -> None:
+    hashed = trees.model.model_copy(
+        update={"personal": Personal.model_validate({"columns": {"route": "hash"}})}
+    )
+    with pytest.raises(errors.InputError, match="`route` is personal data"):
+        bundles.contents(trees.form, trees.graph, hashed, "7")
+    other = trees.model.model_copy(
+        update={"personal": Personal.model_validate({"columns": {"name": "hash"}})}
+    )
+    assert bundles.contents(trees.form, trees.graph, other, "7")

@@ -54,3 +54,9 @@ def test_what_is_under_the_key_of_a_secret_is_taken_out_at_any_depth() -> None:
         "secret_name": "***",
         "token": "",
     }
+
+
+def test_a_secret_is_taken_out_of_pages_that_escaped_it(home: Path) -> None:
+    known = redactions.secrets(settings.load(home=home, token="planted<&'token"), {})
+    for shown in ("planted<&'token", "planted&lt;&amp;&#39;token", "planted&lt;&amp;&#x27;token"):
+        assert redactions.text(f"so {shown} it is", known) == "so *** it is"

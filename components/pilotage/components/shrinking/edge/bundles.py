@@ -24,7 +24,7 @@ from pilotage.core.artifacts import (
     NumberInput,
     OneHotInput,
 )
-from pilotage.core.specs import FeatureKind
+from pilotage.core.specs import FeatureKind, Policy
 
 MANIFEST = "manifest.json"
 SCRIPT = "predict.py"
@@ -36,6 +36,7 @@ _TYPES: dict[FeatureKind, dict[str, Any]] = {
     FeatureKind.CATEGORY: {"type": ["string", "integer", "boolean", "null"]},
     FeatureKind.TIME: {"type": ["string", "null"], "format": "date-time"},
 }
+_REPLACING = (Policy.MASK, Policy.HASH)
 
 
 def write(target: Path, form: InferenceForm, graph: bytes, model: Model, version: str) -> Path:
@@ -89,6 +90,14 @@ def contents(form: InferenceForm, graph: bytes, model: Model, version: str) -> d
             f"Feature `{other[0].name}` is a {other[0].kind}, which no edge bundle can take.",
             remedy="Serve this version with `pilotage serve`.",
         )
+    if model.personal is not None:
+        replaced = [item.name for item in model.features if model.personal.column(item.name) in _REPLACING]
+        if replaced:
+            raise errors.InputError(
+                f"Feature `{replaced[0]}` is personal data that was replaced before training, and a bundle "
+                "has neither the rules nor the secret: every value would be one that training has not seen.",
+                remedy="Serve this version with `pilotage serve`, or leave the feature out.",
+            )
     files = {
         "model.onnx": graph,
         "model.json": _as_json(facts(form, model, version)),

@@ -509,7 +509,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seconds", sa.Float(), nullable=True),
-        sa.Column("peak_memory_bytes", sa.Integer(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("log", sa.String(), nullable=True),
         sa.Column("inputs", sa.JSON(), nullable=True),
         sa.Column("outputs", sa.JSON(), nullable=True),
