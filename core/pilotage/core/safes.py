@@ -13,7 +13,7 @@ import sys
 _ADAPTER = "sklearn.externals.array_api_compat.torch"
 _absent = _ADAPTER not in sys.modules
 if _absent:
-    sys.modules[_ADAPTER] = None  # type: ignore[assignment] - how Python is told that there is none
+    sys.modules[_ADAPTER] = None  # type: ignore[assignment]  # how Python is told that there is none
 try:
     from skops import io
     from skops.io.exceptions import UntrustedTypesFoundException
