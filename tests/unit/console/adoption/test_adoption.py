@@ -216,9 +216,7 @@ def test_what_is_open_is_told_with_its_place_and_what_to_do(adopted: dict[str, A
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["diabetes_functions.py", "diamonds_pipeline.ipynb", "tumours_own_estimator.py"]
-)
+@pytest.mark.parametrize("name", ["diamonds_pipeline.ipynb", "tumours_own_estimator.py"])
 def test_an_adopted_pilot_is_trained_to_a_version(adopted: dict[str, Adopted], tmp_path: Path, name: str):
     pilot, home = pilots.load(adopted[name].folder), settings.load(home=tmp_path / "home")
     spec, folder = pilot.spec, pilot.folder
