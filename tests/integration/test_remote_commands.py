@@ -40,6 +40,7 @@ data:
   source: data.csv
   target: late
   key: id
+  retention: 90d
 goal:
   metric: roc_auc
 approval: manual
@@ -160,6 +161,51 @@ def test_a_run_is_started_followed_and_decided_there(there: There, call: Call) -
     assert (line.who, line.why) == ("approver", "good")
     assert call("promote", "late", "1")["changed"] is False
     assert call("rollback", "late", code=2)["error"]["type"] == "NotFound"
+
+
+@pytest.mark.slow
+def test_what_is_known_of_a_version_there_comes_here(there: There, call: Call, tmp_path: Path) -> None:
+    if not call("models", "late")["versions"]:
+        asked = runs.start_run(there.desk, actor(), "late")
+        pipelines.run_asked(asked.id, there.desk.settings)
+
+    card = call("card", "late", "-o", str(tmp_path / "card.md"))
+    assert (card["pilot"], card["version"]) == ("late", 1)
+    assert "late" in (tmp_path / "card.md").read_text()
+    archive = tmp_path / "late.zip"
+    exported = call("export", "late", "-o", str(archive))
+    assert (exported["version"], exported["bytes"]) == (1, archive.stat().st_size)
+    verified = call("export", "--verify", str(archive))
+    assert (verified["verified"], verified["version"]) == (True, 1)
+
+    score = call("readiness", "late", "--badge", str(tmp_path / "badge.svg"))
+    assert [len(section["tests"]) for section in score["sections"]] == [7, 7, 7, 7]
+    assert (tmp_path / "badge.svg").read_text().startswith("<svg")
+    refused = call("readiness", "late", "--note", "data-6", "--text", "a day", role=Role.VIEWER, code=3)
+    assert refused["error"]["type"] == "Forbidden"
+    note = call("readiness", "late", "--note", "data-6", "--text", "a day", role=Role.APPROVER)
+    assert (note["test"], note["who"]) == ("data-6", "approver")
+    assert [item["id"] for item in call("readiness", "late", "--notes")["notes"]] == [note["id"]]
+    assert call("readiness", "late", "--history") == {"pilot": "late", "history": []}  # the leader keeps it
+    assert call("readiness", "late", "--withdraw", note["id"])["id"] == note["id"]
+
+    assert call("costs", "late")["pilot"] == "late"
+    assert call("purge", "late", "--dry-run")["purged"][0]["pilot"] == "late"
+    assert call("forget", "late", "no-such-key", "--reason", "asked")["pilot"] == "late"
+    refused = call("forget", "late", "x", "--reason", "asked", role=Role.OPERATOR, code=3)
+    assert refused["error"]["type"] == "Forbidden"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("uncovered")
+def test_a_study_there_is_followed_from_here(there: There, call: Call, tmp_path: Path) -> None:
+    picture = tmp_path / "forecast.svg"
+    options = ["--repeats", "2", "--no-models", "--no-features", "--plot", str(picture)]
+    document = call("forecast", "late", *options, role=Role.OPERATOR)
+    assert document["kind"] == "forecast"
+    assert picture.read_text().startswith("<svg")
+    assert call("forecast", "late", role=Role.VIEWER, code=3)["error"]["type"] == "Forbidden"
+    assert call("shrink", "late", "--study", "x", code=2)["error"]["remedy"] == "Leave it out."
 
 
 def test_other_commands_go_there_too(call: Call) -> None:
