@@ -89,7 +89,7 @@ def _sorted(notes: list[Note]) -> list[Note]:
 def _require_free(folder: Path, names: list[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise errors.SpecError(f"`{folder}` is a file.", remedy="Name another folder with `--into`.")
-    taken = [name for name in names if (folder / name).exists()]
+    taken = [name for name in names if os.path.lexists(folder / name)]
     if taken:
         raise errors.SpecError(
             f"`{folder}` has {', '.join(taken)} already; nothing is overwritten.",

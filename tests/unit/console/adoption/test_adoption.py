@@ -243,6 +243,10 @@ def test_a_second_time_overwrites_nothing(adopted: dict[str, Adopted], place: Pa
     with pytest.raises(errors.SpecError, match="is a file"):
         writing.write(found, place / "a-file")
     (place / "a-file").unlink()
+    (place / "linked").mkdir()
+    (place / "linked" / "pilot.yaml").symlink_to(place / "nowhere.yaml")
+    with pytest.raises(errors.SpecError, match=r"pilot\.yaml already"):
+        writing.write(found, place / "linked")
 
 
 def notebook(folder: Path, *cells: str, language: str = "python", name: str = "n.ipynb") -> Path:
