@@ -31,7 +31,7 @@ FAST = {
     Estimator.RANDOM_FOREST: {"n_estimators": 10},
     Estimator.LIGHTGBM: {"n_estimators": 10},
     Estimator.XGBOOST: {"n_estimators": 10},
-    Estimator.MLP: {"epochs": 3, "hidden": 8},
+    Estimator.MLP: {"epochs": 80, "hidden": 16, "learning_rate": 0.01},
 }
 INSTALLED = [name for name in Estimator if name is not Estimator.MLP or importlib.util.find_spec("torch")]
 """`mlp` only where PyTorch is, which is optional."""

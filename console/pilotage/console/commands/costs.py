@@ -30,10 +30,11 @@ def costs(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Only what ended, or was served, before.")] = None,
 ) -> None:
-    """What a pilot's runs and predictions cost: CPU, GPU, memory, energy, CO2 and money.
+    """What a pilot costs in time, energy, CO2 and money.
 
-    By month, by kind, by step and for a thousand predictions; how much of the month's budget is used; and
-    where servers ask for more than they use. Money where PILOTAGE_PRICES says what is paid for what.
+    Of its runs and its predictions: by month, by kind, by step and for a thousand predictions; how much of
+    the month's budget is used; and where servers ask for more than they use. Money where PILOTAGE_PRICES
+    says what is paid for what.
     """
     from pilotage.console.operations import costs as operations
     from pilotage.console.operations.desks import Desk

@@ -35,7 +35,7 @@ def card(
         Path | None, typer.Option("-o", "--out", help="Write it there: .html or .md; printed when left out.")
     ] = None,
 ) -> None:
-    """The model card of a version, with what nobody said named as gaps.
+    """The model card of a version, with its gaps named.
 
     Where PILOT is a folder, `card`, `owner` and `description` are read from its pilot.yaml as it is now.
     """
@@ -63,7 +63,9 @@ def export(
         Path | None, typer.Option(help="Check the archive at this path instead; needs no installation.")
     ] = None,
 ) -> int:
-    """All that speaks for a version, in one archive that proves itself; or check such an archive.
+    """All that speaks for a version, in one archive.
+
+    The archive proves itself; `--verify` checks one.
 
     It holds no row of the data but the few that the scorecard takes apart, and no secret. 3 when --verify
     finds something wrong.

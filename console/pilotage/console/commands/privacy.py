@@ -26,7 +26,9 @@ def synthesize(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file; replaced.")],
     rows: Annotated[int, typer.Option(help="How many rows.")] = 1000,
 ) -> int:
-    """Write synthetic rows that are like a pilot's, and give none of its rows away.
+    """Write synthetic rows that are like a pilot's.
+
+    They give none of its rows away, or are not written.
 
     They are learned from the training part alone. What was measured is written beside the file; where a gate
     says no, the rows are not written.
@@ -50,10 +52,11 @@ def purge(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go; delete nothing.")] = False,
 ) -> None:
-    """Delete what is older than `data.retention`: snapshots, logged rows, samples and labels.
+    """Delete what is older than `data.retention`.
 
-    What trained the champion, the version before it or the challenger stays, and so do windows, which are
-    counts. The scheduler of `pilotage up` does this every hour.
+    That is snapshots, logged rows, samples and labels. What trained the champion, the version before it or
+    the challenger stays, and so do windows, which are counts. The scheduler of `pilotage up` does this
+    every hour.
     """
     from pilotage.console.views import privacy as views
     from pilotage.pipelines import people, tables
@@ -81,10 +84,11 @@ def forget(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
 ) -> None:
-    """Erase the rows with these keys from snapshots, row logs, samples and labels.
+    """Erase the rows with these keys from all that is held.
 
-    Versions that were trained on them are marked. The audit tells of it with keyed hashes of the keys. What a
-    crash leaves is finished by the same command again, or by the scheduler.
+    That is snapshots, row logs, samples and labels. Versions that were trained on them are marked. The
+    audit tells of it with keyed hashes of the keys. What a crash leaves is finished by the same command
+    again, or by the scheduler.
     """
     from pilotage.console.views import privacy as views
     from pilotage.pipelines import people, tables

@@ -63,7 +63,7 @@ def readiness(
     who: WhoOption = None,
     why: WhyOption = "",
 ) -> int:
-    """How ready a pilot is for production: the ML Test Score, each point with its evidence.
+    """How ready a pilot is: the ML Test Score, with evidence.
 
     28 tests in four sections: no point, half a point where a person vouches for it, a point where what
     Pilotage holds about the pilot shows it. The score is the weakest section's. What is missing is told with

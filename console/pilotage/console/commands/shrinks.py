@@ -58,7 +58,9 @@ def shrink(
     ] = None,
     study: StudyOption = None,
 ) -> int:
-    """Smaller and faster models of a version, each judged by the pilot's gates on the rows held out.
+    """Smaller forms of a version, judged by the same gates.
+
+    Each is judged on the rows held out, beside the version itself.
 
     Exit code 3 when none passes, with the reasons. `docs/shrink.md` says how each is made.
     """
