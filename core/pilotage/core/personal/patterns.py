@@ -109,7 +109,7 @@ _PATTERNS = (
     _pattern(_ID, r"[12]\d{14}", checksums.french, whole=True),
     _pattern(
         PersonalKind.PHONE,
-        r"(?<![\w+])(?:\+|00)[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\w)",
+        r"(?<![\w+.])(?:\+|00)[1-9](?:[ ./()-]{0,2}\d){6,14}(?!\w)",
         checksums.phone,
         least=8,
     ),
