@@ -191,6 +191,8 @@ def test_a_version_whose_libraries_are_not_installed_says_what_to_install(
     """As in the light serving image, for a version without an inference form."""
     monkeypatch.setitem(sys.modules, "skops.io", None)
     monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.delitem(sys.modules, "pilotage.core.safes", raising=False)
+    monkeypatch.delattr("pilotage.core.safes", raising=False)
     shelf.live = {"champion": 1}
     follower.poll()
     assert follower.failed is not None
