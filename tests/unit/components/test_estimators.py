@@ -26,7 +26,7 @@ FEATURES = (
     Feature(name="never", kind=FeatureKind.CATEGORY),
     Feature(name="at", kind=FeatureKind.TIME),
 )
-FAST = {
+FAST: dict[Estimator, dict[str, float]] = {
     Estimator.HIST_GRADIENT_BOOSTING: {"max_iter": 10},
     Estimator.RANDOM_FOREST: {"n_estimators": 10},
     Estimator.LIGHTGBM: {"n_estimators": 10},

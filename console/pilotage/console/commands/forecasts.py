@@ -59,9 +59,7 @@ def forecast(
     ] = None,
     study: StudyOption = None,
 ) -> None:
-    """What more data or a bigger model would bring.
-
-    Also what better features would, and at what cost.
+    """What more data, a bigger model or better features bring.
 
     Trains on nested parts of the training rows and fits learning curves. What was trained is kept: a forecast
     that is begun again goes on. `docs/forecast.md` says how far it can be trusted.
