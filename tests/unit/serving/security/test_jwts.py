@@ -88,12 +88,9 @@ def test_a_good_token_gives_its_subject(verifier: Verifier, issuer: Issuer, algo
     ("claims", "reason"),
     [
         ({"exp": 1}, "expired"),
-        ({"exp": time.time() - 31}, "expired"),
         ({"exp": None}, "lacks one of"),
         ({"exp": "soon"}, "cannot be read"),
         ({"exp": 1e400}, "cannot be read"),
-        ({"nbf": time.time() + 3600}, "not in force yet"),
-        ({"iat": time.time() + 3600}, "not in force yet"),
         ({"aud": "others"}, "another audience"),
         ({"aud": ["others", "more"]}, "another audience"),
         ({"aud": None}, "lacks one of|another audience"),
@@ -106,12 +103,9 @@ def test_a_good_token_gives_its_subject(verifier: Verifier, issuer: Issuer, algo
     ],
     ids=[
         "long ago",
-        "just now",
         "no end",
         "end in words",
         "no number",
-        "later",
-        "made later",
         "other audience",
         "other audiences",
         "no audience",
@@ -127,6 +121,16 @@ def test_wrong_claims_are_refused(
     verifier: Verifier, issuer: Issuer, claims: dict[str, Any], reason: str
 ) -> None:
     assert re.search(reason, refusal(verifier, issuer.token("ES256", **claims)))
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds", "reason"),
+    [("exp", -31, "expired"), ("nbf", 3600, "not in force yet"), ("iat", 3600, "not in force yet")],
+)
+def test_times_beyond_the_leeway_are_refused(
+    verifier: Verifier, issuer: Issuer, claim: str, seconds: int, reason: str
+) -> None:
+    assert reason in refusal(verifier, issuer.token("ES256", **{claim: time.time() + seconds}))
 
 
 def test_clocks_may_be_apart_by_the_leeway(verifier: Verifier, issuer: Issuer) -> None:
