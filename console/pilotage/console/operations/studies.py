@@ -83,8 +83,15 @@ def _readiness() -> type[BaseModel]:
     return Options
 
 
+def _score() -> type[BaseModel]:
+    from pilotage.pipelines.batches import Options
+
+    return Options
+
+
 OPTIONS[Kind.FORECAST] = _forecast
 OPTIONS[Kind.READINESS] = _readiness
+OPTIONS[Kind.SCORE] = _score
 OPTIONS[Kind.SHRINK] = _shrink
 
 
