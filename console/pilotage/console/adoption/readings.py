@@ -1,8 +1,8 @@
 """A notebook that somebody sent, analysed by a process of its own with little memory and time.
 
-What is sent may be made to exhaust whoever parses it: nesting that overruns a stack, code whose analysis takes
-hours. The process that dies of it is not the console's. It looks at no file but its own packages, so that a
-notebook that names a file of this machine learns nothing of it; and it executes nothing of what it reads.
+What is sent may be made to exhaust whoever parses it: nesting that overruns a stack, code whose analysis
+takes hours. The process that dies of it is not the console's. It looks at no file but its own packages, so
+that a notebook that names a file of this machine learns nothing of it; and it executes nothing that it reads.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def adopt(file: str, content: str, into: str | None = None) -> dict[str, Any]:
         LimitReached: others are read at the moment.
     """
     _require_sound(file, content)
-    if into is not None and (os.path.isabs(into) or into.count("..") >= _DEPTH or "\x00" in into):
+    if into is not None and (Path(into).is_absolute() or into.count("..") >= _DEPTH or "\x00" in into):
         raise errors.InputError(
             f"`{into[:100]}` is no path from the notebook's folder to the pilot's.",
             remedy="Send a relative one, such as `churn` or `../pilots/churn`.",
@@ -135,7 +135,8 @@ def _main() -> None:
         answer = {"found": _read(**json.load(sys.stdin))}
     except errors.PilotageError as error:
         details = json.loads(json.dumps(error.details, default=str))
-        told = {"kind": type(error).__name__, "message": error.message, "remedy": error.remedy}
+        message = error.message.replace(f"{_FOLDER}/", "")  # nobody else knows of it
+        told = {"kind": type(error).__name__, "message": message, "remedy": error.remedy}
         answer = {"error": {**told, "details": details}}
     except (RecursionError, MemoryError):
         answer = _refused(_too_much().message, _too_much().remedy)

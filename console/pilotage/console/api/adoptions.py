@@ -23,7 +23,7 @@ class Notebook(Model):
     content: str
     """Its text; at most 16 MiB with everything else that is sent."""
     into: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    """The pilot's folder as a path from the notebook's, for paths in it; named after the file when left out."""
+    """The pilot's folder, as a path from the notebook's; named after the file when left out."""
 
 
 @router.post("")
