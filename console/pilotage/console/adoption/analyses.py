@@ -83,7 +83,8 @@ def analyse(source: Source) -> Analysis:
                           if name.partition(".")[0] in _STRANGE})  # fmt: skip
         told = f" It uses {', '.join(strange)}, whose models are not taken over." if strange else ""
         raise errors.InputError(
-            f"`{source.file}` fits no model that can be followed: no `model.fit(X, y)` of a known class.{told}",
+            f"`{source.file}` fits no model that can be followed: no `model.fit(X, y)` of a known class."
+            f"{told}",
             remedy="Begin from the table instead: `pilotage init NAME --from TABLE --target COLUMN`.",
             open=[vars(note) for note in source.notes],
         )
@@ -135,7 +136,6 @@ def _fits_of_loop(program: Program, loop: ast.For, place: int) -> list[Fit]:
         for node in models:
             model = estimators.resolve(program, node, place)
             if model is not None:
-                model.scoring = model.scoring or _scoring(program, part, place)
                 found.append(Fit(model, data[0], data[1], place, name))
     return found
 
@@ -153,7 +153,9 @@ def _looped(program: Program, loop: ast.For, place: int) -> tuple[str, list[ast.
         over = node.value if isinstance(node, ast.Assign) else over
     items = over.values if isinstance(over, ast.Dict) else getattr(over, "elts", [])
     if pairs:
-        items = [item.elts[1] if isinstance(item, ast.Tuple) and len(item.elts) == 2 else item for item in items]
+        items = [
+            item.elts[1] if isinstance(item, ast.Tuple) and len(item.elts) == 2 else item for item in items
+        ]
     return (target.id if isinstance(target, ast.Name) else ""), items
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ open({touched!r}, "w").write("executed")
 
 
 def notebook(*cells: str) -> str:
-    made = [
+    made: list[dict[str, Any]] = [
         {"cell_type": "code", "source": text, "metadata": {}, "outputs": [], "execution_count": None}
         for text in cells
     ]
@@ -96,9 +97,9 @@ def test_what_is_wrong_with_a_notebook_is_told_without_the_places_of_this_machin
 
 def test_what_computes_without_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def end(*_: object, **__: Any) -> object:
-        raise readings.subprocess.TimeoutExpired("x", 1)
+        raise subprocess.TimeoutExpired("x", 1)
 
-    monkeypatch.setattr(readings.subprocess, "run", end)
+    monkeypatch.setattr(subprocess, "run", end)
     answer = client(desk).post(PLACE, json={"file": "a.py", "content": "x = 1"})
     assert answer.status_code == 422
     assert "more than 20 s" in answer.json()["detail"]
