@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -83,8 +84,15 @@ def _readiness() -> type[BaseModel]:
     return Options
 
 
+def _score() -> type[BaseModel]:
+    from pilotage.pipelines.batches import Options
+
+    return Options
+
+
 OPTIONS[Kind.FORECAST] = _forecast
 OPTIONS[Kind.READINESS] = _readiness
+OPTIONS[Kind.SCORE] = _score
 OPTIONS[Kind.SHRINK] = _shrink
 
 
@@ -150,10 +158,23 @@ def start_study(desk: Desk, actor: Actor, pilot: str, kind: Kind, options: Mappi
             remedy=f"`pilotage {kind} {pilot}` on the machine that has it.",
         )
     checked = check(kind, options)
+    if kind is Kind.SCORE:
+        _require_rows(desk, pilot, entry.folder, checked)
     study = studies.ask(desk.engine, pilot, kind, checked, actor.name)
     found = studies.find(desk.engine, study)
     studies.launch(desk.engine, desk.settings, found, entry.folder)
     return _whole(desk, studies.find(desk.engine, study))
+
+
+def _require_rows(desk: Desk, pilot: str, folder: Path, options: Mapping[str, Any]) -> None:
+    """There is a table to score; said before a process is started."""
+    from pilotage.core.storage import Storage
+    from pilotage.pipelines import batches, uploads
+
+    if options["table"] is None:
+        batches.own_source(pilots.load(folder).spec)
+    else:
+        uploads.find(Storage(desk.settings.storage), pilot, options["table"])
 
 
 def cancel_study(desk: Desk, actor: Actor, pilot: str, study: str, *, why: str = "") -> Study:

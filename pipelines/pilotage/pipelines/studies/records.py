@@ -35,6 +35,8 @@ class Kind(StrEnum):
     """Which smaller models pass the gates."""
     READINESS = "readiness"
     """What no run shows of how ready a pilot is."""
+    SCORE = "score"
+    """What a version predicts for the rows of a table."""
 
 
 @dataclass(frozen=True)
