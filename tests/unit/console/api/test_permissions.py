@@ -120,6 +120,7 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/studies/{study}": LOOK,
     "POST /pilots/{pilot}/studies/{study}/cancel": NEW_RUN,
     "GET /pilots/{pilot}/studies/{study}/plots/{plot}": LOOK,
+    "GET /pilots/{pilot}/studies/{study}/rows": LOOK,
     "GET /pilots/{pilot}/privacy": LOOK,
     "GET /pilots/{pilot}/deletions": LOOK,
     "POST /pilots/{pilot}/erasures": Route(ADMINISTER, OF_A_PILOT, {"keys": ["a"], "why": "asked"}),
