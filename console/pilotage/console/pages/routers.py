@@ -13,6 +13,7 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    privacy,
     readiness,
     responsible,
     run_details,
@@ -28,7 +29,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, readiness, scaling, shrinks, responsible, costs),
+    *(models, monitoring, readiness, scaling, shrinks, responsible, privacy, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )
