@@ -66,7 +66,8 @@ def show_preview(console: Console, document: Mapping[str, Any]) -> None:
     """What would be erased."""
     rows, versions = document["snapshots"], document["versions"]
     console.print(
-        f"Would erase {sum(rows.values()):,} rows of {len(rows)} snapshots, {document['logged_rows']:,} logged "
+        f"Would erase {sum(rows.values()):,} rows of {len(rows)} snapshots, "
+        f"{document['logged_rows']:,} logged "
         f"rows, {document['labels']:,} labels and {document['reference_rows']:,} rows of reference samples."
     )
     if versions:
