@@ -80,6 +80,22 @@ def without(settings: Settings, digest: str, key: str, matches: Matches) -> Rewr
     return Rewritten(digest, removed, spool.rows, new)
 
 
+def matching(settings: Settings, digest: str, key: str, matches: Matches) -> int:
+    """How many rows of snapshot `digest` `without` would take out; 0 where it is not there."""
+    store = Storage(settings.storage)
+    name = f"snapshots/{digest}"
+    if not store.published(name):
+        return 0
+    manifest = json.loads(store.read(f"{name}/{COMPLETE}"))
+    if key not in {column["name"] for column in manifest["columns"]}:
+        return 0
+    return sum(
+        value is not None and matches(value)
+        for batch in _batches(store.fetch(name, settings.home / "cache"), manifest, [key])
+        for value in batch.column(0).cast(pa.string()).to_pylist()
+    )
+
+
 def drop(store: Storage, settings: Settings, digest: str) -> None:
     """Delete a snapshot and this machine's copy of it; the manifest first, so that no half is seen, and the
     folder last, so that it tells whether there is more to do."""
