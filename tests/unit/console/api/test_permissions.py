@@ -123,6 +123,7 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/studies/{study}/scores": LOOK,
     "POST /pilots/{pilot}/tables": Route(OPERATE, OF_A_PILOT, [{"a": 1}]),
     "POST /adoptions": Route(OPERATE, OF_NONE, {"file": "a.py", "content": "x = 1"}),
+    "GET /pilots/{pilot}/studies/{study}/rows": LOOK,
     "GET /pilots/{pilot}/privacy": LOOK,
     "GET /pilots/{pilot}/deletions": LOOK,
     "POST /pilots/{pilot}/erasures": Route(ADMINISTER, OF_A_PILOT, {"keys": ["a"], "why": "asked"}),
