@@ -95,6 +95,8 @@ class Synthesis(Artifact):
     snapshot: Digest
     file: str
     """Where the rows are; empty where a gate said no and nothing was written."""
+    study: str = ""
+    """That keeps the file, for consoles to give away; empty where it is somebody's own."""
     rows: int
     synthetic: Synthetic
     gates: tuple[Verdict, ...]
