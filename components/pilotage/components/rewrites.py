@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pilotage.components.ingestion import tables
+from pilotage.components.ingestion import publications, tables
 from pilotage.components.ingestion.tables import Spool
 from pilotage.core import errors
 from pilotage.core.artifacts import Column, ColumnType
@@ -163,13 +163,5 @@ def _published(store: Storage, spool: Spool, staging: Path, target: str) -> str:
     for file in spool.files:
         file.unlink()
     spool.files[0].parent.rmdir()
-    manifest = {
-        "digest": table.digest,
-        "rows": table.rows,
-        "columns": [facts.column.model_dump(mode="json") for facts in table.facts.values()],
-        "files": [file.model_dump(mode="json") for file in table.files],
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-    (staging / COMPLETE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    store.publish(staging, f"snapshots/{table.digest}")
+    publications.publish(store, staging, table)
     return table.digest
