@@ -30,6 +30,8 @@ from pilotage.core.models import Prediction
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 
+pytestmark = pytest.mark.unmeasured
+
 SCRIPT = """
 import json, logging, sys
 from pathlib import Path

@@ -26,6 +26,8 @@ from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 from pilotage.pipelines import leases
 
+pytestmark = pytest.mark.unmeasured
+
 PILOTAGE = (sys.executable, "-m", "pilotage.console")
 PASSWORD = "correct horse battery"
 
@@ -142,7 +144,6 @@ def signed_in(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("uncovered")
 def test_two_replicas_share_everything_and_one_leads(
     replicas: tuple[Replica, Replica], database: str
 ) -> None:

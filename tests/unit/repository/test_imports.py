@@ -45,7 +45,7 @@ def place(repository: Path, room: str, name: str) -> Path:
 
 
 def loaded(modules: list[str]) -> dict[str, list[str]]:
-    """Top-level packages that each of `modules` adds to those before it: one that any of them loads is seen."""
+    """Top-level packages that each of `modules` adds to those before it; none that any loads is missed."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *modules], capture_output=True, text=True, timeout=240, check=False
     )
