@@ -97,7 +97,10 @@ def on_kuberay(spec: PilotSpec | None, installation: Installation | None) -> boo
 def _put_installation(task: Any, installation: Installation) -> None:
     # kfp's own setters read the source of every caller on the stack, for a second a task
     task.container_spec.image = installation.image
-    task.container_spec.env = {**(task.container_spec.env or {}), **dict(sorted(installation.variables.items()))}
+    task.container_spec.env = {
+        **(task.container_spec.env or {}),
+        **dict(sorted(installation.variables.items())),
+    }
     if installation.retries:
         backoff = f"{max(1, round(installation.backoff_seconds))}s"
         task.set_retry(installation.retries, backoff_duration=backoff, backoff_factor=_BACKOFF_FACTOR)
