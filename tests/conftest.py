@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import coverage
 import pytest
 from hypothesis import settings
 
@@ -91,33 +90,11 @@ def postgresql() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _measurement(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Coverage rests in modules marked `unmeasured`, here and in the processes that they start.
-
-    Measuring makes Python half as fast; these run at length what other tests measure.
-    """
-    measured = request.node.get_closest_marker("unmeasured") is None
-    running = None if measured else coverage.Coverage.current()
-    with pytest.MonkeyPatch.context() as patch:
-        if not measured:
-            _leave_unmeasured(patch)
-        if running is not None:
-            running.stop()
-        yield
-        if running is not None:
-            running.start()
-
-
-def _leave_unmeasured(patch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS_")]:
-        patch.delenv(name)
-
-
 @pytest.fixture
 def uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that the test starts are not measured for coverage: for tests that time them."""
-    _leave_unmeasured(monkeypatch)
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

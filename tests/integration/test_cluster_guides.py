@@ -25,8 +25,6 @@ from tests.integration.test_guides import follow, require_shown
 
 from pilotage.console import cli
 
-pytestmark = pytest.mark.unmeasured
-
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 GUIDES = ("cluster", "air-gapped", "upgrade", "disaster-recovery", "sizing", "observability")
@@ -242,7 +240,7 @@ def test_links_lead_somewhere(guide: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_guide_to_clusters_shows_what_its_commands_print(tmp_path: Path) -> None:
+def test_the_guide_to_clusters_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
     shutil.copytree(REPOSITORY / "pilots" / "diamond-price", tmp_path / "pilots" / "diamond-price")
     done = follow(DOCS / "cluster.md", tmp_path, [])
     assert len(done) == 3
@@ -250,14 +248,14 @@ def test_the_guide_to_clusters_shows_what_its_commands_print(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_what_is_needed_without_a_registry_is_listed(tmp_path: Path) -> None:
+def test_what_is_needed_without_a_registry_is_listed(tmp_path: Path, uncovered: None) -> None:
     shutil.copytree(REPOSITORY / "infra" / "mirror", tmp_path / "infra" / "mirror")
     shutil.copytree(REPOSITORY / "infra" / "images" / "locks", tmp_path / "infra" / "images" / "locks")
     require_shown(follow(DOCS / "air-gapped.md", tmp_path, []))
 
 
 @pytest.mark.slow
-def test_an_upgrade_goes_as_its_guide_shows(tmp_path: Path) -> None:
+def test_an_upgrade_goes_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     program = [sys.executable, "-m", "pilotage.console", "triggers", "snooze", "flight-delay"]
     home = ["--home", str(tmp_path / ".pilotage")]
     subprocess.run([*program, "--for", "1d", "--why", "something is there", *home], check=True, timeout=120)
@@ -265,7 +263,7 @@ def test_an_upgrade_goes_as_its_guide_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_lost_comes_back_as_its_guide_shows(tmp_path: Path) -> None:
+def test_what_was_lost_comes_back_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "disaster-recovery.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 6
     require_shown(done)

@@ -45,8 +45,6 @@ from pilotage.core.windows import Window
 from pilotage.pipelines import tables
 from pilotage.pipelines.transitions import requests
 
-pytestmark = pytest.mark.unmeasured
-
 NAME = "late"
 PILOT = """\
 version: 1
@@ -182,7 +180,7 @@ class Installation:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+def installation(tmp_path: Path, uncovered: None) -> Iterator[Installation]:
     folder = tmp_path / NAME
     folder.mkdir()
     (folder / "pilot.yaml").write_text(PILOT)

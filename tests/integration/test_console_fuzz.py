@@ -25,8 +25,6 @@ from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 from pilotage.pipelines import tables
 
-pytestmark = pytest.mark.unmeasured
-
 PILOT = "version: 1\npilot: small\ndata:\n  source: data.csv\n  target: y\ngoal:\n  metric: roc_auc\n"
 
 

@@ -32,8 +32,6 @@ from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
 from pilotage.serving.versions import lives
 
-pytestmark = pytest.mark.unmeasured
-
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'pilotage[deep]'")
 pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
 

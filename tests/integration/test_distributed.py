@@ -41,8 +41,6 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.specs import PilotSpec, Resources, Season
 
-pytestmark = pytest.mark.unmeasured
-
 WORKERS = 4
 ROWS = 6_000
 
@@ -115,6 +113,15 @@ class Bench:
             pilot="late-trains", snapshot=self.snapshot.digest, suite="a" * 64, drafted=True, success=True,
             checks=(), created_at=self.snapshot.created_at,
         )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured():
+    """Dozens of processes start here; each would load the measurement of coverage, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from tests.integration.test_guides import DOCS, follow, require_shown
 
-pytestmark = pytest.mark.unmeasured
-
 
 @pytest.mark.slow
-def test_forecasts_are_what_their_guide_shows(tmp_path: Path) -> None:
+def test_forecasts_are_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "forecast.md", tmp_path, [])
     assert sum("pilotage " in command.script for command, _ in done) > 5
     require_shown(done)

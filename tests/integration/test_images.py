@@ -38,10 +38,10 @@ from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
 pytestmark = [
-    pytest.mark.unmeasured,
     pytest.mark.images,
     pytest.mark.slow,
     pytest.mark.timeout(1200),
+    pytest.mark.usefixtures("uncovered"),
     pytest.mark.xdist_group("images"),
 ]
 

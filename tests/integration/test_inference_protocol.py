@@ -30,8 +30,6 @@ from pilotage.core.models import Prediction
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 
-pytestmark = pytest.mark.unmeasured
-
 SCRIPT = """
 import json, logging, sys
 from pathlib import Path

@@ -22,8 +22,6 @@ from tests.unit.serving import small_models
 from pilotage.core import features, settings
 from pilotage.core.registry import Registry
 
-pytestmark = pytest.mark.unmeasured
-
 HERE = Path(__file__).parent
 INSTALL_SECONDS = 150
 ROWS = [row for row in small_models.rows(12) if row["distance"] is not None]

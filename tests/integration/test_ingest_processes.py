@@ -16,8 +16,6 @@ from pilotage.components import snapshots
 from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Snapshot
 
-pytestmark = pytest.mark.unmeasured
-
 STEP = """
 import json, resource, sys
 from pathlib import Path
@@ -69,7 +67,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_memory_does_not_follow_the_size_of_the_file(tmp_path):
+def test_memory_does_not_follow_the_size_of_the_file(tmp_path, uncovered):
     """Libraries and their pools take a fixed part whatever the size, so two sizes are compared.
 
     The key is left out: it costs eight bytes a row by design.
@@ -86,7 +84,7 @@ def test_memory_does_not_follow_the_size_of_the_file(tmp_path):
     assert found[1]["grew_mb"] - found[0]["grew_mb"] < (sizes[1] - sizes[0]) / 2
 
 
-def test_a_process_killed_at_any_moment_leaves_no_half_snapshot(tmp_path):
+def test_a_process_killed_at_any_moment_leaves_no_half_snapshot(tmp_path, uncovered):
     pilot, home = write_pilot(tmp_path, 60_000), tmp_path / "home"
     began = time.monotonic()
     whole = finish(start(pilot, tmp_path / "other", tmp_path / "out"))
@@ -106,7 +104,7 @@ def test_a_process_killed_at_any_moment_leaves_no_half_snapshot(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["spool", "part", "manifest"])
-def test_killed_while_it_writes_each_kind_of_file(tmp_path, moment):
+def test_killed_while_it_writes_each_kind_of_file(tmp_path, moment, uncovered):
     """The process kills itself the moment that the file appears, so that no timing is involved."""
     pilot, home = write_pilot(tmp_path, 2_000), tmp_path / "home"
     hook = (
@@ -135,7 +133,7 @@ def test_killed_while_it_writes_each_kind_of_file(tmp_path, moment):
     assert not list(home.glob(".staging/*"))
 
 
-def test_two_processes_that_find_the_same_data_agree(tmp_path):
+def test_two_processes_that_find_the_same_data_agree(tmp_path, uncovered):
     pilot, home = write_pilot(tmp_path, 20_000), tmp_path / "home"
     running = [start(pilot, home, tmp_path / f"out{number}") for number in range(2)]
     assert len({finish(process)["digest"] for process in running}) == 1

@@ -29,8 +29,6 @@ from pilotage.pipelines.records import Records
 from pilotage.pipelines.runs import STEPS
 from pilotage.pipelines.states import State
 
-pytestmark = pytest.mark.unmeasured
-
 PODS = Path(__file__).parents[1] / "kubeflow_pods.py"
 
 

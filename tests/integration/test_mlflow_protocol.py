@@ -30,8 +30,6 @@ from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry, folders
 
-pytestmark = pytest.mark.unmeasured
-
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -27,8 +27,6 @@ from pilotage.serving.records.servings import Served
 from pilotage.serving.versions import lives
 from pilotage.serving.versions.lives import Live
 
-pytestmark = pytest.mark.unmeasured
-
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ROWS = 900

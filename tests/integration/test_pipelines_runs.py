@@ -25,8 +25,6 @@ from pilotage.pipelines import environments, tables
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
 
-pytestmark = pytest.mark.unmeasured
-
 STEPS = ["ingest", "validate", "train", "evaluate", "register"]
 PILOT = """\
 version: 1

@@ -42,8 +42,6 @@ from pilotage.serving.limits import Limits
 from pilotage.serving.protocols import codecs
 from pilotage.serving.telemetry.meters import Meters
 
-pytestmark = pytest.mark.unmeasured
-
 CANARY = "kanarienvogel"
 KEY = "5b1f0c9d7e3a48269f60d2c4b8a1e753"
 ROWS = 400

@@ -10,8 +10,6 @@ from pilotage.core.artifacts import Decision, RolloutState
 from pilotage.core.registry import Alias
 from pilotage.core.storage import Storage
 
-pytestmark = pytest.mark.unmeasured
-
 __all__ = ["bench", "empty_store"]
 
 NAME = "late-trains"

@@ -25,8 +25,6 @@ from pilotage.console.operations import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 
-pytestmark = pytest.mark.unmeasured
-
 PILOTAGE = (sys.executable, "-m", "pilotage.console")
 PASSWORD = "correct horse battery"
 
@@ -143,6 +141,7 @@ def signed_in(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("uncovered")
 def test_two_replicas_share_everything_and_one_leads(
     replicas: tuple[Replica, Replica], database: str
 ) -> None:

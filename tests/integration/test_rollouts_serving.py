@@ -38,8 +38,6 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 
-pytestmark = pytest.mark.unmeasured
-
 CANARY = (
     "serve: {rollout: {strategy: canary, steps: [50], pause: 1s, min_requests: 60, bounds: {latency: null}}}"
 )

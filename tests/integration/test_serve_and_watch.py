@@ -28,8 +28,6 @@ from pilotage.core.specs import Cause
 from pilotage.core.storage import Storage
 from pilotage.serving.monitor import watches as monitor
 
-pytestmark = pytest.mark.unmeasured
-
 HOUR = timedelta(hours=1)
 ROWS = 200
 USUAL, SHIFTED, NOVEL, TURNED = range(4), 4, 5, 6

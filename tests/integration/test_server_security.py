@@ -33,8 +33,6 @@ from pilotage.core.settings import Settings
 from pilotage.serving.security import tokens
 from pilotage.serving.security.tokens import Role
 
-pytestmark = pytest.mark.unmeasured
-
 SCRIPT = """
 import logging, sys
 from pathlib import Path

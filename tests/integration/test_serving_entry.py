@@ -22,7 +22,7 @@ from pilotage.core import logs, settings
 from pilotage.core.registry import Registry
 from pilotage.serving import __main__ as entry
 
-pytestmark = pytest.mark.unmeasured
+pytestmark = pytest.mark.usefixtures("uncovered")
 
 ROWS = {"rows": small_models.rows(3)}
 

@@ -42,8 +42,6 @@ from pilotage.pipelines import promotions, shrinks, studies, tables
 from pilotage.pipelines.shrinks import Options
 from pilotage.pipelines.states import State
 
-pytestmark = pytest.mark.unmeasured
-
 ROWS = 1500
 SPEC: dict[str, Any] = {
     "version": 1,

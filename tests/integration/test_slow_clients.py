@@ -19,7 +19,7 @@ from tests.unit.serving import small_models
 from pilotage.core import settings
 from pilotage.core.registry import Registry
 
-pytestmark = pytest.mark.unmeasured
+pytestmark = pytest.mark.usefixtures("uncovered")
 
 SCRIPT = """
 import logging, sys

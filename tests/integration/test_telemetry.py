@@ -24,8 +24,6 @@ from pilotage.core import settings
 from pilotage.core.registry import Registry
 from pilotage.serving.web import schemas
 
-pytestmark = pytest.mark.unmeasured
-
 SCRIPT = """
 import logging, sys
 from pathlib import Path
@@ -209,6 +207,7 @@ def test_a_traced_request_is_seen_by_its_collector(start: Start) -> None:
     assert {span.parent_span_id for span in spans if span is not whole} == {whole.span_id}
 
 
+@pytest.mark.usefixtures("uncovered")
 def test_several_processes_tell_one_set_of_numbers_though_one_is_killed(start: Start) -> None:
     url, process = start(workers=2)
     wait_for(lambda: total(url, "pilotage_workers") == 2)

@@ -25,7 +25,7 @@ from pilotage.pipelines import tables, triggers
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
 
-pytestmark = pytest.mark.unmeasured
+pytestmark = pytest.mark.usefixtures("uncovered")
 
 
 @pytest.fixture(autouse=True)

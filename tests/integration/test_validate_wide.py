@@ -14,8 +14,6 @@ from pilotage.components.validate import validate
 from pilotage.core import settings
 from pilotage.core.artifacts import Snapshot
 
-pytestmark = pytest.mark.unmeasured
-
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"

@@ -25,7 +25,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.core.windows import Window
 
-pytestmark = pytest.mark.unmeasured
+pytestmark = pytest.mark.usefixtures("uncovered")
 
 SCRIPT = """
 import logging, sys

@@ -22,7 +22,7 @@ from pilotage.console.operations.desks import Desk
 from pilotage.core.settings import Settings
 from pilotage.pipelines import audits
 
-pytestmark = [pytest.mark.unmeasured, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pilotage.pipelines.events import Journal
 from pilotage.pipelines.records import Records
 from pilotage.pipelines.states import State
 
-pytestmark = [pytest.mark.unmeasured, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 
 class Carried:

@@ -15,7 +15,7 @@ from pilotage.core.settings import Settings
 from pilotage.pipelines import tables
 from pilotage.pipelines.records import Records
 
-pytestmark = [pytest.mark.unmeasured, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 SCHEMES = ("light", "dark")
 WIDTHS = (390, 1280)

@@ -13,8 +13,6 @@ import yaml
 from tests.integration.observability import expressions
 from tests.integration.observability.expressions import FOLDER
 
-pytestmark = pytest.mark.unmeasured
-
 CASES = sorted((FOLDER / "tests").glob("*.yaml"))
 ALERTS = {rule["alert"]: rule for rule in expressions.rules() if "alert" in rule}
 

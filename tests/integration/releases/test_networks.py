@@ -23,10 +23,7 @@ from pilotage.core.settings import ReleaseMode, Settings
 from pilotage.pipelines import audits, releases, tables
 from pilotage.pipelines.releases import changes
 
-pytestmark = [
-    pytest.mark.unmeasured,
-    pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
 VALUES = "environments/production/flights/values.yaml"
 To = Callable[..., Settings]
 
