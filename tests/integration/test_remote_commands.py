@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from tests.unit.console.desks import actor
 from pilotage.console import applications, cli
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
+from pilotage.console.adoption import analyses, notebooks, writing
 from pilotage.console.operations import pilots, runs, tokens
 from pilotage.console.operations.desks import Desk
 from pilotage.console.remotes import clients
@@ -44,6 +46,15 @@ data:
 goal:
   metric: roc_auc
 approval: manual
+"""
+
+
+GRAPES = """\
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+rows = pd.read_csv("grapes.csv")
+rows["ratio"] = rows["a"] / rows["b"]
+model = RandomForestClassifier().fit(rows[["a", "ratio"]], rows["y"])
 """
 
 
@@ -208,6 +219,37 @@ def test_a_study_there_is_followed_from_here(there: There, call: Call, tmp_path:
     assert call("shrink", "late", "--study", "x", code=2)["error"]["remedy"] == "Leave it out."
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("uncovered")
+def test_a_table_of_this_machine_is_scored_there(there: There, call: Call, tmp_path: Path) -> None:
+    if not call("models", "late")["versions"]:
+        asked = runs.start_run(there.desk, actor(), "late")
+        pipelines.run_asked(asked.id, there.desk.settings)
+    table(tmp_path / "mine.csv", "late")
+    output = tmp_path / "new" / "scores.parquet"
+    found = call("score", "late", str(tmp_path / "mine.csv"), str(output), "--version", "1")
+    assert (found["version"], found["source"], found["file"]) == (1, "mine.csv", str(output))
+    assert hashlib.sha256(output.read_bytes()).hexdigest() in found["sha256"]
+
+
+def test_a_notebook_of_this_machine_is_read_there_and_the_pilot_written_here(
+    call: Call, tmp_path: Path
+) -> None:
+    """As it would be written without a console, for the folder that it goes to."""
+    (tmp_path / "work").mkdir()
+    script = tmp_path / "work" / "grapes.py"
+    script.write_text(GRAPES)
+    here, there_ = tmp_path / "far" / "here", tmp_path / "far" / "there"
+    writing.write(analyses.analyse(notebooks.read(script)), here)
+    found = call("adopt", str(script), "--into", str(there_), role=Role.OPERATOR)
+    assert found["folder"] == str(there_)
+    for name in ("pilot.yaml", "prepare.py"):
+        assert (there_ / name).read_text().replace("there", "here") == (here / name).read_text()
+    assert "'../../work'" in (there_ / "prepare.py").read_text()
+    again = call("adopt", str(script), "--into", str(there_), code=2)["error"]
+    assert "nothing is overwritten" in again["message"]
+
+
 def test_other_commands_go_there_too(call: Call) -> None:
     assert call("triggers", "late") == {"pilot": "late", "triggers": [], "snooze": None}
     assert call("triggers", "snooze", "late", "--for", "2d", "--why", "sale")["who"] == "admin"
@@ -230,6 +272,8 @@ def test_other_commands_go_there_too(call: Call) -> None:
     ("arguments", "said"),
     [
         (["drift", "usual.csv", "now.csv"], "works on this machine's installation"),
+        (["score", "late", "s3://bucket/rows.parquet", "scores.parquet"], "no file of this machine"),
+        (["score", "late"], "INPUT is missing"),
         (["sign-in"], "works on this machine's installation"),
         (["promote", "late", "1", "--who", "somebody"], "knows who"),
         (["runs", "show", "nothing"], "no run `nothing`"),

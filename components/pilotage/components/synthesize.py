@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,21 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".parquet", ".csv")
 MOST_ROWS = 10_000_000
+_STEPS = 4
 REPORT = ".report.json"
 """Behind the name of the file: what was measured."""
 
 
-def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, rows: int) -> Synthesis:
+def synthesize(
+    spec: PilotSpec,
+    folder: Path,
+    settings: Settings,
+    target: Path,
+    rows: int,
+    *,
+    study: str = "",
+    on_step: Callable[[int, int, str], None] = lambda *_: None,
+) -> Synthesis:
     """Write `rows` synthetic rows to `target`, and what was measured beside it.
 
     Args:
@@ -46,6 +57,8 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
         settings: the installation.
         target: a `.parquet` or `.csv` file; replaced.
         rows: how many.
+        study: that keeps `target`; it is then told by its name alone.
+        on_step: told which step of how many begins; what it raises ends this.
 
     Returns:
         What was measured; `file` is empty where a gate said no.
@@ -62,8 +75,10 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
         raise errors.RequestError(
             f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
         )
+    on_step(0, _STEPS, "reading the rows")
     with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
         snapshot = ingest.ingest(spec, folder, settings, Path(scratch))
+    on_step(1, _STEPS, "learning from the training part")
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     real, rest = dataset.take(parts.train), dataset.take(parts.test)
@@ -76,6 +91,7 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
     }
     counts = plans.spread(rows, known)
     made = fitted.draw(counts, spec.train.seed)
+    on_step(2, _STEPS, "measuring what the rows give away")
     positive = estimators.positive_class(spec.data.positive, snapshot.classes)
     measured = augmentations.describe(spec, folder, counts, real, rest, fitted, positive)
     verdicts = _judge(spec, measured)
@@ -83,13 +99,15 @@ def synthesize(spec: PilotSpec, folder: Path, settings: Settings, target: Path, 
     report = Synthesis(
         pilot=spec.pilot,
         snapshot=snapshot.digest,
-        file=str(target) if passed else "",
+        file=(target.name if study else str(target)) if passed else "",
+        study=study,
         rows=made.rows,
         synthetic=measured,
         gates=tuple(verdicts),
         passed=passed,
         created_at=datetime.now(UTC),
     )
+    on_step(3, _STEPS, "writing")
     if passed:
         _write(_table(made, snapshot, spec.train.seed), target)
     content = (report.model_dump_json(indent=2) + "\n").encode()

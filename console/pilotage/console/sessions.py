@@ -6,8 +6,10 @@ clear message and an exit code.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +30,18 @@ HERE_ONLY = "here"
 """In place of a function elsewhere: there is none."""
 INTERRUPTED = 130
 """What shells expect of a process that Ctrl-C ended: 128 + SIGINT."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WRONG_PLACE = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 _SHARED: dict[str, tuple[Any, Any]] = {
     "home": (
@@ -148,6 +162,8 @@ def _report(error: Exception, session: Session) -> int:
             remedy='`pip install "pilotage[all]"` installs what every command needs.',
             package=error.name,
         )
+    if isinstance(error, OSError):
+        error = _place(error) or error
     if isinstance(error, errors.PilotageError):
         session.output.error(
             type(error).__name__, error.message, error.remedy, error.exit_code, error.details
@@ -160,3 +176,16 @@ def _report(error: Exception, session: Session) -> int:
         errors.ExitCode.FAILED,
     )
     return int(errors.ExitCode.FAILED)
+
+
+def _place(error: OSError) -> errors.PilotageError | None:
+    """What to say of a file or folder that the system refuses; None where it names none or is not known."""
+    if error.filename is None or error.errno not in {*_WRONG_PLACE, *_FULL}:
+        return None
+    said = (error.strerror or "").lower()
+    message = f"The system refuses `{os.fsdecode(error.filename)}`: {said}."
+    if error.errno in _FULL:
+        return errors.Failure(message, remedy="Make room, and call the same command again.")
+    return errors.InputError(
+        message, remedy="Name a place that exists and may be written; `--debug` shows what was done there."
+    )

@@ -143,6 +143,8 @@ class Worker:
         self._connection = ours
         self._buffer = b""
         self._number = 0
+        self.told_seconds = 0.0
+        """CPU time of its children that was told with how each of them ended."""
 
     def run(self, job: Job, limits: Limits, on_line: Callable[[str], None]) -> Ending:
         """Run `job` in a forked child and wait for its end.
@@ -172,6 +174,7 @@ class Worker:
                         if message["event"] == "started":
                             watch.begin(message["pid"])
                         elif message["event"] == "exited":
+                            self.told_seconds += message["cpu"]
                             return watch.ending(message["code"], message["cpu"], message["peak"])
                     tail.read()
                     watch.look()
@@ -222,6 +225,7 @@ class Workers:
         self._environment = dict(environment)
         self._groups = groups
         self._workers: dict[str, Worker] = {}
+        self._told_by_the_dead = 0.0
 
     @classmethod
     def of(cls, settings: Settings, run: str, groups: tuple[Group, ...] = GROUPS) -> Workers:
@@ -242,13 +246,19 @@ class Workers:
         except ZygoteDied:
             worker = self._workers.pop(group.name)
             worker.stop()
+            self._told_by_the_dead += worker.told_seconds
             code = worker.process.returncode
             log = self._log(group)
             return Ending(1, f"the process that forks `{job.step}` ended with code {code}; see {log}")
 
     def cpu_seconds(self) -> float:
-        """What the zygotes used themselves until now, mostly for imports."""
-        return sum(processes.cpu_seconds(worker.process.pid) for worker in self._workers.values())
+        """What the zygotes used themselves, mostly for imports, to be added to what this process used.
+
+        The kernel counts those that died, with all their children, as used by this process: what was told of
+        these children is taken off.
+        """
+        used = sum(processes.cpu_seconds(worker.process.pid) for worker in self._workers.values())
+        return used - self._told_by_the_dead
 
     def stop(self) -> None:
         """End all zygotes with their children."""

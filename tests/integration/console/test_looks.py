@@ -27,7 +27,15 @@ PAGES = (
     "/pilots/parcels/scaling",
     *("/pilots/parcels/costs", "/pilots/pilot-000/costs"),
     *("/pilots/parcels/readiness", "/pilots/pilot-000/readiness"),
-    *("/schedules", "/audit", "/settings", "/settings/users", "/settings/users/local", "/settings/webhooks"),
+    *(
+        "/adopt",
+        "/schedules",
+        "/audit",
+        "/settings",
+        "/settings/users",
+        "/settings/users/local",
+        "/settings/webhooks",
+    ),
     "/sign-in",
 )
 RUNS = ("/runs/{real}", "/runs/{failed}", "/runs/compare?a={failed}&b={real}")

@@ -231,15 +231,15 @@ def test_the_target_is_in_reach_only_where_the_interval_says_so(
 
 
 def test_given_points_are_fitted_by_what_they_are(tmp_path: Path):
-    from pilotage.components.forecasts import points
+    from pilotage.components.forecasts import documents, points
 
     sizes = [16 * 2**step for step in range(8)]
     curve = points.parse("n,error\n" + "\n".join(f"{n},{0.1 + n**-0.5:.6f}" for n in sizes))
-    told = forecasts.points_document(curve, [(3000, None)])
+    told = documents.of_points(curve, [(3000, None)])
     assert told["refused"] is None
     assert [round(point["n"]) for point in told["forecast"]] == [3000, 4096, 10240, 20480]
     assert json.dumps(told)
-    far = forecasts.points_document(curve, [(10**6, None)])
+    far = documents.of_points(curve, [(10**6, None)])
     assert "more than 16 times" in far["refused"]
     with pytest.raises(errors.SettingsError, match="has data"):
-        forecasts.points_document(curve, [(1000, 10)])
+        documents.of_points(curve, [(1000, 10)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pilotage.core.costs import usages
 from pilotage.pipelines.workers import Group, Job, Limits, Worker, Workers
 
 ROOMY = Limits(timeout_seconds=30, memory_bytes=4 << 30)
@@ -123,6 +124,22 @@ def test_a_zygote_that_dies_fails_its_step_and_is_replaced(tmp_path: Path, job: 
         workers.stop()
 
 
+def test_what_steps_used_is_not_counted_again_when_their_zygote_dies(tmp_path: Path, job: Build):
+    burn = "import time\nend = time.process_time() + 1.5\nwhile time.process_time() < end: pass"
+    workers = Workers(tmp_path / "logs", {}, (Group("only", ("work",)),))
+    before = usages.cpu_seconds()
+    try:
+        told = workers.run(job(burn), ROOMY, lambda line: None).cpu_seconds
+        kill = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(20)"
+        workers.run(job(kill), ROOMY, lambda line: None)
+        used = usages.cpu_seconds() - before
+        beside = used + workers.cpu_seconds()
+    finally:
+        workers.stop()
+    assert told >= 1.5
+    assert told + beside == pytest.approx(used)
+
+
 def test_a_module_that_cannot_be_imported_is_left_for_the_step_to_fail_on(tmp_path: Path, job: Build):
     worker = Worker(Group("broken", (), extra=("no_such_module",)), tmp_path / "zygote.log", {})
     try:
@@ -152,6 +169,7 @@ def test_an_interrupted_wait_kills_the_step(worker: Worker, job: Build, tmp_path
 def test_nothing_survives_a_caller_that_is_killed(tmp_path: Path):
     script = f"""
 from pathlib import Path
+from pilotage.core.costs import usages
 from pilotage.pipelines.workers import Group, Job, Limits, Worker
 folder = Path({str(tmp_path)!r})
 worker = Worker(Group("light", ()), folder / "zygote.log", {{}})

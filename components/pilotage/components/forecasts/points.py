@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 MOST_ROWS = 100_000
 _SHOWN = 60
+_UNKNOWN = ("", "nan", "na")
+"""How a file says that a standard error is not known, as that of a single training."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def parse(text: str, place: str = "the file") -> Points:
                 row=line,
             )
         for name, column in where.items():
-            values[name].append(_number(row[column], name, line, place))
+            unknown = name == "stderr" and row[column].strip().lower() in _UNKNOWN
+            values[name].append(math.nan if unknown else _number(row[column], name, line, place))
         if len(values["n"]) > MOST_ROWS:
             raise errors.DataError(
                 f"`{place}` has more than {MOST_ROWS:,} rows.", remedy="Give averages instead of single runs."
@@ -76,7 +79,14 @@ def parse(text: str, place: str = "the file") -> Points:
         raise errors.DataError(f"`{place}` has no points.", remedy="Give a row for each measurement.")
     loss = "loss" if "loss" in where else "error"
     found = {name: np.array(column) for name, column in values.items()}
-    return Points(found["n"], found[loss], found.get("d"), found.get("stderr"), loss)
+    return Points(found["n"], found[loss], found.get("d"), _filled(found.get("stderr")), loss)
+
+
+def _filled(stderr: Floats | None) -> Floats | None:
+    """Standard errors of which one that is unknown is a typical one; None where none is known."""
+    if stderr is None or np.isnan(stderr).all():
+        return None
+    return np.where(np.isnan(stderr), np.nanmedian(stderr), stderr)
 
 
 def _rows(text: str, place: str) -> Iterator[tuple[int, list[str]]]:

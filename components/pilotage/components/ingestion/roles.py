@@ -8,6 +8,7 @@ free text and left out; the pilot may say otherwise under `data.features`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -26,6 +27,8 @@ LEAST_ROWS_PER_CLASS = 2
 MOST_NUMBER = 1e38
 """The largest magnitude of a number; several estimators compute with 32 bits, which end at 3.4e38."""
 _TYPING_ERROR = 0.85
+_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+"""A number with the decimal comma of many languages."""
 _EXCLUDE = "data.exclude"
 FEW_TEXTS = 50
 """Up to so many different texts are categories, whatever their share of the rows."""
@@ -163,7 +166,7 @@ def _check_classes(spec: PilotSpec, name: str, classes: tuple[Any, ...], counts:
             f"Class {rare[0]!r} of the target `{name}` has a single row"
             + (f" (as have {len(rare) - 1} more classes)" if len(rare) > 1 else "")
             + f", at least {LEAST_ROWS_PER_CLASS} are needed to train and to test.",
-            remedy="Add rows of it, group rare classes, or use a regression metric for a quantity.",
+            remedy=_of_rare(classes),
             column=name,
         )
     if spec.needs_two_classes and len(classes) > 2:
@@ -182,6 +185,12 @@ def _check_classes(spec: PilotSpec, name: str, classes: tuple[Any, ...], counts:
             remedy=f"In pilot.yaml, {hint}.",
             column=name,
         )
+
+
+def _of_rare(classes: tuple[Any, ...]) -> str:
+    if all(isinstance(value, str) and _COMMA.fullmatch(value) for value in classes):
+        return "Write its numbers with a decimal point in the source: with a comma they are texts."
+    return "Add rows of it, group rare classes, or use a regression metric for a quantity."
 
 
 def _shown(value: object) -> str:

@@ -64,7 +64,7 @@ def run_on(table: Table, suite: Suite) -> Validation:
 
         found |= fallbacks.run(findings.left, table)
     result = results.of_suite(suite["name"], table.name, items, found)
-    checks = [_check(item) for item in result["results"]]
+    checks = [_check(item, table.columns) for item in result["results"]]
     order = sorted(checks, key=lambda check: (check.success, check.severity is not Severity.CRITICAL))
     meta = suite.get("meta")
     described = results.described(suite["name"], meta if isinstance(meta, dict) else {}, items)
@@ -80,7 +80,7 @@ def _read(items: list[Any]) -> list[Expectation]:
         return fallbacks.read(items)
 
 
-def _check(item: dict[str, Any]) -> Check:
+def _check(item: dict[str, Any], columns: list[str]) -> Check:
     config, result = item["expectation_config"], item.get("result") or {}
     kwargs = config["kwargs"]
     severity = Severity.CRITICAL if config.get("severity") == "critical" else Severity.WARNING
@@ -90,7 +90,7 @@ def _check(item: dict[str, Any]) -> Check:
         column=_column(kwargs),
         severity=severity,
         success=bool(item["success"]),
-        observed=_observed(item, result),
+        observed=_observed(item, result, columns),
         expected=_expected(kwargs),
         unexpected_percent=None if percent is None else float(percent),
     )
@@ -102,10 +102,11 @@ def _column(kwargs: dict[str, Any]) -> str | None:
     return ", ".join(flat) or None
 
 
-def _observed(item: dict[str, Any], result: dict[str, Any]) -> str:
+def _observed(item: dict[str, Any], result: dict[str, Any], columns: list[str]) -> str:
     problem = _exception(item.get("exception_info") or {})
     if problem:
-        return problem
+        missing = item["expectation_config"]["kwargs"].get("column", "") not in ("", *columns)
+        return "there is no such column" if missing else problem
     count = result.get("unexpected_count")
     if count is not None:
         share = result.get("unexpected_percent") or 0.0

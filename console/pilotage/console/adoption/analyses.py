@@ -20,6 +20,16 @@ from pilotage.core import errors
 from pilotage.core.metrics import Task, task_of
 
 _VALIDATES = ("cross_val_score", "cross_validate", "cross_val_predict")
+_STRANGE = {
+    "keras": "Keras",
+    "tensorflow": "TensorFlow",
+    "statsmodels": "statsmodels",
+    "catboost": "CatBoost",
+    "prophet": "Prophet",
+    "pycaret": "PyCaret",
+    "pyspark": "Spark",
+}
+"""Libraries of models that nothing here can say in pilot.yaml, by the name they are imported by."""
 _DEFAULTS = {Task.CLASSIFICATION: "accuracy", Task.REGRESSION: "r2"}
 
 
@@ -69,8 +79,12 @@ def analyse(source: Source) -> Analysis:
     program = statements.program(source)
     fits = _fits(program)
     if not fits:
+        strange = sorted({_STRANGE[name.partition(".")[0]] for name in program.imports.values()
+                          if name.partition(".")[0] in _STRANGE})  # fmt: skip
+        told = f" It uses {', '.join(strange)}, whose models are not taken over." if strange else ""
         raise errors.InputError(
-            f"`{source.file}` fits no model that can be followed: no `model.fit(X, y)` of a known class.",
+            f"`{source.file}` fits no model that can be followed: no `model.fit(X, y)` of a known class."
+            f"{told}",
             remedy="Begin from the table instead: `pilotage init NAME --from TABLE --target COLUMN`.",
             open=[vars(note) for note in source.notes],
         )
@@ -100,7 +114,49 @@ def _fits(program: Program) -> list[Fit]:
             fit = _fit(program, part, place, statement) if isinstance(part, ast.Call) else None
             if fit is not None:
                 found.append(fit)
+            if isinstance(part, ast.For):
+                found += _fits_of_loop(program, part, place)
     return found
+
+
+def _fits_of_loop(program: Program, loop: ast.For, place: int) -> list[Fit]:
+    """A fit for each of several models that a loop compares: `for name, model in models.items()`."""
+    name, models = _looped(program, loop, place)
+    found = []
+    for part in ast.walk(loop):
+        if not isinstance(part, ast.Call):
+            continue
+        short = dotted(part.func).rpartition(".")[2]
+        if short in _VALIDATES and len(part.args) >= 3 and dotted(part.args[0]) == name:
+            data = part.args[1:3]
+        elif short == "fit" and dotted(part.func) == f"{name}.fit" and len(part.args) >= 2:
+            data = part.args[:2]
+        else:
+            continue
+        for node in models:
+            model = estimators.resolve(program, node, place)
+            if model is not None:
+                found.append(Fit(model, data[0], data[1], place, name))
+    return found
+
+
+def _looped(program: Program, loop: ast.For, place: int) -> tuple[str, list[ast.expr]]:
+    """The name that a loop gives a model, and the models; nothing where they are not written down."""
+    over: ast.expr = loop.iter
+    pairs = isinstance(loop.target, ast.Tuple) and len(loop.target.elts) == 2
+    target = loop.target.elts[1] if isinstance(loop.target, ast.Tuple) and pairs else loop.target
+    if isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute):
+        over = over.func.value if over.func.attr in ("items", "values") else over
+    if isinstance(over, ast.Name):
+        at = program.definition(over.id, place)
+        node = program.statements[at].node if at is not None else None
+        over = node.value if isinstance(node, ast.Assign) else over
+    items = over.values if isinstance(over, ast.Dict) else getattr(over, "elts", [])
+    if pairs:
+        items = [
+            item.elts[1] if isinstance(item, ast.Tuple) and len(item.elts) == 2 else item for item in items
+        ]
+    return (target.id if isinstance(target, ast.Name) else ""), items
 
 
 def _fit(program: Program, call: ast.Call, place: int, statement: Statement) -> Fit | None:

@@ -48,7 +48,8 @@ class Code:
             extra: further imports.
         """
         indices = self._complete(indices, last)
-        rebase = Rebase(self._program, self._program.names_at(len(self._program.statements)), self._beside)
+        names = self._program.names_at(len(self._program.statements))
+        rebase = Rebase(self._program, names, self._beside, looks=self._found.source.looks)
         parts = self._sort(indices, rebase)
         self._tell(module, indices, rebase)
         imports = [

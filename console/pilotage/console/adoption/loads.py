@@ -201,8 +201,10 @@ def header(file: Path) -> list[str] | None:
 class Rebase(ast.NodeTransformer):
     """Lets code name the files beside the notebook from wherever it is: `str(BASE / "data/x.csv")`."""
 
-    def __init__(self, program: Program, names: Mapping[str, Any], folder: Path) -> None:
-        self._program, self._names, self._folder = program, names, folder
+    def __init__(
+        self, program: Program, names: Mapping[str, Any], folder: Path, *, looks: bool = True
+    ) -> None:
+        self._program, self._names, self._folder, self._looks = program, names, folder, looks
         self.secrets = False
         self.used = False
 
@@ -239,6 +241,8 @@ class Rebase(ast.NodeTransformer):
 
     def _is_beside(self, told: str) -> bool:
         """Whether it names a file or a folder beside the notebook, by a path of its own."""
+        if not self._looks:
+            return False
         try:
             return bool(told) and not Path(told).is_absolute() and (self._folder / told).exists()
         except (OSError, ValueError):

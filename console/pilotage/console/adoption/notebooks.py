@@ -60,6 +60,8 @@ class Source:
     trees: dict[int, ast.Module] = field(default_factory=dict)
     """By number of the cell; cells that are not Python have none."""
     notes: list[Note] = field(default_factory=list)
+    looks: bool = True
+    """Whether files that it names may be looked at; those of a machine that is not its writer's may not."""
 
 
 def read(file: Path) -> Source:
@@ -68,6 +70,16 @@ def read(file: Path) -> Source:
     Raises:
         NotFound: there is no such file.
         InputError: it is no notebook, not in Python, or too large.
+    """
+    return of_text(file, text_of(file))
+
+
+def text_of(file: Path) -> str:
+    """What is in a file.
+
+    Raises:
+        NotFound: there is no such file.
+        InputError: it is too large, or no text.
     """
     if not file.is_file():
         raise errors.NotFound(
@@ -79,16 +91,24 @@ def read(file: Path) -> Source:
             remedy="Clear its outputs: `jupyter nbconvert --clear-output --inplace` does.",
         )
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise errors.InputError(f"`{file}` is not text in UTF-8.", remedy="Save it as UTF-8.") from error
+
+
+def of_text(file: Path, text: str, *, looks: bool = True) -> Source:
+    """A notebook or a script whose text is known; `file` names it, and `looks` is as in `Source`.
+
+    Raises:
+        InputError: it is no notebook, not in Python, or too large.
+    """
     cells = _of_notebook(file, text) if file.suffix == ".ipynb" else _of_script(text)
     if sum(len(cell.code) for cell in cells) > MOST_CODE:
         raise errors.InputError(
             f"`{file}` has more than {MOST_CODE:,} characters of code.",
             remedy="Adopt the part that trains, as a file of its own.",
         )
-    source = Source(file, _in_order(cells))
+    source = Source(file, _in_order(cells), looks=looks)
     for cell in source.cells:
         _parse(source, cell)
     if not source.trees:

@@ -101,7 +101,9 @@ class Tracer:
         if at is None:
             return None
         source, where = self._bound(name, at)
-        if source is None or self._program.changed(name, at, place):
+        if source is None or (
+            self._program.changed(name, at, place) and not self._popped(name, at, place, found)
+        ):
             return here
         if isinstance(source, ast.Call) and dotted(source.func).endswith(_SPLIT) and where is not None:
             self._note_split(source, at)
@@ -118,6 +120,25 @@ class Tracer:
             return further
         here.include, here.exclude, here.sure = before
         return here
+
+    def _popped(self, name: str, after: int, before: int, found: Found) -> bool:
+        """Whether a part of a split lost columns and nothing else, which are left out then."""
+        source, where = self._bound(name, after)
+        if where is None or not isinstance(source, ast.Call) or not dotted(source.func).endswith(_SPLIT):
+            return False
+        popped = []
+        for place in range(after + 1, before):
+            statement = self._program.statements[place]
+            if name not in statement.changes:
+                continue
+            value = getattr(statement.node, "value", None)
+            is_pop = isinstance(value, ast.Call) and dotted(value.func) == f"{name}.pop" and value.args
+            told = constants.value(value.args[0], self._program.names_at(place)) if is_pop else None
+            if not isinstance(told, str):
+                return False
+            popped.append(told)
+        found.exclude += popped
+        return True
 
     def _is_table(self, found: Found) -> bool:
         return bool(found.name) and found.name not in self._program.imports

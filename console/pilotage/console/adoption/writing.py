@@ -23,10 +23,23 @@ from pilotage.core import errors, pilots, storage
 from pilotage.core.specs import PilotSpec
 
 DATA_MODULE, ESTIMATOR_MODULE = "prepare", "estimator"
+FILES = (pilots.FILE_NAME, f"{DATA_MODULE}.py", f"{ESTIMATOR_MODULE}.py")
+"""All that a pilot may be written as."""
 _SLUG = re.compile(r"[^a-z0-9]+")
 _HEADING = """# Adopted from {file} by reading it; nothing of it was executed.
 # `pilotage check {folder}` reads the data, `pilotage run {folder}` trains.
 """
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A pilot that is to be written."""
+
+    texts: dict[str, str]
+    """By name of the file."""
+    spec: PilotSpec
+    decided: dict[str, Any]
+    notes: list[Note]
 
 
 @dataclass
@@ -62,19 +75,37 @@ def write(found: Analysis, folder: Path) -> Adopted:
     Raises:
         SpecError: there is a pilot in the folder already, or what was found makes none.
     """
-    draft = _Draft(found, folder)
-    content, modules = draft.make()
+    return put(draft(found, folder), folder, found.source.file)
+
+
+def put(made: Draft, folder: Path, source: Path) -> Adopted:
+    """Write a draft into `folder`, which is made; `source` is what it was made of.
+
+    Raises:
+        SpecError: there is a pilot in the folder already.
+    """
+    _require_free(folder, list(made.texts))
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = [name for name in made.texts if name != pilots.FILE_NAME]
+    for name in (*modules, pilots.FILE_NAME):  # what makes it a pilot comes last
+        storage.write_file(folder / name, made.texts[name].encode())
+    files = [folder / name for name in (pilots.FILE_NAME, *modules)]
+    return Adopted(folder, made.spec, files, made.notes, source, made.decided)
+
+
+def draft(found: Analysis, folder: Path) -> Draft:
+    """The pilot as it would be in `folder`; nothing is written.
+
+    Raises:
+        SpecError: what was found makes no pilot.
+    """
+    content, modules = _Drafting(found, folder).make()
     text = _HEADING.format(file=shown(found.source.file.name), folder=shown(folder.name)) + yaml.safe_dump(
         content, sort_keys=False, allow_unicode=True, width=100
     )
     spec = pilots.parse(text, str(folder / pilots.FILE_NAME))
-    _require_free(folder, [pilots.FILE_NAME, *(f"{name}.py" for name in modules)])
-    files = [folder / pilots.FILE_NAME, *(folder / f"{name}.py" for name in modules)]
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, part in zip(files[1:], modules.values(), strict=True):
-        storage.write_file(file, part.encode())
-    storage.write_file(files[0], text.encode())
-    return Adopted(folder, spec, files, _sorted(found.notes), found.source.file, content)
+    texts = {**{f"{name}.py": part for name, part in modules.items()}, pilots.FILE_NAME: text}
+    return Draft(texts, spec, content, _sorted(found.notes))
 
 
 def name_of(file: Path) -> str:
@@ -97,7 +128,7 @@ def _require_free(folder: Path, names: list[str]) -> None:
         )
 
 
-class _Draft:
+class _Drafting:
     """Works out the content of pilot.yaml and of the modules."""
 
     def __init__(self, found: Analysis, folder: Path) -> None:
@@ -139,7 +170,7 @@ class _Draft:
         exclude = [name for name in dict.fromkeys(features.exclude) if name not in (target, self._found.time)]
         source = self._plain_source(table)
         if source is not None and features.include is not None:
-            columns = loads.header(self._beside / source) if isinstance(source, str) else None
+            columns = self._header(source) if isinstance(source, str) else None
             if columns is None:
                 source = None
             else:
@@ -181,8 +212,11 @@ class _Draft:
 
     def _last_column(self, table: Found) -> str | None:
         source = self._plain_source(table)
-        columns = loads.header(self._beside / source) if isinstance(source, str) else None
+        columns = self._header(source) if isinstance(source, str) else None
         return columns[-1] if columns else None
+
+    def _header(self, source: str) -> list[str] | None:
+        return loads.header(self._beside / source) if self._found.source.looks else None
 
     def _plain_source(self, table: Found) -> str | dict[str, Any] | None:
         """A file or a query that is the table as it is; None where code changes it."""
@@ -208,7 +242,8 @@ class _Draft:
 
     def _query(self, query: str, address: str | None, at: int) -> dict[str, Any]:
         if address is not None and address.startswith("sqlite:///") and not address.startswith("sqlite:////"):
-            address = f"sqlite:///{(self._beside / address[10:]).resolve()}"
+            looks = self._found.source.looks
+            address = f"sqlite:///{(self._beside / address[10:]).resolve()}" if looks else None
         if address is None or loads.has_secret(address):
             what = (
                 "the database's address has a password"

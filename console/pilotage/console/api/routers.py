@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 
 from pilotage.console.access.doors import require_own_page
 from pilotage.console.api import (
+    adoptions,
     alarms,
     approvals,
     audits,
@@ -23,6 +24,7 @@ from pilotage.console.api import (
     services,
     snapshots,
     studies,
+    tables,
     tokens,
     transitions,
     triggers,
@@ -37,7 +39,7 @@ _MODULES = (
     *(pilots, runs, schedules, services, snapshots),
     *(versions, approvals, releases, environments, transitions),
     *(monitors, observations, alarms, triggers, readiness),
-    *(studies,),
+    *(studies, tables, adoptions),
     *(me, users, tokens, webhooks),
     *(audits, costs, privacy),
 )

@@ -1,4 +1,4 @@
-"""`/api/v1/pilots/{pilot}/studies`: forecasts and shrinks, which take minutes."""
+"""`/api/v1/pilots/{pilot}/studies`: forecasts, shrinks and syntheses, which take minutes."""
 
 from __future__ import annotations
 
@@ -73,3 +73,15 @@ def get_plot(desk: DeskParameter, actor: ActorParameter, pilot: str, study: str,
     """A picture that a study left."""
     data = studies.read_plot(desk, actor, pilot, study, plot)
     return Response(data, media_type="image/svg+xml", headers={"Content-Security-Policy": PLOT_POLICY})
+
+
+@router.get(
+    "/pilots/{pilot}/studies/{study}/rows",
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
+def get_rows(desk: DeskParameter, actor: ActorParameter, pilot: str, study: str) -> Response:
+    """Synthetic rows of a synthesis whose gates passed, as a file."""
+    name, kind, data = studies.read_rows(desk, actor, pilot, study)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type=kind, headers=headers)

@@ -12,7 +12,7 @@ from pilotage.console.sessions import Session, command
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "adopt")(adopt)
+    command(app, "adopt", "pilotage.console.remotes.adoptions:adopt")(adopt)
 
 
 def adopt(

@@ -64,13 +64,13 @@ def forecast(
     Trains on nested parts of the training rows and fits learning curves. What was trained is kept: a forecast
     that is begun again goes on. `docs/forecast.md` says how far it can be trusted.
     """
+    if points is not None:
+        _of_points(session, pilot, points, at or [], plot)
+        return
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
     from pilotage.pipelines import forecasts, people
 
-    if points is not None:
-        _of_points(session, pilot, points, at or [], plot)
-        return
     found, options = load_pilot(_required(pilot)), options_of(at, repeats, models, features)
     with StudyProgress(session.output) as progress:
         document = forecasts.forecast(
@@ -121,23 +121,22 @@ def write_plot(path: Path, document: dict[str, Any]) -> None:
 
 
 def _of_points(session: Session, pilot: str | None, path: Path, at: list[str], plot: Path | None) -> None:
-    from pilotage.components.forecasts import points
+    from pilotage.components.forecasts import documents, points
     from pilotage.console.views import forecasts as views
     from pilotage.core import errors
-    from pilotage.pipelines import forecasts
 
     if pilot is not None:
         raise errors.SettingsError(
             f"Both a pilot, `{pilot}`, and `--points {path}` are named.", remedy="Leave one of them out."
         )
     found = points.read(path)
-    told = forecasts.points_document(found, [_size(text) for text in at])
+    told = documents.of_points(found, [_size(text) for text in at])
     if plot is not None:
         if told["kind"] != "curve":
             raise errors.SettingsError(
                 "`--plot` draws curves; points with `d` have no one curve.", remedy="Leave it out."
             )
-        write_plot(plot, forecasts.points_picture(found, told))
+        write_plot(plot, documents.picture(found, told))
     session.output.answer(told, lambda console: views.show_points(console, told))
 
 

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, PilotArgument, load_pilot, name_of
+from pilotage.console.commands.arguments import NameArgument, RunnableArgument, load_pilot, name_of
+from pilotage.console.commands.forecasts import StudyOption
 from pilotage.console.sessions import Session, command
+
+if TYPE_CHECKING:
+    from pilotage.core.artifacts import Synthesis
+    from pilotage.pipelines.syntheses import Options
 
 _FAR = "pilotage.console.remotes.privacy"
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    command(app, "synthesize")(synthesize)
+    command(app, "synthesize", f"{_FAR}:synthesize")(synthesize)
     command(app, "purge", f"{_FAR}:purge")(purge)
     command(app, "forget", f"{_FAR}:forget")(forget)
 
 
 def synthesize(
     session: Session,
-    pilot: PilotArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file; replaced.")],
+    pilot: RunnableArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .parquet or .csv file; replaced. The study keeps the rows when left out.",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(help="How many rows.")] = 1000,
+    study: StudyOption = None,
 ) -> int:
     """Write synthetic rows that are like a pilot's.
 
@@ -34,12 +47,52 @@ def synthesize(
     says no, the rows are not written.
     """
     from pilotage.components import synthesize as step
+    from pilotage.console.views.studies import StudyProgress
+    from pilotage.pipelines import people, syntheses
+
+    options = options_of(rows, output)
+    found = load_pilot(pilot)
+    with StudyProgress(session.output) as progress:
+        name, report = syntheses.run(
+            found.spec,
+            found.folder,
+            session.settings,
+            options,
+            people.user(),
+            target=output,
+            study=study,
+            on_progress=progress.on_progress,
+        )
+    return answer(session, name, report, None if output is None else f"{output}{step.REPORT}")
+
+
+def options_of(rows: int, output: Path | None) -> Options:
+    """The options of a study; the format is that of the file.
+
+    Raises:
+        RequestError: there is no such format, or the number of rows cannot be.
+    """
+    from pilotage.components import synthesize as step
+    from pilotage.core import errors
+    from pilotage.pipelines.syntheses import Format, Options
+
+    if output is not None and output.suffix not in step.SUFFIXES:
+        raise errors.RequestError(
+            f"`{output}` ends in neither {' nor '.join(step.SUFFIXES)}.", remedy="Give the file another name."
+        )
+    if not 1 <= rows <= step.MOST_ROWS:
+        raise errors.RequestError(
+            f"{rows:,} rows are asked for, from 1 to {step.MOST_ROWS:,} can be.", remedy="Ask for some."
+        )
+    return Options(rows=rows, format=Format.CSV if output is None else Format(output.suffix[1:]))
+
+
+def answer(session: Session, study: str, report: Synthesis, beside: str | None) -> int:
+    """Print what was measured, and where it is told; returns the exit code."""
     from pilotage.console.views import privacy as views
     from pilotage.core.errors import ExitCode
 
-    found = load_pilot(pilot)
-    report = step.synthesize(found.spec, found.folder, session.settings, output, rows)
-    document = {**report.model_dump(mode="json"), "report": f"{output}{step.REPORT}"}
+    document = {**report.model_dump(mode="json"), "study": study, "report": beside}
     session.output.answer(document, lambda console: views.show_synthesis(console, report))
     return int(ExitCode.DONE if report.passed else ExitCode.REFUSED)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
-from pilotage.console.sessions import HERE_ONLY, Session, command
+from pilotage.console.commands.forecasts import StudyOption
+from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,19 +19,24 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this module."""
-    command(app, "score", HERE_ONLY)(score)
+    command(app, "score", "pilotage.console.remotes.scoring:score")(score)
 
 
 def score(
     session: Session,
     pilot: NameArgument,
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="INPUT", help="Parquet, CSV or JSON lines: a path, a glob in quotes or a URL."
+            metavar="INPUT",
+            show_default=False,
+            help="Parquet, CSV or JSON lines: a path, a glob in quotes or a URL.",
         ),
-    ],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The Parquet file to write.")],
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUTPUT", show_default=False, help="The Parquet file to write."),
+    ] = None,
     version: Annotated[
         int | None, typer.Option("--version", min=1, metavar="N", help="The champion when left out.")
     ] = None,
@@ -50,6 +56,7 @@ def score(
             "--pipeline", help="As a KFP pipeline, recorded under `pilotage runs`; PILOT is a folder."
         ),
     ] = False,
+    study: StudyOption = None,
 ) -> None:
     """Predict all rows of a table with a version of the pilot.
 
@@ -58,11 +65,10 @@ def score(
     """
     from pilotage.core import errors
 
-    if output.is_dir() or output.suffix not in (".parquet", ".pq"):
-        raise errors.NotFound(
-            f"`{output}` is {'a folder' if output.is_dir() else 'no Parquet file'}.",
-            remedy="Name a file that ends in .parquet.",
-        )
+    if study is not None:
+        _study(session, pilot, study)
+        return
+    source, output = required(source, output)
     if pipeline and workers > 1:
         raise errors.Conflict(
             "With --pipeline, pilot.yaml says how many workers score.",
@@ -72,7 +78,48 @@ def score(
         found = _by_pipeline(session, pilot, source, output, version)
     else:
         found = _here(session, pilot, source, output, version, workers)
-    session.output.answer(found.model_dump(mode="json"), lambda console: _show(console, found))
+    session.output.answer(found.model_dump(mode="json"), lambda console: show(console, found))
+
+
+def required(source: str | None, output: Path | None) -> tuple[str, Path]:
+    """Input and output, which a study that goes on alone needs not.
+
+    Raises:
+        SettingsError: one is not given.
+        NotFound: the output is no Parquet file.
+    """
+    from pilotage.core import errors
+
+    if source is None or output is None:
+        raise errors.SettingsError(
+            f"{'INPUT' if source is None else 'OUTPUT'} is missing.",
+            remedy="`pilotage score PILOT INPUT OUTPUT`: the table, and the Parquet file to write.",
+        )
+    if output.is_dir() or output.suffix not in (".parquet", ".pq"):
+        raise errors.NotFound(
+            f"`{output}` is {'a folder' if output.is_dir() else 'no Parquet file'}.",
+            remedy="Name a file that ends in .parquet.",
+        )
+    return source, output
+
+
+def _study(session: Session, pilot: str, study: str) -> None:
+    """Carry out what a console was asked for."""
+    from pilotage.console.views.studies import StudyProgress
+    from pilotage.pipelines import batches, people
+
+    found = load_pilot(pilot)
+    with StudyProgress(session.output) as progress:
+        name, made = batches.run(
+            found.spec,
+            found.folder,
+            session.settings,
+            people.user(),
+            study=study,
+            on_progress=progress.on_progress,
+        )
+    document = {"study": name, **made.model_dump(mode="json")}
+    session.output.answer(document, lambda console: show(console, made))
 
 
 def _here(
@@ -115,7 +162,8 @@ def _by_pipeline(session: Session, pilot: str, source: str, output: Path, versio
     return made.model_copy(update={"file": str(output.absolute())})
 
 
-def _show(console: Console, found: Scores) -> None:
+def show(console: Console, found: Scores) -> None:
+    """How many rows were scored, with what, and where they are."""
     again = f", {found.resumed:,} of them before" if found.resumed else ""
     shared = f" by {found.workers} workers" if found.workers > 1 else ""
     console.print(

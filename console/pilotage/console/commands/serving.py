@@ -249,7 +249,10 @@ def labels(
     document = {"pilot": name, "labels": stored, "missing": table.missing, "file": str(file)}
     left_out = f"; {table.missing} rows without a label were left out" if table.missing else ""
     session.output.answer(
-        document, lambda console: console.print(f"Stored {stored} labels of {name}{left_out}.")
+        document,
+        lambda console: console.print(
+            f"Stored {stored:,} {'label' if stored == 1 else 'labels'} of {name}{left_out}."
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -77,15 +78,29 @@ def _shrink() -> type[BaseModel]:
     return Options
 
 
+def _synthesis() -> type[BaseModel]:
+    from pilotage.pipelines.syntheses import Options
+
+    return Options
+
+
 def _readiness() -> type[BaseModel]:
     from pilotage.pipelines.readiness.trials import Options
 
     return Options
 
 
+def _score() -> type[BaseModel]:
+    from pilotage.pipelines.batches import Options
+
+    return Options
+
+
 OPTIONS[Kind.FORECAST] = _forecast
 OPTIONS[Kind.READINESS] = _readiness
+OPTIONS[Kind.SCORE] = _score
 OPTIONS[Kind.SHRINK] = _shrink
+OPTIONS[Kind.SYNTHESIS] = _synthesis
 
 
 def list_studies(
@@ -147,13 +162,26 @@ def start_study(desk: Desk, actor: Actor, pilot: str, kind: Kind, options: Mappi
     if not (entry.folder / pilots.FILE_NAME).is_file():
         raise errors.Conflict(
             f"The folder of `{pilot}`, {entry.folder}, is not on this console's machine.",
-            remedy=f"`pilotage {kind} {pilot}` on the machine that has it.",
+            remedy=f"`pilotage {kind.command} {pilot}` on the machine that has it.",
         )
     checked = check(kind, options)
+    if kind is Kind.SCORE:
+        _require_rows(desk, pilot, entry.folder, checked)
     study = studies.ask(desk.engine, pilot, kind, checked, actor.name)
     found = studies.find(desk.engine, study)
     studies.launch(desk.engine, desk.settings, found, entry.folder)
     return _whole(desk, studies.find(desk.engine, study))
+
+
+def _require_rows(desk: Desk, pilot: str, folder: Path, options: Mapping[str, Any]) -> None:
+    """There is a table to score; said before a process is started."""
+    from pilotage.core.storage import Storage
+    from pilotage.pipelines import batches, uploads
+
+    if options["table"] is None:
+        batches.own_source(pilots.load(folder).spec)
+    else:
+        uploads.find(Storage(desk.settings.storage), pilot, options["table"])
 
 
 def cancel_study(desk: Desk, actor: Actor, pilot: str, study: str, *, why: str = "") -> Study:
@@ -184,6 +212,21 @@ def read_plot(desk: Desk, actor: Actor, pilot: str, study: str, name: str) -> by
     return studies.read_file(desk.settings, found, name)
 
 
+def read_rows(desk: Desk, actor: Actor, pilot: str, study: str) -> tuple[str, str, bytes]:
+    """Synthetic rows that a study keeps: the file's name, its media type and what is in it.
+
+    Raises:
+        NotFound: there are none, or they are not for this actor.
+        Conflict: it is no synthesis that succeeded.
+    """
+    from pilotage.pipelines import syntheses
+
+    found = _of_pilot(desk, actor, pilot, study)
+    name, data = syntheses.read_rows(desk.settings, found)
+    suffix = name.rpartition(".")[2]
+    return f"{pilot}-{name}", syntheses.MEDIA_TYPES[suffix], data
+
+
 def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a study, with defaults.
 
@@ -199,7 +242,7 @@ def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
         name = ".".join(str(part) for part in first["loc"]) or "options"
         raise errors.SettingsError(
             f"Option `{name}` of a {kind} is wrong: {first['msg']}.",
-            remedy=f"`pilotage {kind} --help` says what it takes.",
+            remedy=f"`pilotage {kind.command} --help` says what it takes.",
         ) from error
 
 

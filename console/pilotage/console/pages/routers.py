@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 
 from pilotage.console.access.doors import require_own_page
 from pilotage.console.pages import (
+    adoptions,
     audits,
     comparisons,
     costs,
@@ -19,6 +20,7 @@ from pilotage.console.pages import (
     runs,
     scaling,
     schedules,
+    scores,
     settings,
     shrinks,
     signing_in,
@@ -26,9 +28,9 @@ from pilotage.console.pages import (
 )
 
 _MODULES = (
-    *(pilots, pilot_details),
+    *(pilots, adoptions, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, readiness, scaling, shrinks, responsible, costs),
+    *(models, monitoring, readiness, scores, scaling, shrinks, responsible, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

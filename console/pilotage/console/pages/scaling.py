@@ -19,7 +19,7 @@ from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.operations import marks, pilots, studies
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.studies import Study
-from pilotage.console.pages import rendering, shrinks, streams
+from pilotage.console.pages import rendering, scores, shrinks, streams
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.core import errors
@@ -45,10 +45,14 @@ def show_forecast(pilot: str, newest: Study | None, done: Study | None) -> str:
     )
 
 
-PARTS: Mapping[Kind, Show] = {Kind.FORECAST: show_forecast, Kind.SHRINK: shrinks.show_shrink}
+PARTS: Mapping[Kind, Show] = {
+    Kind.FORECAST: show_forecast,
+    Kind.SHRINK: shrinks.show_shrink,
+    Kind.SCORE: scores.show_scores,
+}
 """By kind of study, in the order of the page."""
 BUTTONS: Mapping[Kind, str] = {Kind.FORECAST: "Forecast", Kind.SHRINK: "Find smaller models"}
-"""By kind, what starts one."""
+"""By kind, what starts one; scoring has a form of its own."""
 OPTIONS: Mapping[Kind, Mapping[str, object]] = {Kind.FORECAST: {}, Kind.SHRINK: shrinks.LOOK}
 """By kind, what it is then told."""
 

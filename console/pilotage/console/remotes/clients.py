@@ -68,6 +68,10 @@ class Remote:
         """Start or change something, once however often it is sent."""
         return self._ask("POST", path, {}, body or {})
 
+    def send(self, path: str, data: bytes) -> Any:
+        """Send a file, once however often it is sent."""
+        return self._ask("POST", path, {}, data)
+
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         """Let something be so."""
         return self._ask("PUT", path, {}, body)
@@ -93,7 +97,7 @@ class Remote:
             left = None if left is None else left - len(listing["items"])
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | None = None
+        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | bytes | None = None
     ) -> Any:
         answer = self._send(method, path, query, body)
         try:
@@ -102,14 +106,15 @@ class Remote:
             raise self._strange(answer) from error
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | None
+        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | bytes | None
     ) -> httpx.Response:
         headers = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
         request = self._client.build_request(
             method,
             path,
-            params={name: value for name, value in query.items() if value is not None},
-            json=None if body is None else dict(body),
+            params={name: value for name, value in query.items() if value is not None} or None,
+            content=body if isinstance(body, bytes) else None,
+            json=None if body is None or isinstance(body, bytes) else dict(body),
             headers=headers,
         )
         answer = self._repeat(request)

@@ -38,7 +38,7 @@ def show(console: Console, found: Costs) -> None:
     if found.stored_bytes:
         paid = "" if found.stored_cost_per_month is None else f", {_money(found.stored_cost_per_month)} "
         currency = found.prices.currency + " a month" if found.prices and paid else ""
-        console.print(f"Snapshots take {found.stored_bytes / 1e9:.3g} GB{paid}{currency}.")
+        console.print(f"Snapshots take {_size(found.stored_bytes)}{paid}{currency}.")
     _show_notes(console, found)
 
 
@@ -143,3 +143,11 @@ def _price(bill: Bill) -> str:
 
 def _money(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.2g}"
+
+
+def _size(count: float) -> str:
+    """Bytes in the unit that leaves few digits before the point."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:,.3g} {unit}"
+    return f"{count:,.0f} bytes"

@@ -42,7 +42,12 @@ def show_synthesis(console: Console, report: Synthesis) -> None:
         mark = "[green]✓[/]" if verdict.passed else "[red]✗[/]"
         console.print(f"{mark} {escape(verdict.gate)}: {escape(verdict.reason)}")
     if report.passed:
-        console.print(f"Wrote {report.rows:,} synthetic rows to [bold]{escape(report.file)}[/]")
+        kept = (
+            f" in study {escape(report.study)}"
+            if report.study and report.file.startswith("synthetic.")
+            else ""
+        )
+        console.print(f"Wrote {report.rows:,} synthetic rows to [bold]{escape(report.file)}[/]{kept}")
     else:
         console.print("[red]The rows give training rows away, or nobody could tell: none were written.[/]")
 

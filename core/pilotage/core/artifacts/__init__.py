@@ -67,34 +67,38 @@ from pilotage.core.artifacts.rollouts import (
     Side,
     Stage,
 )
-from pilotage.core.artifacts.scores import Scores
-from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
-from pilotage.core.artifacts.usages import Basis, Energy, Usage
-from pilotage.core.artifacts.versions import (
-    Association,
+from pilotage.core.artifacts.scorecards import (
     CalibrationBin,
-    Decision,
     Difference,
     Estimate,
     Fairness,
-    Fidelity,
     Group,
     Latency,
-    Leakage,
-    Model,
-    ModelFormat,
     Rival,
     Scorecard,
-    Shrunk,
     Slice,
+    TrainingCost,
+    Verdict,
+    Worth,
+)
+from pilotage.core.artifacts.scores import Scores
+from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.syntheses import (
+    Association,
+    Fidelity,
+    Leakage,
     Synthesis,
     Synthetic,
-    TrainedModel,
-    TrainingCost,
     Utility,
-    Verdict,
+)
+from pilotage.core.artifacts.usages import Basis, Energy, Usage
+from pilotage.core.artifacts.versions import (
+    Decision,
+    Model,
+    ModelFormat,
+    Shrunk,
+    TrainedModel,
     Version,
-    Worth,
 )
 from pilotage.core.artifacts.watches import (
     Alarm,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from pilotage.core.artifacts.bases import Artifact, Digest, Part
-from pilotage.core.artifacts.versions import Verdict
+from pilotage.core.artifacts.scorecards import Verdict
 
 
 class Technique(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -83,21 +82,6 @@ def document(
         trained=len(found) - kept,
         kept=kept,
     )
-
-
-def told(point: Predicted) -> dict[str, Any]:
-    """A forecast of a curve as JSON has it."""
-    return {
-        "n": point.n,
-        "factor": point.factor,
-        **point.loss.document,
-        "only_interval": point.factor > curves.ONLY_INTERVAL,
-    }
-
-
-def looked_back(found: curves.Backtest) -> dict[str, Any]:
-    """A backtest as JSON has it."""
-    return {"n": found.n, "known_until": found.known_until, **found.loss.document, "actual": found.actual}
 
 
 def _bounds(metric: str, loss: Interval) -> Bounds:

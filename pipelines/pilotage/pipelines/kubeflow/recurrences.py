@@ -25,7 +25,7 @@ from sqlalchemy import Engine, insert, select
 from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, catalogues, leases, records, tables
+from pilotage.pipelines import audits, budgets, catalogues, leases, records, tables
 from pilotage.pipelines.catalogues import Entry
 from pilotage.pipelines.kubeflow import requirements, submissions
 from pilotage.pipelines.kubeflow.clients import Client
@@ -48,7 +48,8 @@ _SEEN_AT_MOST = 200
 def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
     """Let Kubeflow's recurring runs be what pilot.yaml says, and take in the runs that they started.
 
-    Where Kubeflow does not keep the clock, those that are there from earlier are deleted.
+    Where Kubeflow does not keep the clock, those that are there from earlier are deleted; so are those of a
+    pilot whose month's budget is spent, until the next month.
 
     Raises:
         LeaseLost: another process leads.
@@ -58,11 +59,13 @@ def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
         known = catalogues.entries(connection)
         paused = _paused(connection)
     for entry in known:
+        wanted = settings.kubeflow_schedules and entry.name not in paused
+        wanted = wanted and entry.spec.retrain.schedule is not None
         with engine.begin() as connection:
             leases.require(connection, lease)
+            if wanted and budgets.refuse(connection, settings, entry.spec, tables.now()) is not None:
+                wanted = False
         try:
-            wanted = settings.kubeflow_schedules and entry.name not in paused
-            wanted = wanted and entry.spec.retrain.schedule is not None
             experiment = client.experiment(entry.name) if wanted else client.find_experiment(entry.name)
             if experiment is None:
                 continue

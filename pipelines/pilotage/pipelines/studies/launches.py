@@ -30,7 +30,7 @@ Launch = Callable[[Study, Path], "subprocess.Popen[Any]"]
 def launch(
     engine: Engine, settings: Settings, study: Study, folder: Path, start: Launch | None = None
 ) -> None:
-    """Start `pilotage KIND FOLDER --study ID` here; its output goes to `logs/ID/study.log`.
+    """Start `pilotage COMMAND FOLDER --study ID` here; its output goes to `logs/ID/study.log`.
 
     Raises:
         Unavailable: no process can be started now; the study is ended.
@@ -55,7 +55,7 @@ def _starter(settings: Settings) -> Launch:
         place.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **environments.variables(settings)}
         environment.pop("PILOTAGE_URL", None)  # it is for this installation, not for one elsewhere
-        words = [str(study.kind), str(folder), "--study", study.id, "--json"]
+        words = [study.kind.command, str(folder), "--study", study.id, "--json"]
         with (place / "study.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
                 [sys.executable, "-m", "pilotage.console", *words],

@@ -35,6 +35,15 @@ class Kind(StrEnum):
     """Which smaller models pass the gates."""
     READINESS = "readiness"
     """What no run shows of how ready a pilot is."""
+    SCORE = "score"
+    """What a version predicts for the rows of a table."""
+    SYNTHESIS = "synthesis"
+    """Rows in the place of people's, and what they give away."""
+
+    @property
+    def command(self) -> str:
+        """What carries it out, as `pilotage` knows it."""
+        return "synthesize" if self is Kind.SYNTHESIS else self.value
 
 
 @dataclass(frozen=True)
@@ -279,10 +288,11 @@ def _bury(connection: Connection, rows: list[Row[Any]]) -> None:
     table = tables.studies
     for row in rows:
         if row.state in ACTIVE and not _lives(row):
+            command = Kind(row.kind).command
             error = {
                 "type": "ProcessDied",
                 "message": f"The process of study {row.id} went away before it ended.",
-                "remedy": f"`pilotage {row.kind} PILOT --study {row.id}` goes on with what it has finished.",
+                "remedy": f"`pilotage {command} PILOT --study {row.id}` goes on with what it has finished.",
             }
             values = {"state": State.DIED, "ended_at": tables.now(), "error": error}
             as_seen = table.c.state == row.state, table.c.seen_at.is_not_distinct_from(row.seen_at)

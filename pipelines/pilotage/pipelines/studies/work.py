@@ -173,7 +173,7 @@ def _claimed(
 def _described(error: BaseException, study: Study) -> dict[str, Any]:
     if isinstance(error, errors.PilotageError):
         return {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
-    again = f"`pilotage {study.kind} PILOT --study {study.id}` goes on with what it has finished."
+    again = f"`pilotage {study.kind.command} PILOT --study {study.id}` goes on with what it has finished."
     if isinstance(error, KeyboardInterrupt):
         return {"type": "Interrupted", "message": "It was interrupted.", "remedy": again}
     return {"type": type(error).__name__, "message": str(error) or type(error).__name__, "remedy": again}

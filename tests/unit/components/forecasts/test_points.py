@@ -32,6 +32,13 @@ def test_a_grid_is_read_with_its_data(tmp_path: Path):
     )
 
 
+def test_a_standard_error_that_is_not_known_is_a_typical_one():
+    found = points.parse("n,error,stderr\n16,0.5,\n32,0.4,0.02\n64,0.3,NaN\n128,0.25,0.04\n").stderr
+    assert found is not None
+    assert found.tolist() == pytest.approx([0.03, 0.02, 0.03, 0.04])
+    assert points.parse("n,error,stderr\n16,0.5,\n32,0.4, \n").stderr is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -41,7 +48,8 @@ def test_a_grid_is_read_with_its_data(tmp_path: Path):
         pytest.param("n,error\n16,much\n", "`much` in column `error`; expected a number", id="text"),
         pytest.param("n,error\n16,inf\n", "`inf` in column `error`", id="infinite"),
         pytest.param("n,error\n16,-0.1\n", "`-0.1` in column `error`", id="negative-error"),
-        pytest.param("n,error,stderr\n16,0.1,\n", "`` in column `stderr`", id="empty"),
+        pytest.param("n,error,stderr\n16,0.1,-1\n", "`-1` in column `stderr`", id="negative-stderr"),
+        pytest.param("n,error\n16,\n", "`` in column `error`", id="empty"),
         pytest.param("n,d,loss\n16,,2\n", "`` in column `d`", id="empty-d"),
         pytest.param("n,error\n16\n", "Row 2 of `f.csv` has 1 values; the header has 2", id="ragged"),
         pytest.param("size,error\n16,0.5\n", "no column `n`; its columns are `size`, `error`", id="no-n"),

@@ -120,6 +120,10 @@ ROUTES: dict[str, Route] = {
     "GET /pilots/{pilot}/studies/{study}": LOOK,
     "POST /pilots/{pilot}/studies/{study}/cancel": NEW_RUN,
     "GET /pilots/{pilot}/studies/{study}/plots/{plot}": LOOK,
+    "GET /pilots/{pilot}/studies/{study}/scores": LOOK,
+    "POST /pilots/{pilot}/tables": Route(OPERATE, OF_A_PILOT, [{"a": 1}]),
+    "POST /adoptions": Route(OPERATE, OF_NONE, {"file": "a.py", "content": "x = 1"}),
+    "GET /pilots/{pilot}/studies/{study}/rows": LOOK,
     "GET /pilots/{pilot}/privacy": LOOK,
     "GET /pilots/{pilot}/deletions": LOOK,
     "POST /pilots/{pilot}/erasures": Route(ADMINISTER, OF_A_PILOT, {"keys": ["a"], "why": "asked"}),
@@ -156,7 +160,7 @@ ROUTES: dict[str, Route] = {
     "POST /webhooks/deliveries/{delivery}/replay": ADMIN,
     "POST /webhooks/{webhook}/test": ADMIN,
 }
-QUERIES = {"logs": {"step": "train"}, "distribution": {"feature": "a"}}
+QUERIES = {"tables": {"name": "rows.jsonl"}, "logs": {"step": "train"}, "distribution": {"feature": "a"}}
 
 
 @pytest.fixture

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from pilotage.core import errors, pilots
-from pilotage.pipelines import catalogues, schedules, tables
+from pilotage.core.artifacts import Usage
+from pilotage.pipelines import catalogues, outbox, schedules, tables, usages
 from pilotage.pipelines.kubeflow import recurrences
 from pilotage.pipelines.kubeflow.clients import Client
 from pilotage.pipelines.states import State
+
+HOUR = Usage(wall_seconds=3600, cpu_seconds=3600)
 
 
 @pytest.fixture
@@ -68,6 +72,28 @@ def test_the_clock_given_back_leaves_none_behind(clock):
     ours = clock.settings.model_copy(update={"kubeflow_schedules": False})
     recurrences.sync(clock.records.engine, ours, None)
     assert clock.kubeflow.recurring == {}
+
+
+def test_none_is_left_while_the_budget_is_spent_and_it_comes_back_with_the_next_month(clock, monkeypatch):
+    file = clock.folder / "pilot.yaml"
+    file.write_text(file.read_text().replace('* * 1"}', '* * 1", monthly: {cpu_hours: 1}}'))
+    take_in(clock)
+    november = datetime(2026, 11, 15, tzinfo=UTC)
+    monkeypatch.setattr(tables, "now", lambda: november)
+    (recurring,) = sync(clock)
+    experiment = Client(clock.settings).experiment("small")
+    content = clock.kubeflow.recurring[recurring]["runtime_config"]
+    body = {"display_name": "retrain", "experiment_id": experiment, "runtime_config": content}
+    started = clock.kubeflow.start(body, recurring=recurring)
+    with clock.records.engine.begin() as connection:
+        usages.keep(connection, usages.Kind.RUN, "r", "train", "small", HOUR, at=november)
+    assert sync(clock) == {}
+    assert sync(clock) == {}
+    assert [record.id for record in clock.records.runs()] == [started.id], "what it had started is followed"
+    with clock.records.engine.begin() as connection:
+        assert len(outbox.events(connection, "small", outbox.Kind.BUDGET_SPENT)) == 1
+    monkeypatch.setattr(tables, "now", lambda: datetime(2026, 12, 1, tzinfo=UTC))
+    assert len(sync(clock)) == 1
 
 
 def test_only_one_clock_has_a_schedule(clock):
