@@ -67,14 +67,7 @@ def synthesize(
         RequestError: the number of rows or the file's name cannot be.
         DataError, SourceError: the data cannot be read or learned from.
     """
-    if not 1 <= rows <= MOST_ROWS:
-        raise errors.RequestError(
-            f"{rows:,} rows are asked for, from 1 to {MOST_ROWS:,} can be.", remedy="Ask for some."
-        )
-    if target.suffix not in SUFFIXES:
-        raise errors.RequestError(
-            f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
-        )
+    _require(rows, target)
     on_step(0, _STEPS, "reading the rows")
     with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
         snapshot = ingest.ingest(spec, folder, settings, Path(scratch))
@@ -84,11 +77,8 @@ def synthesize(
     real, rest = dataset.take(parts.train), dataset.take(parts.test)
     method = spec.data.augment.method if spec.data.augment else Synthesizer.COPULA
     fitted = synthesizers.fit(real, spec.task, method, spec.train.seed)
-    known = {
-        name: count
-        for name, count in synthesizers.classes_of(real, spec.task).items()
-        if name is None or count >= synthesizers.LEAST_ROWS
-    }
+    found = synthesizers.classes_of(real, spec.task)
+    known = {name: n for name, n in found.items() if name is None or n >= synthesizers.LEAST_ROWS}
     counts = plans.spread(rows, known)
     made = fitted.draw(counts, spec.train.seed)
     on_step(2, _STEPS, "measuring what the rows give away")
@@ -110,11 +100,27 @@ def synthesize(
     on_step(3, _STEPS, "writing")
     if passed:
         _write(_table(made, snapshot, spec.train.seed), target)
+    _keep(settings, report, target)
+    return report
+
+
+def _require(rows: int, target: Path) -> None:
+    if not 1 <= rows <= MOST_ROWS:
+        raise errors.RequestError(
+            f"{rows:,} rows are asked for, from 1 to {MOST_ROWS:,} can be.", remedy="Ask for some."
+        )
+    if target.suffix not in SUFFIXES:
+        raise errors.RequestError(
+            f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
+        )
+
+
+def _keep(settings: Settings, report: Synthesis, target: Path) -> None:
+    """Beside the rows and, however these fare, in the storage."""
     content = (report.model_dump_json(indent=2) + "\n").encode()
     storage.write_file(target.with_name(target.name + REPORT), content)
     name = f"{report.created_at:%Y%m%dT%H%M%SZ}-{target.stem}"
-    storage.Storage(settings.storage).write(f"synthesis/{spec.pilot}/{name}.json", content)
-    return report
+    storage.Storage(settings.storage).write(f"synthesis/{report.pilot}/{name}.json", content)
 
 
 def _judge(spec: PilotSpec, measured: Synthetic) -> list[Verdict]:
