@@ -77,14 +77,12 @@ def synthesize(
     real, rest = dataset.take(parts.train), dataset.take(parts.test)
     method = spec.data.augment.method if spec.data.augment else Synthesizer.COPULA
     fitted = synthesizers.fit(real, spec.task, method, spec.train.seed)
-    found = synthesizers.classes_of(real, spec.task)
-    known = {name: n for name, n in found.items() if name is None or n >= synthesizers.LEAST_ROWS}
-    counts = plans.spread(rows, known)
+    counts = _counts(rows, real, spec)
     made = fitted.draw(counts, spec.train.seed)
     on_step(2, _STEPS, "measuring what the rows give away")
     positive = estimators.positive_class(spec.data.positive, snapshot.classes)
     measured = augmentations.describe(spec, folder, counts, real, rest, fitted, positive)
-    verdicts = _judge(spec, measured)
+    verdicts = tuple(_judge(spec, measured))
     passed = all(verdict.passed for verdict in verdicts)
     report = Synthesis(
         pilot=spec.pilot,
@@ -93,7 +91,7 @@ def synthesize(
         study=study,
         rows=made.rows,
         synthetic=measured,
-        gates=tuple(verdicts),
+        gates=verdicts,
         passed=passed,
         created_at=datetime.now(UTC),
     )
@@ -113,6 +111,13 @@ def _require(rows: int, target: Path) -> None:
         raise errors.RequestError(
             f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
         )
+
+
+def _counts(rows: int, real: Dataset, spec: PilotSpec) -> dict[str | None, int]:
+    """How many rows of each class are drawn: of those that could be learned, in their shares."""
+    found = synthesizers.classes_of(real, spec.task)
+    known = {name: n for name, n in found.items() if name is None or n >= synthesizers.LEAST_ROWS}
+    return plans.spread(rows, known)
 
 
 def _keep(settings: Settings, report: Synthesis, target: Path) -> None:
