@@ -69,8 +69,7 @@ def synthesize(
     """
     _require(rows, target)
     on_step(0, _STEPS, "reading the rows")
-    with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
-        snapshot = ingest.ingest(spec, folder, settings, Path(scratch))
+    snapshot = _ingest(spec, folder, settings)
     on_step(1, _STEPS, "learning from the training part")
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
@@ -111,6 +110,11 @@ def _require(rows: int, target: Path) -> None:
         raise errors.RequestError(
             f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
         )
+
+
+def _ingest(spec: PilotSpec, folder: Path, settings: Settings) -> Snapshot:
+    with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
+        return ingest.ingest(spec, folder, settings, Path(scratch))
 
 
 def _counts(rows: int, real: Dataset, spec: PilotSpec) -> dict[str | None, int]:
