@@ -432,7 +432,7 @@ def test_a_context_without_a_room_is_refused(engine: None, base: Path, tmp_path:
 @pytest.mark.skipif(
     os.environ.get("PILOTAGE_TEST_IMAGES") != "all", reason="PILOTAGE_TEST_IMAGES=all asks for it"
 )
-def test_the_components_image_runs_a_step(base: Path, tmp_path: Path) -> None:
+def test_the_components_image_runs_steps_and_trains_with_workers(base: Path, tmp_path: Path) -> None:
     build("components")
     pilot, out = tmp_path / "pilot", tmp_path / "out"
     small_models.pilot(pilot, small_models.YAML)
@@ -464,21 +464,10 @@ def test_the_console_image_says_its_version_and_migrates(base: Path) -> None:
 
 def closed_in(image: str, *words: str, volumes: dict[Path, str] | None = None, entry: str = "") -> str:
     """What a container of an image prints, its root read only and without a capability."""
-    mounts = [word for path, place in (volumes or {}).items() for word in ("--volume", f"{path}:{place}")]
-    return run(
-        *(
-            "podman",
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            "--cap-drop",
-            "all",
-            "--cgroups",
-            "disabled",
-        ),
-        *("--security-opt", "no-new-privileges", "--tmpfs", "/var/lib/pilotage:mode=1777", *mounts),
-        *(("--entrypoint", entry) if entry else ()),
-        *(image, *words),
-    )
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, 10001, 10001)  # podman's tmpfs has the image's mode, and root's as owner
+        places = {Path(home): "/var/lib/pilotage", **(volumes or {})}
+        mounts = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}")]
+        options = ("--rm", "--network", "none", "--read-only", "--cap-drop", "all")
+        options += ("--security-opt", "no-new-privileges", *(("--entrypoint", entry) if entry else ()))
+        return run("podman", "run", *options, *mounts, image, *words)
