@@ -187,7 +187,8 @@ def test_beyond_the_queue_requests_are_turned_away_at_once(start: Start) -> None
     assert set(statuses) == {200, 503}
     assert statuses.count(200) >= 4
     turned = [answer for answer in answers if answer.status_code == 503]
-    assert all(answer.elapsed.total_seconds() < 1 for answer in turned)
+    longest = max(answer.elapsed for answer in answers if answer.status_code == 200)
+    assert all(answer.elapsed < longest for answer in turned)
     assert all(answer.headers["retry-after"] for answer in turned)
 
 

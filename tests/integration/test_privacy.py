@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +35,8 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, runs, states, tables
-from pilotage.pipelines.deletions import erasures, holdings, retentions
+from pilotage.pipelines import audits, records, runs, states, tables
+from pilotage.pipelines.deletions import erasures, holdings, previews, retentions
 from pilotage.serving.endpoints import Endpoint
 from pilotage.serving.inference.works import Request
 from pilotage.serving.limits import Limits
@@ -526,6 +527,72 @@ def test_what_the_champion_was_trained_on_stays_and_why_is_said(world: World, tm
     assert [item.why for item in found.kept] == [
         f"version {champion.version}, the champion, was trained on it"
     ]
+
+
+def test_no_run_begins_while_a_snapshot_that_it_could_use_is_deleted(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that begins in the last moment waits, and finds the snapshot gone as a whole."""
+    old = other_snapshot(world, tmp_path / "old", 100)
+    begun, drop, name = threading.Event(), retentions._drop, states.new_id()
+
+    def begin() -> None:
+        records.Records(world.engine).begin_run(name, world.pilot.spec, world.pilot.folder, ["ingest"])
+        begun.set()
+
+    late = threading.Thread(target=begin)
+
+    def dropped(*arguments: Any) -> None:
+        late.start()
+        assert not begun.wait(0.3), "it began between the question and the deletion"
+        drop(*arguments)
+
+    monkeypatch.setattr(retentions, "_drop", dropped)
+    (found,) = retentions.purge(world.engine, world.settings, "people", who="jo", why="tidy")
+    late.join()
+    over(world, name)
+    assert found.snapshots == [old]
+    assert begun.is_set()
+    assert audits.read(world.engine)[0].why == "tidy"
+
+
+def test_a_snapshot_that_a_run_used_meanwhile_stays(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = other_snapshot(world, tmp_path / "old", 100)
+    uses = holdings.uses
+    seen: list[str] = []
+
+    def told(engine: Engine, pilot: str | None = None) -> list[holdings.Use]:
+        found = uses(engine, pilot)
+        if pilot is not None and not seen:  # it has looked; now a whole run comes and goes
+            seen.append(other_snapshot(world, tmp_path / "again", 0))
+        return found
+
+    monkeypatch.setattr(holdings, "uses", told)
+    (found,) = retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert seen == [old], "the same rows, the same snapshot"
+    assert old not in found.snapshots
+    assert [item.why for item in found.kept if item.digest == old] == ["a run used it while this went on"]
+
+
+def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: World) -> None:
+    person = [f"{CANARY}23@mail.example"]
+    vectors = world.settings.home / "cache" / "embeddings" / "model.sqlite"
+    vectors.parent.mkdir(parents=True, exist_ok=True)
+    vectors.write_bytes(b"")
+    before = world.holding(stored(23))
+    found = previews.preview(world.engine, world.settings, "people", person)
+    assert world.holding(stored(23)) == before
+    assert vectors.exists()
+    done = world.forget(23)
+    taken = {item.digest: item.rows for item in done.snapshots}
+    assert {digest: taken[digest] for digest in found.snapshots} == found.snapshots
+    told = (done.logged_rows, done.labels, done.reference_rows)
+    assert (found.logged_rows, found.labels, found.reference_rows) == told
+    assert not vectors.exists(), "vectors of texts may be the person's"
+    again = previews.preview(world.engine, world.settings, "people", person)
+    assert (again.snapshots, again.logged_rows, again.labels, again.reference_rows) == ({}, 0, 0, 0)
 
 
 def test_held_out_rows_profile_and_baseline_are_the_same_without_synthetic_rows(

@@ -202,20 +202,20 @@ def redirect(handler: BaseHTTPRequestHandler) -> None:
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(60)
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
     """A byte of a header now and then, so that no single wait is long."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    for _ in range(50):
+    for _ in range(600):
         time.sleep(0.1)
         handler.wfile.write(b"x")
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    for _ in range(10_000):
+    while True:  # until the client hangs up
         handler.wfile.write(b"secret of the receiver" * 1000)
 
 
@@ -228,7 +228,7 @@ def not_http(handler: BaseHTTPRequestHandler) -> None:
 
 
 def continues(handler: BaseHTTPRequestHandler) -> None:
-    for _ in range(50):
+    for _ in range(600):
         handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         time.sleep(0.1)
 
@@ -257,7 +257,7 @@ def test_a_server_that_misbehaves(desk, start, caplog, answer: Any, status: int 
     desk.emit()
     began = time.monotonic()
     assert couriers.send_due(desk.settings) == 0
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30, "the slow ones would take a minute"
     (attempt,) = desk.found[0].log
     assert attempt.status == status
     assert attempt.error is not None
@@ -273,18 +273,14 @@ def test_an_endless_answer_is_not_read(desk: Desk, start: Callable[..., Receiver
     receiver = start(endless)
     desk.write(ops=receiver.url)
     desk.emit()
-    began = time.monotonic()
     assert couriers.send_due(desk.settings) == 1
-    assert time.monotonic() - began < 4
 
 
 def test_a_slow_receiver_delays_no_other(desk: Desk, start: Callable[..., Receiver]):
     slow, quick = start(silent, silent), start()
     desk.write(slow=slow.url, quick=quick.url)
     desk.emit(5)
-    began = time.monotonic()
     assert couriers.send_due(desk.settings) == 5
-    assert time.monotonic() - began < 4
     assert (len(slow.got), len(quick.got)) == (1, 5)
 
 

@@ -8,11 +8,9 @@ the values are plausible is validate's question.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from pilotage.components.ingestion import roles, tables
+from pilotage.components.ingestion import publications, roles, tables
 from pilotage.components.ingestion.tables import Written
 from pilotage.components.personal.guards import Guard
 from pilotage.components.sources.batches import open_source
@@ -30,7 +28,7 @@ from pilotage.core.metrics import Task
 from pilotage.core.personal import erasures, patterns
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.core.storage import COMPLETE, Storage
+from pilotage.core.storage import Storage
 
 _log = logging.getLogger(__name__)
 _SHOWN = 5
@@ -63,12 +61,11 @@ def ingest(
         table = _write(spec, opened, staging)
         classes = _check(spec, table, staging)
         features, excluded = roles.assign(spec, table)
-        name = f"snapshots/{table.digest}"
-        manifest = _publish(store, staging, name, table)
+        manifest = publications.publish(store, staging, table)
     snapshot = Snapshot(
         pilot=spec.pilot,
         digest=table.digest,
-        name=name,
+        name=f"snapshots/{table.digest}",
         rows=table.rows,
         columns=tuple(facts.column for facts in table.facts.values()),
         files=tuple(DataFile.model_validate(file) for file in manifest["files"]),
@@ -166,20 +163,3 @@ def _shown(key: str, value: Any) -> str:
     if patterns.hinted(key) is not None:
         return "a value"
     return repr(patterns.masked(value) if isinstance(value, str) else value)
-
-
-def _publish(store: Storage, staging: Path, name: str, table: Written) -> dict[str, Any]:
-    """Make the files visible, or find that they are; returns the manifest that is in force."""
-    if not store.published(name):
-        manifest = {
-            "digest": table.digest,
-            "rows": table.rows,
-            "columns": [facts.column.model_dump(mode="json") for facts in table.facts.values()],
-            "files": [file.model_dump(mode="json") for file in table.files],
-            "created_at": datetime.now(UTC).isoformat(),
-        }
-        (staging / COMPLETE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        store.publish(staging, name)
-        erasures.forget_note(store, table.digest)
-    content: dict[str, Any] = json.loads(store.read(f"{name}/{COMPLETE}"))
-    return content

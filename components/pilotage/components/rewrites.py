@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pilotage.components.ingestion import tables
+from pilotage.components.ingestion import publications, tables
 from pilotage.components.ingestion.tables import Spool
 from pilotage.core import errors
 from pilotage.core.artifacts import Column, ColumnType
@@ -78,6 +78,22 @@ def without(settings: Settings, digest: str, key: str, matches: Matches) -> Rewr
     drop(store, settings, digest)
     _log.info("snapshot %s: %d rows erased, the rest is %s", digest[:12], removed, (new or "nothing")[:12])
     return Rewritten(digest, removed, spool.rows, new)
+
+
+def matching(settings: Settings, digest: str, key: str, matches: Matches) -> int:
+    """How many rows of snapshot `digest` `without` would take out; 0 where it is not there."""
+    store = Storage(settings.storage)
+    name = f"snapshots/{digest}"
+    if not store.published(name):
+        return 0
+    manifest = json.loads(store.read(f"{name}/{COMPLETE}"))
+    if key not in {column["name"] for column in manifest["columns"]}:
+        return 0
+    return sum(
+        value is not None and matches(value)
+        for batch in _batches(store.fetch(name, settings.home / "cache"), manifest, [key])
+        for value in batch.column(0).cast(pa.string()).to_pylist()
+    )
 
 
 def drop(store: Storage, settings: Settings, digest: str) -> None:
@@ -147,13 +163,5 @@ def _published(store: Storage, spool: Spool, staging: Path, target: str) -> str:
     for file in spool.files:
         file.unlink()
     spool.files[0].parent.rmdir()
-    manifest = {
-        "digest": table.digest,
-        "rows": table.rows,
-        "columns": [facts.column.model_dump(mode="json") for facts in table.facts.values()],
-        "files": [file.model_dump(mode="json") for file in table.files],
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-    (staging / COMPLETE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    store.publish(staging, f"snapshots/{table.digest}")
+    publications.publish(store, staging, table)
     return table.digest

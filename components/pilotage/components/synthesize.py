@@ -67,34 +67,21 @@ def synthesize(
         RequestError: the number of rows or the file's name cannot be.
         DataError, SourceError: the data cannot be read or learned from.
     """
-    if not 1 <= rows <= MOST_ROWS:
-        raise errors.RequestError(
-            f"{rows:,} rows are asked for, from 1 to {MOST_ROWS:,} can be.", remedy="Ask for some."
-        )
-    if target.suffix not in SUFFIXES:
-        raise errors.RequestError(
-            f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
-        )
+    _require(rows, target)
     on_step(0, _STEPS, "reading the rows")
-    with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
-        snapshot = ingest.ingest(spec, folder, settings, Path(scratch))
+    snapshot = _ingest(spec, folder, settings)
     on_step(1, _STEPS, "learning from the training part")
     dataset = datasets.load(settings, snapshot)
     parts = splits.split(dataset, spec.task, spec.data.split.test)
     real, rest = dataset.take(parts.train), dataset.take(parts.test)
     method = spec.data.augment.method if spec.data.augment else Synthesizer.COPULA
     fitted = synthesizers.fit(real, spec.task, method, spec.train.seed)
-    known = {
-        name: count
-        for name, count in synthesizers.classes_of(real, spec.task).items()
-        if name is None or count >= synthesizers.LEAST_ROWS
-    }
-    counts = plans.spread(rows, known)
+    counts = _counts(rows, real, spec)
     made = fitted.draw(counts, spec.train.seed)
     on_step(2, _STEPS, "measuring what the rows give away")
     positive = estimators.positive_class(spec.data.positive, snapshot.classes)
     measured = augmentations.describe(spec, folder, counts, real, rest, fitted, positive)
-    verdicts = _judge(spec, measured)
+    verdicts = tuple(_judge(spec, measured))
     passed = all(verdict.passed for verdict in verdicts)
     report = Synthesis(
         pilot=spec.pilot,
@@ -103,18 +90,46 @@ def synthesize(
         study=study,
         rows=made.rows,
         synthetic=measured,
-        gates=tuple(verdicts),
+        gates=verdicts,
         passed=passed,
         created_at=datetime.now(UTC),
     )
     on_step(3, _STEPS, "writing")
     if passed:
         _write(_table(made, snapshot, spec.train.seed), target)
+    _keep(settings, report, target)
+    return report
+
+
+def _require(rows: int, target: Path) -> None:
+    if not 1 <= rows <= MOST_ROWS:
+        raise errors.RequestError(
+            f"{rows:,} rows are asked for, from 1 to {MOST_ROWS:,} can be.", remedy="Ask for some."
+        )
+    if target.suffix not in SUFFIXES:
+        raise errors.RequestError(
+            f"`{target}` ends in neither {' nor '.join(SUFFIXES)}.", remedy="Give the file another name."
+        )
+
+
+def _ingest(spec: PilotSpec, folder: Path, settings: Settings) -> Snapshot:
+    with tempfile.TemporaryDirectory(prefix="pilotage-synthesize-") as scratch:
+        return ingest.ingest(spec, folder, settings, Path(scratch))
+
+
+def _counts(rows: int, real: Dataset, spec: PilotSpec) -> dict[str | None, int]:
+    """How many rows of each class are drawn: of those that could be learned, in their shares."""
+    found = synthesizers.classes_of(real, spec.task)
+    known = {name: n for name, n in found.items() if name is None or n >= synthesizers.LEAST_ROWS}
+    return plans.spread(rows, known)
+
+
+def _keep(settings: Settings, report: Synthesis, target: Path) -> None:
+    """Beside the rows and, however these fare, in the storage."""
     content = (report.model_dump_json(indent=2) + "\n").encode()
     storage.write_file(target.with_name(target.name + REPORT), content)
     name = f"{report.created_at:%Y%m%dT%H%M%SZ}-{target.stem}"
-    storage.Storage(settings.storage).write(f"synthesis/{spec.pilot}/{name}.json", content)
-    return report
+    storage.Storage(settings.storage).write(f"synthesis/{report.pilot}/{name}.json", content)
 
 
 def _judge(spec: PilotSpec, measured: Synthetic) -> list[Verdict]:

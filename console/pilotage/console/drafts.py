@@ -31,6 +31,8 @@ from pilotage.core.specs import PilotSpec
 SUITE_FILE = "expectations.json"
 MOST_INTEGER_CLASSES = 20
 """A target of whole numbers with more different values is a quantity."""
+_FEW_ROWS = 100
+"""With fewer, a default of boosting has next to nothing to split."""
 _TARGETS = ("target", "label", "y", "class", "outcome")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEYS = re.compile(r"((^|_|\b)(?i:id|key|uuid|guid|number|no)|[a-z](Id|ID))$")
@@ -197,11 +199,16 @@ def _content(name: str, source: str, written: Written, target: Facts) -> dict[st
         "pilot": name,
         "goal": {"metric": metric},
         "data": data,
-        "train": {"estimator": "hist_gradient_boosting"},
+        "train": {"estimator": _estimator(written)},
         "gates": gates,
         "monitor": {"window": "1d", "drift": {"false_alarm_rate": 0.01, "min_effect": 0.1}},
         "retrain": {"on": ["drift", "performance"], "cooldown": "7d"},
     }
+
+
+def _estimator(written: Written) -> str:
+    """The usual one, or one that can learn from a few rows: boosting makes no leaf of less than 20."""
+    return "random_forest" if written.rows < _FEW_ROWS else "hist_gradient_boosting"
 
 
 def _metric(target: Facts) -> str:

@@ -104,9 +104,12 @@ def on_kuberay(spec: PilotSpec | None, installation: Installation | None) -> boo
 
 
 def _put_installation(task: Any, installation: Installation) -> None:
-    task.set_container_image(installation.image)
-    for name, value in sorted(installation.variables.items()):
-        task.set_env_variable(name, value)
+    # kfp's own setters read the source of every caller on the stack, for a second a task
+    task.container_spec.image = installation.image
+    task.container_spec.env = {
+        **(task.container_spec.env or {}),
+        **dict(sorted(installation.variables.items())),
+    }
     if installation.retries:
         backoff = f"{max(1, round(installation.backoff_seconds))}s"
         task.set_retry(installation.retries, backoff_duration=backoff, backoff_factor=_BACKOFF_FACTOR)
@@ -125,7 +128,7 @@ def _put_cluster(task: Any, step: str, spec: PilotSpec, ray_address: str) -> Non
     if resources is not None:
         _put_resources(task, _of_pod(step, resources, ray_address))
     if cluster.image:
-        task.set_container_image(cluster.image)
+        task.container_spec.image = cluster.image
     if cluster.image_pull_policy:
         kubernetes.set_image_pull_policy(task, cluster.image_pull_policy.value)
     if cluster.image_pull_secrets:

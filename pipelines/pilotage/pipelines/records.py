@@ -128,6 +128,7 @@ class Records:
             "seen_at": tables.now() if remote is not None else None,
         }
         with self.engine.begin() as connection:
+            tables.lock(connection, tables.IN_USE)
             catalogues.put(connection, spec, folder)
             connection.execute(insert(tables.runs), row)
             connection.execute(insert(tables.steps), pending_steps(run, steps))

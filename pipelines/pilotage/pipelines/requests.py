@@ -121,6 +121,7 @@ def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> 
             )
         if remote is not None:
             values |= {"remote": {**remote, **(row.remote or {})}, "seen_at": tables.now()}
+        tables.lock(connection, tables.IN_USE)
         connection.execute(update(table).where(table.c.id == run), values)
         if row.trigger is not None:
             claims.begin(connection, row.trigger, run)

@@ -169,7 +169,7 @@ def test_the_pilots_own_suite_stops_unless_it_says_warning(run, tmp_path):
 def test_an_expectation_about_a_missing_column_fails_and_says_so(run, tmp_path, kind, more):
     suite = {"expectations": [{"type": kind, "kwargs": {"column": "zz", **more}}]}
     (tmp_path / "own.json").write_text(json.dumps(suite))
-    with pytest.raises(errors.ValidationFailed, match="zz.*there is no such column"):
+    with pytest.raises(errors.ValidationFailed, match=r"zz.*there is no such column"):
         run(columns(), expectations="own.json")
     assert "Traceback" not in (tmp_path / "out/validation.json").read_text()
 

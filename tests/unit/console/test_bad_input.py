@@ -135,12 +135,10 @@ def test_a_pilot_that_is_nowhere(call: Call) -> None:
     refused(call, Path("nowhere"), "There is no `nowhere`", "pilotage init")
 
 
-def test_a_place_that_cannot_be_written_is_wrong_input(call: Call, tmp_path: Path) -> None:
-    (tmp_path / "a-file").touch()
-    (tmp_path / "rows.csv").write_text("n,error\n10,0.5\n20,0.4\n40,0.33\n80,0.29\n160,0.27\n320,0.26\n")
-    called = call("forecast", "--points", tmp_path / "rows.csv", "--plot", tmp_path / "a-file/plot.svg")
+def test_a_place_that_cannot_be_written_is_wrong_input(call: Call, write: Callable[..., Path]) -> None:
+    called = call("run", write(GOOD), "--home", "/proc/no-home")
     assert called.code == 2
-    assert "a-file" in called.err
+    assert "/proc/no-home" in called.err
     assert "Name a place" in called.err
 
 

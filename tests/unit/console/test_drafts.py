@@ -100,3 +100,9 @@ def test_mistakes_are_named(call: Call, arguments: list[str], said: str) -> None
     assert called.code == 2
     assert said in called.err
     assert sorted(path.name for path in Path().iterdir()) == ["table.csv"]
+
+
+@pytest.mark.parametrize(("count", "estimator"), [(40, "random_forest"), (200, "hist_gradient_boosting")])
+def test_few_rows_get_an_estimator_that_can_learn_from_them(call: Call, count: int, estimator: str) -> None:
+    drafted = draft(call, rows(count, lambda n: f"{n % 7},{'uvw'[n % 3]},{n % 2}"), "--target", "y")
+    assert drafted.spec.train.estimator == estimator

@@ -40,7 +40,7 @@ _XGBOOST = {
     "reg:gamma": Link.EXP,
     "reg:tweedie": Link.EXP,
 }
-_CATEGORICAL, _DEFAULT_LEFT = 1, 2
+_DEFAULT_LEFT = 2
 _MISSING_NONE, _MISSING_NAN = 0, 2
 
 

@@ -38,7 +38,6 @@ class Time:
     batch_microseconds: float
     """For each row of a batch."""
     batch: Share
-    batch_rows: int
 
 
 def run(models: Sequence[Answering], rows: Dataset) -> list[Time]:
@@ -57,7 +56,6 @@ def run(models: Sequence[Answering], rows: Dataset) -> list[Time]:
             row=_share(alone[place], alone[0]),
             batch_microseconds=float(np.median(together[place])),
             batch=_share(together[place], together[0]),
-            batch_rows=size,
         )
         for place in range(len(models))
     ]

@@ -20,7 +20,7 @@ from pilotage.components.compilation.estimators import Body
 from pilotage.components.datasets import Dataset
 from pilotage.components.training import encodings
 from pilotage.core import errors, forms, models
-from pilotage.core.artifacts import InferenceForm, Link, Model, Report, Snapshot
+from pilotage.core.artifacts import Link, Model, Report, Snapshot
 from pilotage.core.forms import FormPredictor
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Predictor
@@ -183,8 +183,3 @@ def _require_same(spec: PilotSpec, model: Model, parts: splits.Split) -> None:
             f"The version held out {model.test_rows} rows, `data.split` now gives {parts.test.size}.",
             remedy="Run the pilot again, and shrink the version that it makes.",
         )
-
-
-def form_bytes(form: InferenceForm, graph: bytes) -> int:
-    """What a server reads to open a form: its tables and its graph."""
-    return len(form.model_dump_json(indent=2)) + 1 + len(graph)

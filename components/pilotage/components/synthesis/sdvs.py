@@ -109,12 +109,14 @@ def _columns(dataset: Dataset, task: Task) -> dict[str, dict[str, str]]:
 
 
 def _frame(dataset: Dataset) -> Any:
-    """The features as SDV takes them: texts as objects, for it knows no kind of pandas' own for them."""
+    """The features as SDV takes them: texts as objects, times in nanoseconds, which it takes all for."""
     frame = dataset.frame()
     for feature in dataset.features:
         if _SDTYPES.get(feature.kind) == "categorical":
             values = frame[feature.name].astype(object)
             frame[feature.name] = values.where(values.notna(), None)
+        elif feature.kind is FeatureKind.TIME:
+            frame[feature.name] = frame[feature.name].astype("datetime64[ns]")
     return frame
 
 

@@ -26,21 +26,22 @@ _MEMORY_BYTES = 1 << 30
 _AT_ONCE = 2
 _ANSWER_BYTES = 16 << 20
 _DEPTH = 32
-_FOLDER = Path("/", *["notebook"] * _DEPTH)
-"""Where it is as if the file were; nothing is there, and nothing is looked for."""
+_FOLDERS = Path("/", *[".folders"] * _DEPTH)
+"""Where it is as if the pilot's folder were; nothing is there, and nothing is looked for."""
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,200}\.(?:ipynb|py)", re.IGNORECASE)
 _KINDS = {kind.__name__: kind for kind in (errors.InputError, errors.SpecError)}
 
 _places = threading.BoundedSemaphore(_AT_ONCE)
 
 
-def adopt(file: str, content: str, into: str | None = None) -> dict[str, Any]:
+def adopt(file: str, content: str, into: str | None = None, beside: str = "..") -> dict[str, Any]:
     """The pilot that a notebook or script amounts to.
 
     Args:
         file: its name, which ends in .ipynb or .py.
         content: its text.
-        into: the pilot's folder, as a path from the file's; named after the file when left out.
+        into: name of the pilot's folder; after the file when left out.
+        beside: the file's folder, as a path from the pilot's.
 
     Returns:
         `pilot`, `spec`, `files` (text by name), `decided` and `undecided`.
@@ -50,17 +51,23 @@ def adopt(file: str, content: str, into: str | None = None) -> dict[str, Any]:
         LimitReached: others are read at the moment.
     """
     _require_sound(file, content)
-    if into is not None and (Path(into).is_absolute() or into.count("..") >= _DEPTH or "\x00" in into):
+    folder = Path(into or "a").name
+    if (
+        (into or "a") != folder
+        or Path(beside).is_absolute()
+        or beside.count("..") >= _DEPTH
+        or "\x00" in beside
+    ):
         raise errors.InputError(
-            f"`{into[:100]}` is no path from the notebook's folder to the pilot's.",
-            remedy="Send a relative one, such as `churn` or `../pilots/churn`.",
+            f"`{(into or '')[:100]}` is no name of a folder, or `{beside[:100]}` no way from it to the file.",
+            remedy="Send a name such as `churn`, and a relative path such as `..` or `../notebooks`.",
         )
     if not _places.acquire(timeout=5):
         raise errors.LimitReached(
             f"{_AT_ONCE} notebooks are read at the moment.", remedy="Send it again in half a minute."
         )
     try:
-        return _answered(json.dumps({"file": file, "content": content, "into": into}))
+        return _answered(json.dumps({"file": file, "content": content, "into": into, "beside": beside}))
     finally:
         _places.release()
 
@@ -135,7 +142,7 @@ def _main() -> None:
         answer = {"found": _read(**json.load(sys.stdin))}
     except errors.PilotageError as error:
         details = json.loads(json.dumps(error.details, default=str))
-        message = error.message.replace(f"{_FOLDER}/", "")  # nobody else knows of it
+        message = error.message.replace(f"{_FOLDERS}/", "")  # nobody else knows of them
         told = {"kind": type(error).__name__, "message": message, "remedy": error.remedy}
         answer = {"error": {**told, "details": details}}
     except (RecursionError, MemoryError):
@@ -152,11 +159,12 @@ def _refused(message: str, remedy: str) -> dict[str, Any]:
     return {"error": {"kind": "InputError", "message": message, "remedy": remedy, "details": {}}}
 
 
-def _read(file: str, content: str, into: str | None) -> dict[str, Any]:
+def _read(file: str, content: str, into: str | None, beside: str) -> dict[str, Any]:
     from pilotage.console.adoption import analyses, notebooks, writing
 
-    source = notebooks.of_text(_FOLDER / file, content, looks=False)
-    folder = Path(os.path.normpath(_FOLDER / (into or writing.name_of(Path(file)))))
+    folder = _FOLDERS / (into or writing.name_of(Path(file)))
+    place = Path(os.path.normpath(folder / beside))
+    source = notebooks.of_text(place / file, content, looks=False)
     made = writing.draft(analyses.analyse(source), folder)
     return {
         "pilot": made.spec.pilot,

@@ -132,8 +132,9 @@ class Tracer:
             if name not in statement.changes:
                 continue
             value = getattr(statement.node, "value", None)
-            is_pop = isinstance(value, ast.Call) and dotted(value.func) == f"{name}.pop" and value.args
-            told = constants.value(value.args[0], self._program.names_at(place)) if is_pop else None
+            if not isinstance(value, ast.Call) or dotted(value.func) != f"{name}.pop" or not value.args:
+                return False
+            told = constants.value(value.args[0], self._program.names_at(place))
             if not isinstance(told, str):
                 return False
             popped.append(told)

@@ -21,13 +21,18 @@ class Erasure(Model):
     """Whose rows are to go, and why."""
 
     keys: Annotated[list[Key], Field(min_length=1, max_length=10_000)]
-    why: Annotated[str, Field(min_length=1, max_length=2000)]
+    why: Annotated[str, Field(max_length=2000)] = ""
+    """Needed, unless nothing is erased."""
+    dry_run: bool = False
+    """Tell what would go; erase nothing."""
 
 
 class Purge(Model):
     """Whether anything is deleted."""
 
     dry_run: bool = False
+    why: Annotated[str, Field(max_length=2000)] = ""
+    """`data.retention` when left out."""
 
 
 @router.get("/privacy")
@@ -45,10 +50,12 @@ def list_deletions(desk: DeskParameter, actor: ActorParameter, pilot: str) -> Li
 @router.post("/erasures")
 def forget(desk: DeskParameter, actor: ActorParameter, pilot: str, wish: Erasure) -> dict[str, Any]:
     """Erase the rows with these keys from snapshots, logs, samples and labels; for admins."""
+    if wish.dry_run:
+        return privacy.preview_forget(desk, actor, pilot, wish.keys)
     return privacy.forget(desk, actor, pilot, wish.keys, wish.why)
 
 
 @router.post("/purge")
 def purge(desk: DeskParameter, actor: ActorParameter, pilot: str, wish: Purge) -> dict[str, Any]:
     """Delete what is older than the pilot keeps it; for admins."""
-    return privacy.purge(desk, actor, pilot, dry_run=wish.dry_run)
+    return privacy.purge(desk, actor, pilot, dry_run=wish.dry_run, why=wish.why)

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pilotage.console.operations.desks import Desk
     from pilotage.core.pilots import Pilot
     from pilotage.core.registry import Registered, Registry
+    from pilotage.core.specs import PilotSpec
 
 PilotArgument = Annotated[str, typer.Argument(metavar="PILOT", help="Folder with a pilot.yaml, or the file.")]
 RunnableArgument = Annotated[
@@ -57,6 +61,36 @@ def name_of(argument: str) -> str:
         f"`{argument}` is neither a folder with a pilot.yaml nor a pilot's name.",
         remedy="Name one of these.",
     )
+
+
+def spec_of(desk: Desk, argument: str) -> PilotSpec:
+    """The pilot.yaml at a path, or the one that the installation knows by this name.
+
+    Raises:
+        NotFound, SpecError: see `load_pilot` and `name_of`.
+    """
+    from pilotage.console.access.actors import at_this_machine
+    from pilotage.console.operations import specs
+
+    if Path(argument).exists():
+        return load_pilot(argument).spec
+    return specs.find(desk, at_this_machine(), name_of(argument))
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """A time that an option names; one without an offset is UTC.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    from pilotage.core import errors, features
+
+    try:
+        return features.parse_time(text)
+    except ValueError as error:
+        raise errors.SettingsError(
+            f"`{option} {text}` is not a time.", remedy="Write it as ISO 8601, such as 2026-11-02T06:00:00Z."
+        ) from error
 
 
 def versions_of(registry: Registry, name: str) -> list[Registered]:

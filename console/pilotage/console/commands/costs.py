@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
+from pilotage.console.commands.arguments import NameArgument, moment, spec_of
 from pilotage.console.sessions import Session, command
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pilotage.console.operations.desks import Desk
-    from pilotage.core.specs import PilotSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,27 +35,6 @@ def costs(
 
     desk = Desk(session.settings)
     found = operations.count(
-        desk, _spec(desk, pilot), since=_moment("--since", since), until=_moment("--until", until)
+        desk, spec_of(desk, pilot), since=moment("--since", since), until=moment("--until", until)
     )
     session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found))
-
-
-def _spec(desk: Desk, pilot: str) -> PilotSpec:
-    """The pilot.yaml at a path, or the one that the installation knows by this name."""
-    from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import specs
-
-    if Path(pilot).exists():
-        return load_pilot(pilot).spec
-    return specs.find(desk, at_this_machine(), name_of(pilot))
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from pilotage.core import errors, features
-
-    try:
-        return features.parse_time(text)
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`{option} {text}` is not a time.", remedy="Write it as ISO 8601, such as 2026-11-02T06:00:00Z."
-        ) from error

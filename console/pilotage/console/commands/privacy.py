@@ -136,6 +136,7 @@ def forget(
         ),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go; erase nothing.")] = False,
 ) -> None:
     """Erase the rows with these keys from all that is held.
 
@@ -145,11 +146,15 @@ def forget(
     """
     from pilotage.console.views import privacy as views
     from pilotage.pipelines import people, tables
-    from pilotage.pipelines.deletions import erasures
+    from pilotage.pipelines.deletions import erasures, previews
 
     name, wanted = name_of(pilot), read_keys(keys, file)
     engine = tables.connect(session.settings)
     try:
+        if dry_run:
+            found = previews.preview(engine, session.settings, name, wanted).document()
+            session.output.answer(found, lambda console: views.show_preview(console, found))
+            return
         done = erasures.forget(engine, session.settings, name, wanted, who=people.user(), why=reason)
     finally:
         engine.dispose()

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, WhoOption, WhyOption, load_pilot, name_of
+from pilotage.console.commands.arguments import (
+    NameArgument,
+    WhoOption,
+    WhyOption,
+    load_pilot,
+    moment,
+    name_of,
+)
 from pilotage.console.commands.forecasts import StudyOption
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pilotage.console.operations.desks import Desk
     from pilotage.console.operations.readiness import Note
     from pilotage.pipelines.readiness.scores import Readiness
@@ -144,27 +149,6 @@ def write_badge(place: Path, found: Readiness) -> None:
         raise errors.SettingsError(
             f"`{place}` cannot be written: {error.strerror}.", remedy="Name another file with `--badge`."
         ) from error
-
-
-def moment(option: str, text: str | None) -> datetime | None:
-    """A time that an option names.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    from datetime import UTC, datetime
-
-    from pilotage.core import errors
-
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`{option} {text}` is not a time.", remedy="Write it as ISO 8601, such as 2027-03-01."
-        ) from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def show_notes(session: Session, pilot: str, found: list[Note]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, PilotArgument, load_pilot, name_of
+from pilotage.console.commands.arguments import NameArgument, PilotArgument, load_pilot, moment, name_of
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def monitor(
     """
     found = load_pilot(pilot)
     settings = session.settings
-    seconds, moment = seconds_of(every), moment_of(now)
+    seconds, at = seconds_of(every), moment("--now", now)
     from pilotage.console import signals
 
     if reindex:
@@ -155,7 +155,7 @@ def monitor(
                 session, found, lambda watch, show: _follow(watch, seconds, stop.wait, show)
             )
     else:
-        everything = _watched(session, found, lambda watch, show: _look(watch, moment, show))
+        everything = _watched(session, found, lambda watch, show: _look(watch, at, show))
     from pilotage.console.views import reports as views
 
     session.output.answer(
@@ -281,18 +281,6 @@ def seconds_of(text: str) -> float:
         return durations.parse(text).total_seconds()
     except ValueError as error:
         raise errors.SettingsError(f"`--every {text}`: {error}.", remedy="Write `--every 10s`.") from error
-
-
-def moment_of(text: str | None) -> datetime | None:
-    """When `--now` is."""
-    from pilotage.core import errors, features
-
-    try:
-        return features.parse_time(text)
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`--now {text}` is not a time.", remedy="Write it as ISO 8601, such as 2026-11-02T06:00:00Z."
-        ) from error
 
 
 def monitor_document(pilot: str, found: Findings, settings: Any) -> dict[str, Any]:

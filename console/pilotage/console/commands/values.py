@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilotage.console.commands.arguments import NameArgument, load_pilot, name_of
+from pilotage.console.commands.arguments import NameArgument, moment, spec_of
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pilotage.console.operations.desks import Desk
     from pilotage.console.operations.values import Period
-    from pilotage.core.specs import PilotSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,22 +41,12 @@ def value(
     desk = Desk(session.settings)
     found = values.count(
         desk,
-        _spec(desk, pilot),
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        spec_of(desk, pilot),
+        since=moment("--since", since),
+        until=moment("--until", until),
         period=None if period is None else _period(period),
     )
     session.output.answer(found.model_dump(mode="json"), lambda console: views.show(console, found))
-
-
-def _spec(desk: Desk, pilot: str) -> PilotSpec:
-    """The pilot.yaml at a path, or the one that the installation knows by this name."""
-    from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import specs
-
-    if Path(pilot).exists():
-        return load_pilot(pilot).spec
-    return specs.find(desk, at_this_machine(), name_of(pilot))
 
 
 def _period(text: str) -> Period:
@@ -73,15 +58,4 @@ def _period(text: str) -> Period:
     except ValueError as error:
         raise errors.SettingsError(
             f"`--period {text}` is none of {', '.join(Period)}.", remedy="Choose one of these."
-        ) from error
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from pilotage.core import errors, features
-
-    try:
-        return features.parse_time(text)
-    except ValueError as error:
-        raise errors.SettingsError(
-            f"`{option} {text}` is not a time.", remedy="Write it as ISO 8601, such as 2026-11-02T06:00:00Z."
         ) from error

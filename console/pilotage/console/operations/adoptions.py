@@ -43,7 +43,9 @@ class Adoption(Model):
     undecided: tuple[Undecided, ...]
 
 
-def adopt(desk: Desk, actor: Actor, file: str, content: str, into: str | None = None) -> Adoption:
+def adopt(
+    desk: Desk, actor: Actor, file: str, content: str, into: str | None = None, beside: str = ".."
+) -> Adoption:
     """Read a notebook or script; who may start something may ask.
 
     Raises:
@@ -52,7 +54,7 @@ def adopt(desk: Desk, actor: Actor, file: str, content: str, into: str | None = 
         LimitReached: others are read at the moment.
     """
     actor.require(Permission.OPERATE)
-    found = readings.adopt(file, content, into)
+    found = readings.adopt(file, content, into, beside)
     names = sorted(found["files"], key=lambda name: (not name.endswith(".yaml"), name))
     return Adoption(
         pilot=found["pilot"],

@@ -20,7 +20,7 @@ from pilotage.core.artifacts import PersonalFinding, Synthesis, Synthetic
 from pilotage.core.registry import Alias
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
-from pilotage.pipelines.deletions import erasures, retentions
+from pilotage.pipelines.deletions import erasures, previews, retentions
 
 MOST = 200
 
@@ -163,7 +163,18 @@ def forget(desk: Desk, actor: Actor, pilot: str, keys: list[str], why: str) -> d
     return done.document()
 
 
-def purge(desk: Desk, actor: Actor, pilot: str, *, dry_run: bool) -> dict[str, Any]:
+def preview_forget(desk: Desk, actor: Actor, pilot: str, keys: list[str]) -> dict[str, Any]:
+    """What `forget` would take out now; nothing is changed or noted.
+
+    Raises:
+        Forbidden, NotFound, RequestError, SpecError: as of `forget`.
+    """
+    actor.require(Permission.ADMINISTER, pilot)
+    specs.require_known(desk, actor, pilot)
+    return previews.preview(desk.engine, desk.settings, pilot, keys).document()
+
+
+def purge(desk: Desk, actor: Actor, pilot: str, *, dry_run: bool, why: str = "") -> dict[str, Any]:
     """Delete what is older than the pilot keeps it, or tell what that would be.
 
     Raises:
@@ -173,7 +184,7 @@ def purge(desk: Desk, actor: Actor, pilot: str, *, dry_run: bool) -> dict[str, A
     """
     actor.require(Permission.ADMINISTER, pilot)
     specs.require_known(desk, actor, pilot)
-    (found,) = retentions.purge(desk.engine, desk.settings, pilot, who=actor.name, dry_run=dry_run)
+    (found,) = retentions.purge(desk.engine, desk.settings, pilot, who=actor.name, why=why, dry_run=dry_run)
     return {**found.document(), "dry_run": dry_run}
 
 

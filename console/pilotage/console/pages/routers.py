@@ -14,6 +14,7 @@ from pilotage.console.pages import (
     monitoring,
     pilot_details,
     pilots,
+    privacy,
     readiness,
     responsible,
     run_details,
@@ -30,7 +31,7 @@ from pilotage.console.pages import (
 _MODULES = (
     *(pilots, adoptions, pilot_details),
     *(runs, comparisons, run_details),
-    *(models, monitoring, readiness, scores, scaling, shrinks, responsible, costs),
+    *(models, monitoring, readiness, scores, scaling, shrinks, responsible, privacy, costs),
     *(schedules, audits),
     *(settings, signing_in, statics),
 )

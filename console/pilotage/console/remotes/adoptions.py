@@ -22,8 +22,9 @@ def adopt(session: Session, file: Path, into: Path | None = None) -> None:
     """
     text = _lean(file, notebooks.text_of(file))
     folder = into or Path.cwd() / writing.name_of(file)
-    place = os.path.relpath(folder.absolute(), file.parent.absolute())
-    found = session.remote.post("/adoptions", {"file": file.name, "content": text, "into": place})
+    beside = os.path.relpath(file.parent.absolute(), folder.absolute())
+    asked = {"file": file.name, "content": text, "into": folder.absolute().name, "beside": beside}
+    found = session.remote.post("/adoptions", asked)
     texts = {str(part["name"]): str(part["text"]) for part in found["files"]}
     strange = [name for name in texts if name not in writing.FILES]
     if strange or pilots.FILE_NAME not in texts:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pilotage.console.commands import serving as here
-from pilotage.console.commands.arguments import load_pilot
+from pilotage.console.commands.arguments import load_pilot, moment
 from pilotage.console.remotes.clients import Remote, segment
 from pilotage.console.sessions import Session
 from pilotage.console.watches import Findings
@@ -77,7 +77,7 @@ def monitor(
     from pilotage.console.views import reports as views
 
     found = load_pilot(pilot)
-    seconds, moment = here.seconds_of(every), here.moment_of(now)
+    seconds, at = here.seconds_of(every), moment("--now", now)
     watch = Watch(found, session.settings, session.remote)
 
     def show(part: Findings) -> None:
@@ -90,7 +90,7 @@ def monitor(
         with signals.stopping() as stop:
             everything = watches.follow(watch, seconds, stop.wait, show)
     else:
-        everything = watch.look(moment)
+        everything = watch.look(at)
         show(everything)
     document = here.monitor_document(found.name, everything, session.settings)
     session.output.answer(document, lambda console: views.show(console, everything))

@@ -57,9 +57,17 @@ def purge(session: Session, pilot: str | None = None, dry_run: bool = False) -> 
 
 
 def forget(
-    session: Session, pilot: str, keys: list[str] | None = None, file: Path | None = None, reason: str = ""
+    session: Session,
+    pilot: str,
+    keys: list[str] | None = None,
+    file: Path | None = None,
+    reason: str = "",
+    dry_run: bool = False,
 ) -> None:
     """Erase rows there."""
     place = f"/pilots/{segment(name_of(pilot))}/erasures"
-    document = session.remote.post(place, {"keys": read_keys(keys, file), "why": reason})
+    document = session.remote.post(place, {"keys": read_keys(keys, file), "why": reason, "dry_run": dry_run})
+    if dry_run:
+        session.output.answer(document, lambda console: views.show_preview(console, document))
+        return
     session.output.answer(document, lambda console: views.show_erased(console, document))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pilotage.console.commands import readiness as here
-from pilotage.console.commands.arguments import name_of
+from pilotage.console.commands.arguments import moment, name_of
 from pilotage.console.commands.readiness import Trial
 from pilotage.console.operations.readiness import Entry, Note
 from pilotage.console.remotes import studies
@@ -46,7 +46,7 @@ def readiness(
         done = studies.carry_out(session, name, Kind.READINESS, here.options_of(prove).told)
         return here.show_proofs(session, dict(done["document"]))
     if note is not None:
-        end = here.moment("--until", until)
+        end = moment("--until", until)
         wish = {"test": note, "text": text, "until": end.isoformat() if end else None}
         return here.show_note(session, Note.model_validate(remote.post(f"{place}/notes", wish)))
     if withdraw is not None:

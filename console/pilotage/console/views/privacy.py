@@ -42,11 +42,7 @@ def show_synthesis(console: Console, report: Synthesis) -> None:
         mark = "[green]✓[/]" if verdict.passed else "[red]✗[/]"
         console.print(f"{mark} {escape(verdict.gate)}: {escape(verdict.reason)}")
     if report.passed:
-        kept = (
-            f" in study {escape(report.study)}"
-            if report.study and report.file.startswith("synthetic.")
-            else ""
-        )
+        kept = f" in study {escape(report.study)}" if report.file.startswith("synthetic.") else ""
         console.print(f"Wrote {report.rows:,} synthetic rows to [bold]{escape(report.file)}[/]{kept}")
     else:
         console.print("[red]The rows give training rows away, or nobody could tell: none were written.[/]")
@@ -64,6 +60,18 @@ def show_purged(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
         )
         for kept in item["kept"]:
             console.print(f"  kept {kept['digest'][:12]}: {escape(kept['why'])}")
+
+
+def show_preview(console: Console, document: Mapping[str, Any]) -> None:
+    """What would be erased."""
+    rows, versions = document["snapshots"], document["versions"]
+    console.print(
+        f"Would erase {sum(rows.values()):,} rows of {len(rows)} snapshots, "
+        f"{document['logged_rows']:,} logged "
+        f"rows, {document['labels']:,} labels and {document['reference_rows']:,} rows of reference samples."
+    )
+    if versions:
+        console.print(f"Would mark versions {', '.join(map(str, versions))}, which were trained on them.")
 
 
 def show_erased(console: Console, document: Mapping[str, Any]) -> None:

@@ -110,6 +110,13 @@ class Forgotten:
         text = f"forget\0{self._pilot}\0{key}".encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest() in self.digests
 
+    def only(self, digests: Iterable[str]) -> Forgotten:
+        """As if these were all that is to be forgotten; nothing is noted."""
+        found = Forgotten(self._settings, self._pilot)
+        found._secret = models.installation_secret(self._settings)
+        found.digests = frozenset(digests)
+        return found
+
     def add(self, digests: Iterable[str]) -> None:
         """Remember more keys for good."""
         together = sorted(self.digests | set(digests))

@@ -28,6 +28,7 @@ from pilotage.core.registry.clients import INSIDE
 from pilotage.core.registry.versions import local_path
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
+from pilotage.core.storage import Storage
 from pilotage.pipelines import audits, catalogues, locks, states, tables
 from pilotage.pipelines.deletions import holdings, traffic
 
@@ -44,6 +45,8 @@ AGAIN = (
 MOST_KEYS = 10_000
 _KIND = "erasure"
 _WAIT_SECONDS = 30.0
+_VECTORS = "cache/embeddings"
+"""Where trainings of this machine keep vectors, below its home."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,24 @@ def forget(
         RequestError: there is no key, an empty one, or too many; or no reason.
         RunActive: a run of the pilot is in progress and does not end soon.
     """
-    _check(wanted, why)
+    if not why.strip():
+        raise errors.RequestError(
+            "No reason is given.", remedy="Say why: it is all that tells later what was asked for."
+        )
+    spec, digests = hashes(engine, settings, pilot, wanted)
+    asked = _begin(engine, pilot, digests, who, why)
+    return _carry_out(engine, settings, spec, asked)
+
+
+def hashes(
+    engine: Engine, settings: Settings, pilot: str, wanted: Sequence[str]
+) -> tuple[PilotSpec, list[str]]:
+    """The pilot, and the keyed hashes of these keys in every spelling in which they may be stored.
+
+    Raises:
+        NotFound, SpecError, RequestError: as of `forget`.
+    """
+    _check(wanted)
     with tables.reading(engine) as connection:
         spec = catalogues.get(connection, pilot).spec
     if spec.data.key is None:
@@ -96,11 +116,7 @@ def forget(
             f"Pilot `{pilot}` has no `data.key`, so rows cannot be told apart by one.",
             remedy="Name the column that identifies a row as `data.key`, and run the pilot.",
         )
-    digests = sorted(
-        {digest for text in _spellings(spec, settings, wanted) for digest in [_digest(settings, pilot, text)]}
-    )
-    asked = _begin(engine, pilot, digests, who, why)
-    return _carry_out(engine, settings, spec, asked)
+    return spec, sorted({_digest(settings, pilot, text) for text in _spellings(spec, settings, wanted)})
 
 
 def resume(engine: Engine, settings: Settings) -> list[Erased]:
@@ -122,17 +138,13 @@ def resume(engine: Engine, settings: Settings) -> list[Erased]:
     return found
 
 
-def _check(wanted: Sequence[str], why: str) -> None:
+def _check(wanted: Sequence[str]) -> None:
     if not wanted or any(not text for text in wanted):
         raise errors.RequestError("There is no key, or an empty one.", remedy="Name the keys that are to go.")
     if len(wanted) > MOST_KEYS:
         raise errors.RequestError(
             f"There are {len(wanted):,} keys, at most {MOST_KEYS:,} can be forgotten at once.",
             remedy="Send them in parts.",
-        )
-    if not why.strip():
-        raise errors.RequestError(
-            "No reason is given.", remedy="Say why: it is all that tells later what was asked for."
         )
 
 
@@ -246,6 +258,8 @@ def _erase(engine: Engine, settings: Settings, pilot: str, forgotten: Forgotten,
         if digest in gone:
             erased.versions.append(registered.version)
     erased.versions.sort()
+    if gone:  # vectors of texts and images are found by what they were computed from: all are made anew
+        Storage(str(settings.home)).delete(_VECTORS)
 
 
 def _forget_successors(

@@ -2,13 +2,15 @@
 
 A snapshot is as old as its last use. One that trained the champion, the version before it or the
 challenger stays, and so does one that another pilot or a run in progress needs; what was kept and why
-is said. Windows stay: they are counts. Whether it is time is the scheduler's question.
+is said. A snapshot goes while nothing can begin to use it (`tables.IN_USE`). Windows stay: they are
+counts. Whether it is time is the scheduler's question.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +29,7 @@ from pilotage.pipelines.deletions import holdings
 from pilotage.pipelines.deletions.holdings import Use
 
 ACTION = "purge"
+_WHY = "data.retention"
 _ALIASES = (Alias.CHAMPION, Alias.PREVIOUS, Alias.CHALLENGER)
 
 
@@ -67,6 +70,7 @@ def purge(
     pilot: str | None = None,
     *,
     who: str,
+    why: str = "",
     dry_run: bool = False,
     now: datetime | None = None,
 ) -> list[Purged]:
@@ -95,7 +99,7 @@ def purge(
                 _purge(engine, settings, purged, everyone, now, dry_run)
             finally:  # what is gone is told of, whatever came between
                 if not dry_run and not purged.empty:
-                    _record(engine, purged, who)
+                    _record(engine, purged, who, why.strip() or _WHY)
     return found
 
 
@@ -113,14 +117,14 @@ def _purge(
     for use in holdings.uses(engine, pilot):
         if use.last_used_at >= before or not storage.published(f"snapshots/{use.digest}"):
             continue
-        busy = use.active or users[use.digest] & holdings.at_work(engine)
-        why = "a run or a study in progress may use it" if busy else reasons.get(use.digest)
-        if why is not None:
-            purged.kept.append(Kept(use.digest, why))
-            continue
-        purged.snapshots.append(use.digest)
-        if not dry_run:
-            _drop(storage, settings, use)
+        with _unused(engine, dry_run):
+            why = reasons.get(use.digest) or _busy(engine, use, users[use.digest])
+            if why is not None:
+                purged.kept.append(Kept(use.digest, why))
+                continue
+            purged.snapshots.append(use.digest)
+            if not dry_run:
+                _drop(storage, settings, use)
     purged.row_files = _drop_files(storage, list(holdings.row_files(storage, pilot)), before, dry_run)
     labels = [name for name in holdings.label_files(storage, pilot) if storage.modified_at(name) < before]
     purged.label_files = len(labels)
@@ -129,11 +133,31 @@ def _purge(
             storage.delete(name)
 
 
-def _users(engine: Engine) -> dict[str, set[str]]:
-    """Pilots whose runs used a snapshot, by digest."""
-    found: dict[str, set[str]] = {}
+@contextmanager
+def _unused(engine: Engine, dry_run: bool) -> Iterator[None]:
+    """Let nothing begin that could use a snapshot; a dry run lets everything go on."""
+    if dry_run:
+        yield
+        return
+    with engine.begin() as connection:
+        tables.lock(connection, tables.IN_USE)
+        yield
+
+
+def _busy(engine: Engine, use: Use, known: dict[str, datetime]) -> str | None:
+    """Why a snapshot is needed now, as of this moment."""
+    if use.active or known.keys() & holdings.at_work(engine):
+        return "a run or a study in progress may use it"
+    if _users(engine)[use.digest] != known:
+        return "a run used it while this went on"
+    return None
+
+
+def _users(engine: Engine) -> dict[str, dict[str, datetime]]:
+    """Pilots whose runs used a snapshot, and when last, by digest."""
+    found: dict[str, dict[str, datetime]] = {}
     for use in holdings.uses(engine):
-        found.setdefault(use.digest, set()).add(use.pilot)
+        found.setdefault(use.digest, {})[use.pilot] = use.last_used_at
     return found
 
 
@@ -178,7 +202,7 @@ def _drop_files(storage: Storage, names: Sequence[str], before: datetime, dry_ru
     return len(old)
 
 
-def _record(engine: Engine, purged: Purged, who: str) -> None:
+def _record(engine: Engine, purged: Purged, who: str, why: str) -> None:
     document, now = purged.document(), tables.now()
     with engine.begin() as connection:
         connection.execute(
@@ -189,7 +213,7 @@ def _record(engine: Engine, purged: Purged, who: str) -> None:
                 "kind": "retention",
                 "state": "done",
                 "hashes": [],
-                "why": "data.retention",
+                "why": why,
                 "who": who,
                 "asked_at": now,
                 "ended_at": now,
@@ -197,4 +221,4 @@ def _record(engine: Engine, purged: Purged, who: str) -> None:
             },
         )
         told = {key: document[key] for key in ("snapshots", "row_files", "label_files", "before")}
-        audits.write(connection, ACTION, purged.pilot, who, "data.retention", **told)
+        audits.write(connection, ACTION, purged.pilot, who, why, **told)

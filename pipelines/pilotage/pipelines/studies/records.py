@@ -126,6 +126,7 @@ def claim(engine: Engine, study: str) -> Study:
                 study=study,
             )
         _require_free(connection, row.pilot, Kind(row.kind), study)
+        tables.lock(connection, tables.IN_USE)
         moment = tables.now()
         values = {
             "state": State.RUNNING,

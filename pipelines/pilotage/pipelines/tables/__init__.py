@@ -29,11 +29,12 @@ from pilotage.pipelines.tables.scheduling import leases, schedules
 from pilotage.pipelines.tables.studying import studies
 from pilotage.pipelines.tables.supervision import services
 from pilotage.pipelines.tables.telling import deliveries, delivery_attempts, disabled_endpoints, outbox
-from pilotage.pipelines.tables.transactions import lock, reading
+from pilotage.pipelines.tables.transactions import IN_USE, lock, reading
 from pilotage.pipelines.tables.usages import usages
 from pilotage.pipelines.tables.watching import days, windows
 
 __all__ = [
+    "IN_USE",
     "Instant",
     "alarms",
     "approvals",

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Engine, text
 
 READING = "pilotage_reading"
 """Execution option of connections that change nothing."""
+IN_USE = "snapshots in use"
+"""Held while a run or a study begins, and while a snapshot is deleted: never both at once."""
 
 
 @contextmanager

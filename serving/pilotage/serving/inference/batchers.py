@@ -214,9 +214,9 @@ class Batcher:
     def _work(self, loop: asyncio.AbstractEventLoop, taken: Sequence[_Waiting], reason: Release) -> None:
         """Answer a batch in the thread."""
         outcomes = self._timed(taken, reason)
-        loop.call_soon_threadsafe(self._turn, taken, outcomes, reason)
+        loop.call_soon_threadsafe(self._turn, taken, outcomes)
 
-    def _turn(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome], reason: Release) -> None:
+    def _turn(self, taken: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         self._busy = False
         self._finish(taken, outcomes)
         if self._waiting and not self._busy and not self._scheduled:

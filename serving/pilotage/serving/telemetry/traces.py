@@ -98,7 +98,17 @@ def _provider(settings: Settings, exporter: SpanExporter | None) -> tuple[Tracer
         return provider, exporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    sending = OTLPSpanExporter(endpoint=f"{settings.traces}/v1/traces", timeout=_EXPORT_SECONDS)
+    class Sending(OTLPSpanExporter):
+        """Ends once, without a warning the second time: `close` may end it before the provider does."""
+
+        ended = False
+
+        def shutdown(self) -> None:
+            if not self.ended:
+                self.ended = True
+                super().shutdown()  # type: ignore[no-untyped-call]
+
+    sending = Sending(endpoint=f"{settings.traces}/v1/traces", timeout=_EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(sending))
     return provider, sending
 
@@ -314,3 +324,4 @@ class Tracer:
         if ending.is_alive():
             logger.warning("the last traces could not be sent within %.0f s", CLOSE_SECONDS)
             self._exporter.shutdown()  # it tries again no more
+            ending.join(1.0)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
-from sqlalchemy import insert
+import numpy as np
+import pytest
+from sqlalchemy import insert, select
 from tests.unit.console.desks import actor, client
 from tests.unit.console.monitored import know
 from tests.unit.pipelines.drift_reports import spec
 
 from pilotage.console.access.actors import Role
+from pilotage.console.operations import studies as operations
 from pilotage.console.operations.desks import Desk
+from pilotage.core import errors
+from pilotage.core import pilots as core_pilots
 from pilotage.core.artifacts import Estimate, Leakage, PersonalFinding, Snapshot, Synthesis, Synthetic
 from pilotage.core.metrics import Task
-from pilotage.core.specs import PersonalKind, Policy
+from pilotage.core.specs import PersonalKind, PilotSpec, Policy
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables
+from pilotage.pipelines import audits, syntheses, tables
+from pilotage.pipelines.studies import Kind
 
 NOW = datetime(2026, 11, 2, 6, tzinfo=UTC)
 PAGE, PRIVACY = "/pilots/small/responsible", "/api/v1/pilots/small/privacy"
@@ -115,3 +122,132 @@ def test_a_pilot_without_a_run_says_nothing_of_people(desk: Desk):
     told = client(desk).get(PRIVACY).json()
     assert (told["personal"], told["deletions"], told["synthetic"]) == ([], [], None)
     assert "No personal data was recognised" in client(desk).get(PAGE).text
+
+
+PLACE = "/pilots/small/responsible"
+
+
+def kept_briefly(desk: Desk) -> None:
+    """A pilot with a retention and a key."""
+    found, told = spec(), {"retention": timedelta(90), "key": "id"}
+    know(desk, found.model_copy(update={"data": found.data.model_copy(update=told)}))
+
+
+def test_nothing_is_purged_before_it_was_shown_and_the_pilot_named(desk: Desk):
+    kept_briefly(desk)
+    admin = client(desk)
+    assert "What is older than it is kept?" in admin.get(PLACE).text
+    shown = admin.post(f"{PLACE}/purge/preview")
+    assert shown.status_code == 200
+    assert "Nothing is deleted yet" in shown.text
+    wrong = admin.post(f"{PLACE}/purge", data={"named": "other"})
+    assert "Nothing was deleted" in wrong.text
+    assert "Deleted 0 snapshots" in admin.post(f"{PLACE}/purge", data={"named": "small", "why": "tidy"}).text
+
+
+def test_keys_are_shown_before_they_are_forgotten_and_travel_in_no_address(desk: Desk):
+    kept_briefly(desk)
+    admin = client(desk)
+    shown = admin.post(f"{PLACE}/forget/preview", data={"keys": " canary-1 \n\ncanary-2\n"})
+    assert shown.status_code == 200
+    assert "canary-1\ncanary-2</textarea>" in shown.text
+    assert shown.headers["cache-control"] == "no-store"
+    for sent in ({"named": "other", "why": "asked"}, {"named": "small", "why": " "}):
+        answer = admin.post(f"{PLACE}/forget", data={"keys": "canary-1", **sent}, follow_redirects=False)
+        assert answer.status_code == 303
+        assert "canary" not in str(answer.headers)
+    with tables.reading(desk.engine) as connection:
+        assert connection.execute(select(tables.deletions)).all() == [], "nothing was noted"
+    sent = {"keys": "canary-1", "named": "small", "why": "ticket 1"}
+    for _ in range(2):
+        done = admin.post(f"{PLACE}/forget", data=sent)
+        assert "Erased 0 rows of snapshots" in done.text
+        assert "canary" not in done.text
+    told = [item for item in audits.read(desk.engine) if item.action == "forget"]
+    assert {(item.who, item.why) for item in told} == {("admin", "ticket 1")}
+    assert "canary" not in str(told)
+
+
+def test_an_erasure_can_be_looked_at_through_the_api(desk: Desk):
+    kept_briefly(desk)
+    admin = client(desk)
+    wish = {"keys": ["canary-1"], "dry_run": True}
+    told = admin.post("/api/v1/pilots/small/erasures", json=wish).json()
+    assert (told["dry_run"], told["keys"], told["snapshots"]) == (True, 1, {})
+    assert admin.post("/api/v1/pilots/small/erasures", json={"keys": ["a"]}).status_code == 422, "no reason"
+
+
+def test_only_admins_see_and_send_the_forms(desk: Desk):
+    kept_briefly(desk)
+    for role in (Role.VIEWER, Role.OPERATOR, Role.APPROVER):
+        someone = client(desk, actor(role))
+        assert "Keys to forget" not in someone.get(PLACE).text
+        for form in ("purge/preview", "purge", "forget/preview", "forget"):
+            sent = {"keys": "a", "named": "small", "why": "x"}
+            assert someone.post(f"{PLACE}/{form}", data=sent).status_code == 403, form
+
+
+YAML = """\
+version: 1
+pilot: claims
+goal: {metric: roc_auc}
+data: {source: claims.csv, target: fraud}
+train: {estimator: logistic_regression}
+"""
+
+
+def test_rows_of_a_study_are_given_away_only_where_its_gates_passed(desk: Desk, tmp_path: Path):
+    random = np.random.default_rng(7)
+    lines = [
+        f"{random.normal(600 if n % 4 else 900, 90):.2f},{'NSEW'[n % 3]},{'no' if n % 4 else 'yes'}"
+        for n in range(400)
+    ]
+    (tmp_path / "claims.csv").write_text("\n".join(["amount,region,fraud", *lines]) + "\n")
+    (tmp_path / "pilot.yaml").write_text(YAML)
+    pilot = core_pilots.load(tmp_path)
+    know(desk, pilot.spec)
+    admin = client(desk, actor(Role.ADMIN))
+    options = syntheses.Options(rows=150)
+    study, found = syntheses.run(pilot.spec, tmp_path, desk.settings, options, "ann")
+    assert found.passed
+    place = f"/api/v1/pilots/claims/studies/{study}/rows"
+    rows = admin.get(place)
+    assert rows.headers["content-type"].startswith("text/csv")
+    assert rows.text.count("\n") == 151
+    assert place in admin.get("/pilots/claims/responsible").text
+    strict = PilotSpec.model_validate(
+        {
+            **pilot.spec.model_dump(exclude_unset=True),
+            "data": {**pilot.spec.data.model_dump(exclude_unset=True), "augment": {"balance": True}},
+            "gates": [{"metric": "synthetic_fidelity", "min": 1.0}],
+        }
+    )
+    refused, found = syntheses.run(strict, tmp_path, desk.settings, options, "ann")
+    assert not found.passed
+    answer = admin.get(place.replace(study, refused))
+    assert answer.status_code == 404
+    assert "a gate said" in answer.text
+    page = admin.get("/pilots/claims/responsible").text
+    assert refused not in page
+    assert "Not written: a gate said no" in page
+    named = tmp_path / "own.csv"
+    own, _ = syntheses.run(pilot.spec, tmp_path, desk.settings, options, "ann", target=named)
+    assert named.is_file()
+    assert admin.get(place.replace(study, own)).status_code == 404, "it is a file of their own"
+
+
+def test_a_study_of_synthetic_rows_is_started_from_the_page(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    know(desk, spec())
+    begun: list[tuple[Kind, dict[str, object]]] = []
+
+    def start(_: object, __: object, ___: str, kind: Kind, options: dict[str, object]) -> SimpleNamespace:
+        begun.append((kind, options))
+        return SimpleNamespace(id="s1")
+
+    monkeypatch.setattr(operations, "start_study", start)
+    sent = {"rows": "20", "format": "parquet"}
+    assert "Study s1 has begun" in client(desk).post(f"{PLACE}/synthesis", data=sent).text
+    assert begun == [(Kind.SYNTHESIS, sent)]
+    assert operations.check(Kind.SYNTHESIS, sent) == {"rows": 20, "format": "parquet"}
+    with pytest.raises(errors.SettingsError, match="synthesize --help"):
+        operations.check(Kind.SYNTHESIS, {"rows": "0"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,16 +18,31 @@ from pilotage.pipelines import catalogues, claims
 from pilotage.pipelines.triggers import Dispatch
 
 SPEC = "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
-SLOW = (
-    "import signal, sys, time; "
-    "signal.signal(signal.SIGTERM, lambda *_: (signal.signal(signal.SIGTERM, signal.SIG_DFL), "
-    "time.sleep(0.7), sys.exit(7))); print(flush=True); time.sleep(60)"
-)
+COUNT = 4
+SLOW = f"""
+import signal, sys, time
+from pathlib import Path
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+
+def stop(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    (folder / name).touch()
+    while len(list(folder.iterdir())) < {COUNT}:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    sys.exit(7)
+
+signal.signal(signal.SIGTERM, stop)
+print(flush=True)
+time.sleep(60)
+"""
 
 
-def _retraining(number: int) -> Dispatch:
-    """A process that takes a while to stop in order, and dies of a second signal."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", SLOW], stdout=subprocess.PIPE)
+def _retraining(number: int, folder: Path) -> Dispatch:
+    """A process that stops in order once all have been told to, and dies of a second signal."""
+    words = [sys.executable, "-S", "-c", SLOW, str(folder), str(number)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
@@ -45,16 +59,18 @@ def _retraining(number: int) -> Dispatch:
     return Dispatch(trigger, process)
 
 
-def test_retrainings_are_told_to_stop_together_and_once(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_retrainings_are_told_to_stop_together_and_once(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(claims, "withdraw", lambda *_: None)  # no trigger of these is in the database
     monitors = Monitors(settings.load(home=home))
-    started = [_retraining(number) for number in range(4)]
+    told = tmp_path / "told"
+    told.mkdir()
+    started = [_retraining(number, told) for number in range(COUNT)]
     for number, dispatch in enumerate(started):
         watch = Watch(pilots.parse(SPEC), home, settings.load(home=home))
         watch._active = dispatch
         entry = catalogues.Entry(str(number), home, pilots.parse(SPEC))
         monitors._watches[str(number)] = entry, watch
-    began = time.monotonic()
     monitors.stop()
-    assert time.monotonic() - began < 2.0
-    assert [dispatch.process.returncode for dispatch in started] == [7] * 4
+    assert [dispatch.process.returncode for dispatch in started] == [7] * COUNT

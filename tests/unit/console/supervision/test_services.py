@@ -110,7 +110,7 @@ def test_one_that_does_not_stop_is_killed_in_time(make: Callable[..., Service]):
     service.terminate()
     began = time.monotonic()
     service.finish(0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "it would run for a minute"
     assert "killed" in service.entry.detail
 
 

@@ -74,16 +74,20 @@ class KeyServer:
     asked: int = 0
     pause_seconds: float = 0.0
     """Before the answer."""
+    open: threading.Event = field(default_factory=threading.Event)
+    """Set, unless a test holds up the answers."""
 
 
 @contextmanager
 def serving(body: bytes) -> Iterator[KeyServer]:
     found = KeyServer(body)
+    found.open.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.asked += 1
             time.sleep(found.pause_seconds)
+            found.open.wait(60)
             self.send_response(found.status)
             for name, value in {"Content-Length": str(len(found.body)), **found.headers}.items():
                 self.send_header(name, value)

@@ -130,7 +130,8 @@ def test_wrong_claims_are_refused(
 def test_times_beyond_the_leeway_are_refused(
     verifier: Verifier, issuer: Issuer, claim: str, seconds: int, reason: str
 ) -> None:
-    assert reason in refusal(verifier, issuer.token("ES256", **{claim: time.time() + seconds}))
+    claims: dict[str, Any] = {claim: time.time() + seconds}
+    assert reason in refusal(verifier, issuer.token("ES256", **claims))
 
 
 def test_clocks_may_be_apart_by_the_leeway(verifier: Verifier, issuer: Issuer) -> None:

@@ -40,7 +40,7 @@ class Slow:
     def predict(self, columns: Columns) -> Prediction:
         self.calls += 1
         self.began.set()
-        assert self.allowed.wait(20)
+        assert self.allowed.wait(120)
         return self.inner.predict(columns)  # type: ignore[no-any-return]
 
 
@@ -126,7 +126,7 @@ def test_an_offer_never_waits_and_what_does_not_fit_is_dropped(make: MakeShadow,
     began = time.perf_counter()
     for _ in range(100):
         shadow.offer(copy)
-    assert time.perf_counter() - began < 10, "the slow one is never waited for"
+    assert time.perf_counter() - began < 60, "the slow one is never waited for"
     assert shadow._rows <= shadows.MOST_ROWS
     assert trial.comparison().dropped == 2 * (100 - shadows.MOST_ROWS // 1024)
     slow.allowed.set()

@@ -134,17 +134,17 @@ class _Mlp(BaseEstimator):  # type: ignore[misc]
             )
         targets = type(self)._targets(y)
         threads = max(int(self.n_jobs), 1)
-        with torches.seeded(modules.WHAT, int(self.random_state), threads) as torch:
+        with torches.seeded(modules.WHAT, int(self.random_state), threads):
             if torches.device(self.device, modules.WHAT) == torches.Device.CPU:
-                weights = self._train(torch, x, targets, "cpu")
+                weights = self._train(x, targets, "cpu")
             else:
-                weights = self._train(torch, x, targets, "cuda")
+                weights = self._train(x, targets, "cuda")
         self.network_ = finished(weights, targets)
         if targets.classes is not None:
             self.classes_ = targets.classes
         return self
 
-    def _train(self, torch: Any, x: Floats, targets: Targets, where: str) -> State:
+    def _train(self, x: Floats, targets: Targets, where: str) -> State:
         """The weights at the epoch that was best for the rows aside."""
         rng = np.random.default_rng(int(self.random_state))
         aside = rows_aside(targets, float(self.validation), rng)

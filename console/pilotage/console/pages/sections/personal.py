@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pilotage.console.operations import privacy
+from pilotage.console.access.actors import Permission
+from pilotage.console.operations import privacy, studies
 from pilotage.console.pages.sections.bases import Section, Subject
 from pilotage.core import errors
+from pilotage.pipelines.studies import Kind
 
 _SHOWN = 10
 
@@ -22,7 +24,12 @@ def show(subject: Subject) -> Section | None:
         title="Personal data",
         template="sections/personal.html.j2",
         note=f"kept for {found.retention}" if found.retention else "kept for ever",
-        values={"found": found, "mark": mark, "deletions": found.deletions[:_SHOWN]},
+        values={
+            "found": found,
+            "mark": mark,
+            "deletions": found.deletions[:_SHOWN],
+            "may": subject.actor.may(Permission.ADMINISTER, subject.pilot),
+        },
     )
 
 
@@ -38,12 +45,19 @@ def show_synthetic(subject: Subject) -> Section | None:
         except errors.NotFound:
             synthetic = None
     found = privacy.get_privacy(subject.desk, subject.actor, subject.pilot)
-    if synthetic is None and not found.syntheses:
+    newest = studies.latest(subject.desk, subject.actor, subject.pilot, Kind.SYNTHESIS)
+    may = subject.actor.may(Permission.OPERATE, subject.pilot)
+    if synthetic is None and not found.syntheses and newest is None and not may:
         return None
     return Section(
         key="synthetic",
         title="Synthetic rows",
         template="sections/synthetic.html.j2",
         note="" if synthetic is None else f"{synthetic.rows:,} seen by training",
-        values={"synthetic": synthetic, "syntheses": found.syntheses[:_SHOWN]},
+        values={
+            "synthetic": synthetic,
+            "syntheses": found.syntheses[:_SHOWN],
+            "newest": newest,
+            "may": may,
+        },
     )

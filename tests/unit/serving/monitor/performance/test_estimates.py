@@ -155,6 +155,13 @@ def test_the_expected_area_is_the_mean_of_the_realized_ones() -> None:
     assert expected == pytest.approx(realized.mean(), abs=0.004)
 
 
+@pytest.fixture
+def errorless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only values are looked at: their standard errors would be hundreds of scores each."""
+    monkeypatch.setattr(performances, "DRAWS", 2)
+
+
+@pytest.mark.usefixtures("errorless")
 @pytest.mark.parametrize("metric", sorted(CLASSIFICATION))
 def test_certain_chances_give_scikit_learns_own_value(metric: str) -> None:
     generator = np.random.default_rng(2)
@@ -171,6 +178,7 @@ def test_certain_chances_give_scikit_learns_own_value(metric: str) -> None:
     assert found == pytest.approx(performances.score(known, metric, 2).value, abs=1e-9)
 
 
+@pytest.mark.usefixtures("errorless")
 @pytest.mark.parametrize("metric", sorted(CLASSIFICATION - BINARY_ONLY))
 def test_certain_chances_of_several_classes_do_too(metric: str) -> None:
     _, truth, shares = several(300, 3)
@@ -197,6 +205,7 @@ def test_a_shift_of_the_features_alone_is_seen_without_labels(metric: str) -> No
     assert found.alternative is not None
 
 
+@pytest.mark.usefixtures("errorless")
 def test_several_classes_and_their_areas_are_estimated() -> None:
     reference, _, _ = several(1500, 6)
     window, truth, shares = several(800, 7, shift=0.5)

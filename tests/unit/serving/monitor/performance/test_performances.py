@@ -40,6 +40,13 @@ def numbers(rows: int) -> Outcomes:
     return Outcomes(rows, truth, told, told, None, 0)
 
 
+@pytest.fixture
+def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval is looked for, not its width."""
+    monkeypatch.setattr(performances, "DRAWS", 20)
+
+
+@pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize("metric", sorted(CLASSIFICATION | REGRESSION))
 def test_every_metric_a_pilot_may_name_has_a_value_and_an_interval(metric: str) -> None:
     data, classes = (numbers(200), 0) if metric in REGRESSION else (binary(200), 2)
@@ -51,6 +58,7 @@ def test_every_metric_a_pilot_may_name_has_a_value_and_an_interval(metric: str) 
     assert found.low <= found.value <= found.high
 
 
+@pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "neg_log_loss", "roc_auc_ovr", "recall_weighted"])
 def test_several_classes_are_scored(metric: str) -> None:
     found = performances.evaluate(several(300), metric, 4, Estimate(value=0.0), 0.05, 0.01)

@@ -1,0 +1,75 @@
+"""What an erasure would take out, told before anybody asks for it; nothing is changed or noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from pilotage.components import rewrites
+from pilotage.core import errors, samples
+from pilotage.core.personal.erasures import Forgotten
+from pilotage.core.registry import Registry
+from pilotage.core.registry.clients import INSIDE
+from pilotage.core.settings import Settings
+from pilotage.pipelines.deletions import erasures, holdings, traffic
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an erasure of some keys would take out now."""
+
+    pilot: str
+    keys: int
+    """How many were named."""
+    snapshots: dict[str, int]
+    """Rows by digest."""
+    logged_rows: int
+    labels: int
+    reference_rows: int
+    versions: tuple[int, ...]
+    """Trained on such rows: they would be marked."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "versions": list(self.versions), "dry_run": True}
+
+
+def preview(engine: Engine, settings: Settings, pilot: str, wanted: Sequence[str]) -> Preview:
+    """What `erasures.forget` would find for these keys.
+
+    Raises:
+        NotFound: there is no such pilot.
+        SpecError: it has no `data.key`, so no row can be told by one.
+        RequestError: there is no key, an empty one, or too many.
+    """
+    _, digests = erasures.hashes(engine, settings, pilot, wanted)
+    held = Forgotten(settings, pilot).only(digests).holds
+    storage, registry = holdings.store(settings), Registry(settings)
+    rows: dict[str, int] = {}
+    for use in holdings.uses(engine, pilot):
+        count = sum(rewrites.matching(settings, use.digest, key, held) for key in sorted(use.keys))
+        if count:
+            rows[use.digest] = count
+    reference, versions = 0, []
+    for number, (registered, digest) in sorted(holdings.trained(registry, pilot).items()):
+        if digest in rows:
+            versions.append(number)
+        try:
+            file = registry.folder_at(registered.location) / INSIDE / samples.REFERENCE_FILE
+        except errors.NotFound:
+            continue
+        if file.is_file():
+            table = samples.read(file)
+            reference += table.num_rows - traffic.without(table, "id", held).num_rows
+    return Preview(
+        pilot,
+        len(set(wanted)),
+        rows,
+        traffic.matching(storage, holdings.row_files(storage, pilot), held),
+        traffic.matching(storage, holdings.label_files(storage, pilot), held),
+        reference,
+        tuple(versions),
+    )
