@@ -29,6 +29,7 @@ for _name in [
     name
     for name in os.environ
     if name.startswith(("PILOTAGE_", "MLFLOW_TRACKING", "MLFLOW_REGISTRY", "OTEL_"))
+    and not name.startswith("PILOTAGE_TEST_")
 ]:
     del os.environ[_name]
 

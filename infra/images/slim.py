@@ -17,7 +17,6 @@ UNUSED: dict[str, tuple[str, ...]] = {
         "numpy/_core/include",
         "numpy/_core/lib/*.a",
         "numpy/random/lib",
-        "numpy/f2py",
     ),
     "scipy": ("scipy/**/tests",),
     "sklearn": ("sklearn/**/tests",),

@@ -56,11 +56,14 @@ def services(manifests: Manifests) -> Iterator[str]:
 
 
 def network_policies(manifests: Manifests) -> Iterator[str]:
-    """Every pod is under a policy for both directions, and no rule is open to all."""
+    """Every pod is under a policy for both directions, and no rule is open to all.
+
+    A policy in a namespace of its own is for pods that others make.
+    """
     policies = manifests.of("NetworkPolicy")
     for document in policies:
         pods = manifests.selected(document["spec"]["podSelector"])
-        if not pods:
+        if not pods and "namespace" not in document["metadata"]:
             yield f"{title(document)}: selects no pods"
         yield from (f"{title(document)}: {problem}" for problem in _rules(document["spec"], pods))
     for pod in manifests.pods if policies else []:
@@ -78,7 +81,8 @@ def _rules(spec: Mapping[str, Any], pods: list[Pod]) -> Iterator[str]:
         for rule in spec.get(direction, []):
             if not rule.get(side):
                 yield f"an {direction} rule is open to everybody"
-            if not rule.get("ports"):
+            own = [{"podSelector": spec["podSelector"]}]
+            if not rule.get("ports") and (rule.get(side) != own or not spec["podSelector"]):
                 yield f"an {direction} rule is open on every port"
             for peer in rule.get(side, []):
                 if peer.get("ipBlock", {}).get("cidr") in ("0.0.0.0/0", "::/0"):

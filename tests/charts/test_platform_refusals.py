@@ -8,6 +8,8 @@ import pytest
 from tests.charts import rendering
 from tests.charts.platforms import CHART, EVERYTHING, MINIMAL, NAMESPACE, OWN, TRIAL, over
 
+RAY = {"enabled": True, "namespace": "runs", "serviceAccount": "steps", "ray": {"enabled": True}}
+
 REFUSED = {
     "no database": ({"database": {"url": {"name": ""}}}, "database.url.name"),
     "two databases": ({"postgresql": OWN}, "exclude each other"),
@@ -32,6 +34,11 @@ REFUSED = {
         "needs `metrics.enabled`",
     ),
     "RayJobs for nobody": ({"kubeflow": {"ray": {"enabled": True}}}, "kubeflow.serviceAccount"),
+    "Ray for everyone": ({"networkPolicy": {"ray": []}, "kubeflow": RAY}, "networkPolicy.ray"),
+    "a personal key among values": (
+        {"console": {"env": {"PILOTAGE_PERSONAL_KEY": "hunter2"}}},
+        "looks like a secret",
+    ),
     "watching nothing": ({"releases": {"watch": {"enabled": True}}}, "releases.to"),
     "ssh without keys": ({"releases": {"to": "ssh://git@git.example.org/a.git"}}, "releases.sshKey"),
     "requests without a token": (

@@ -432,25 +432,41 @@ def test_a_context_without_a_room_is_refused(engine: None, base: Path, tmp_path:
 @pytest.mark.skipif(
     os.environ.get("PILOTAGE_TEST_IMAGES") != "all", reason="PILOTAGE_TEST_IMAGES=all asks for it"
 )
-def test_the_components_image_runs_a_step(base: Path, tmp_path: Path) -> None:
+def test_the_components_image_runs_steps_and_trains_with_workers(base: Path, tmp_path: Path) -> None:
     build("components")
-    pilot, out = tmp_path / "pilot", tmp_path / "out"
+    pilot, out, home = (tmp_path / name for name in ("pilot", "out", "home"))
     small_models.pilot(pilot, small_models.YAML)
     write_rows(pilot / "flights.csv")
-    out.mkdir()
-    os.chown(out, 10001, 10001)
+    for folder in (out, home):
+        folder.mkdir()
+        os.chown(folder, 10001, 10001)
+    folders = {pilot: "/pilot:ro", out: "/out", home: "/var/lib/pilotage"}
     said = closed_in(
         f"localhost/pilotage/components-python:{TAG}",
         *("ingest", "--pilot", "/pilot", "--out", "/out/snapshot"),
-        volumes={pilot: "/pilot:ro", out: "/out"},
+        volumes=folders,
     )
     assert json.loads(said)["rows"] == 600
     assert (out / "snapshot" / "manifest.json").is_file()
+    train_with_workers(pilot, folders)
+    assert json.loads((out / "model" / "trained.json").read_text())["model"]["workers"] == 2
     code = "import kfp.dsl.executor_main, lightgbm, xgboost, great_expectations, numba; print('all')"
     started = closed_in(
         f"localhost/pilotage/components-python:{TAG}", "-c", f'mktemp -d && python3 -c "{code}"', entry="sh"
     )
     assert started.splitlines()[-1] == "all"
+
+
+def train_with_workers(pilot: Path, folders: dict[Path, str]) -> None:
+    """Training imports far more than the ingest before it, and starts a Ray of its own."""
+    spec = yaml.safe_load((pilot / "pilot.yaml").read_text())
+    spec["train"] = {"estimator": "xgboost", "resources": {"workers": 2}}
+    (pilot / "pilot.yaml").write_text(yaml.safe_dump(spec))
+    image = f"localhost/pilotage/components-python:{TAG}"
+    words = ("--pilot", "/pilot", "--snapshot", "/out/snapshot", "--out")
+    closed_in(image, "validate", *words, "/out/report", volumes=folders)
+    more = ("/out/model", "--run", "run", "--report", "/out/report")
+    closed_in(image, "train", *words, *more, volumes=folders)
 
 
 @pytest.mark.skipif(
@@ -464,21 +480,12 @@ def test_the_console_image_says_its_version_and_migrates(base: Path) -> None:
 
 def closed_in(image: str, *words: str, volumes: dict[Path, str] | None = None, entry: str = "") -> str:
     """What a container of an image prints, its root read only and without a capability."""
-    mounts = [word for path, place in (volumes or {}).items() for word in ("--volume", f"{path}:{place}")]
-    return run(
-        *(
-            "podman",
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            "--cap-drop",
-            "all",
-            "--cgroups",
-            "disabled",
-        ),
-        *("--security-opt", "no-new-privileges", "--tmpfs", "/var/lib/pilotage:mode=1777", *mounts),
-        *(("--entrypoint", entry) if entry else ()),
-        *(image, *words),
-    )
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, 10001, 10001)  # podman's tmpfs has the image's mode, and root's as owner
+        places = dict(volumes or {})
+        if "/var/lib/pilotage" not in places.values():
+            places[Path(home)] = "/var/lib/pilotage"
+        mounts = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}")]
+        options = ("--rm", "--network", "none", "--read-only", "--cap-drop", "all")
+        options += ("--security-opt", "no-new-privileges", *(("--entrypoint", entry) if entry else ()))
+        return run("podman", "run", *options, *mounts, image, *words)

@@ -16,6 +16,7 @@ from typing import Any
 
 from kfp import kubernetes
 
+from pilotage.core.costs import prices
 from pilotage.core.settings import KUBERAY, Settings
 from pilotage.core.specs import PilotSpec, Resources, Step, Toleration, clusters
 from pilotage.pipelines import environments
@@ -40,6 +41,9 @@ _FOR_STEPS = (
     "PILOTAGE_RELEASE_TO",  # for `register`, which decides by it and touches nothing there
     "PILOTAGE_RELEASE_ENVIRONMENT",  # likewise, and the next
     "PILOTAGE_READINESS",
+    "PILOTAGE_COUNTRY",
+    "PILOTAGE_ENCODER",
+    "PILOTAGE_ALLOW_HUB",
     "MLFLOW_DISABLE_TELEMETRY",
     "GX_ANALYTICS_ENABLED",
     "OMP_WAIT_POLICY",
@@ -63,11 +67,16 @@ class Installation:
 
 
 def of(settings: Settings) -> Installation:
-    """The installation of `settings`."""
-    known = environments.variables(settings)
+    """The installation of `settings`; prices are told themselves, for pods do not have the file.
+
+    Raises:
+        SettingsError: the table of prices is wrong.
+    """
+    known, table = environments.variables(settings), prices.load(settings)
+    paid = {} if table is None else {"PILOTAGE_PRICES": table.model_dump_json(exclude_unset=True)}
     return Installation(
         image=settings.components_image,
-        variables={name: known[name] for name in _FOR_STEPS if name in known},
+        variables={name: known[name] for name in _FOR_STEPS if name in known} | paid,
         secret=settings.components_secret,
         secret_keys=settings.components_secret_keys,
         retries=settings.step_retries,

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from tests.kubeflows import Run
 
-from pilotage.core import bundles, errors, pilots
-from pilotage.pipelines import remotes, stops, training
+from pilotage.core import bundles, errors, pilots, settings
+from pilotage.core.costs import prices
+from pilotage.pipelines import needs, remotes, stops, training
 from pilotage.pipelines.events import Kind
 from pilotage.pipelines.runs import STEPS
 from pilotage.pipelines.states import State
@@ -34,6 +35,22 @@ def test_a_run_is_told_as_one_of_this_machine_is(cluster):
     assert steps["train"].started_at == cluster.run.steps["train"].began
     assert Path(journal.outcomes["train"].outputs["model"]["uri"], "model.json").is_file()
     assert cluster.records.run(cluster.name).remote["id"] == cluster.run.id
+
+
+def test_steps_on_a_cluster_know_the_prices_that_gates_are_judged_by(cluster_with, tmp_path, monkeypatch):
+    file = tmp_path / "prices.json"
+    file.write_text('{"currency": "EUR", "cpu_hour": 0.05, "gpu_hour": 2}')
+    given = cluster_with(prices=str(file), country="DEU", encoder="/models/small", allow_hub=True).settings
+    told = needs.of(given).variables
+    assert (told["PILOTAGE_COUNTRY"], told["PILOTAGE_ENCODER"]) == ("DEU", "/models/small")
+    file.unlink()
+    monkeypatch.setenv("PILOTAGE_PRICES", told["PILOTAGE_PRICES"])
+    monkeypatch.setenv("PILOTAGE_ALLOW_HUB", told["PILOTAGE_ALLOW_HUB"])
+    there = settings.load()
+    table = prices.load(there)
+    assert table is not None
+    assert (table.cpu_hour, table.of_gpu("any"), there.allow_hub) == (0.05, 2, True)
+    assert needs.of(there).variables["PILOTAGE_PRICES"] == told["PILOTAGE_PRICES"]
 
 
 def test_what_is_submitted_is_the_compiled_pipeline_and_a_bundle_of_the_folder(cluster_with):
