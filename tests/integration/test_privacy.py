@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, insert, select, update
@@ -35,8 +36,8 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, records, runs, states, tables
-from pilotage.pipelines.deletions import erasures, holdings, previews, retentions
+from pilotage.pipelines import audits, batches, records, runs, states, tables, uploads
+from pilotage.pipelines.deletions import erasures, holdings, previews, retentions, traffic
 from pilotage.serving.endpoints import Endpoint
 from pilotage.serving.inference.works import Request
 from pilotage.serving.limits import Limits
@@ -581,6 +582,10 @@ def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: W
     vectors = world.settings.home / "cache" / "embeddings" / "model.sqlite"
     vectors.parent.mkdir(parents=True, exist_ok=True)
     vectors.write_bytes(b"")
+    storage, scores = Storage(world.settings.storage), f"studies/people/s1/{batches.FILE}"
+    column = world.pilot.spec.data.key
+    storage.write(scores, traffic.encoded(pa.table({column: [stored(23), stored(24)], "score": [0.1, 0.2]})))
+    waiting = uploads.keep(storage, "people", "t.csv", b"a\n1\n")
     before = world.holding(stored(23))
     found = previews.preview(world.engine, world.settings, "people", person)
     assert world.holding(stored(23)) == before
@@ -588,8 +593,12 @@ def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: W
     done = world.forget(23)
     taken = {item.digest: item.rows for item in done.snapshots}
     assert {digest: taken[digest] for digest in found.snapshots} == found.snapshots
-    told = (done.logged_rows, done.labels, done.reference_rows)
-    assert (found.logged_rows, found.labels, found.reference_rows) == told
+    told = (done.logged_rows, done.labels, done.reference_rows, done.score_rows)
+    assert (found.logged_rows, found.labels, found.reference_rows, found.score_rows) == told
+    assert done.score_rows == 1
+    assert pq.read_table(pa.BufferReader(storage.read(scores)))[column].to_pylist() == [stored(24)]
+    with pytest.raises(errors.NotFound):
+        uploads.find(storage, "people", waiting)
     assert not vectors.exists(), "vectors of texts may be the person's"
     again = previews.preview(world.engine, world.settings, "people", person)
     assert (again.snapshots, again.logged_rows, again.labels, again.reference_rows) == ({}, 0, 0, 0)

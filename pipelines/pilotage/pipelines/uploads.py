@@ -90,6 +90,11 @@ def drop(held: Storage, pilot: str, table: str) -> None:
         held.delete(f"{_folder(pilot)}/{table}")
 
 
+def drop_all(held: Storage, pilot: str) -> None:
+    """Delete every table of a pilot that waits."""
+    held.delete(_folder(pilot))
+
+
 def _folder(pilot: str) -> str:
     return f"tables/{pilot}"
 

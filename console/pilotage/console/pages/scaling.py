@@ -124,6 +124,8 @@ def start(
 ) -> RedirectResponse:
     """Start a study with its defaults."""
     place = f"/pilots/{pilot}/scaling"
+    if kind not in OPTIONS:
+        raise errors.NotFound(f"No study of kind `{kind}` is started here.", remedy=f"See {place}.")
     try:
         found = studies.start_study(desk, actor, pilot, kind, OPTIONS[kind])
     except (errors.RunActive, errors.Conflict, errors.Unavailable) as error:

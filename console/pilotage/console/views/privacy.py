@@ -68,7 +68,8 @@ def show_preview(console: Console, document: Mapping[str, Any]) -> None:
     console.print(
         f"Would erase {sum(rows.values()):,} rows of {len(rows)} snapshots, "
         f"{document['logged_rows']:,} logged "
-        f"rows, {document['labels']:,} labels and {document['reference_rows']:,} rows of reference samples."
+        f"rows, {document['labels']:,} labels, {document['reference_rows']:,} rows of reference samples and "
+        f"{document['score_rows']:,} of kept scores."
     )
     if versions:
         console.print(f"Would mark versions {', '.join(map(str, versions))}, which were trained on them.")
@@ -79,7 +80,8 @@ def show_erased(console: Console, document: Mapping[str, Any]) -> None:
     rows = sum(item["rows"] for item in document["snapshots"])
     console.print(
         f"Erased {rows:,} rows of {len(document['snapshots'])} snapshots, {document['logged_rows']:,} logged "
-        f"rows, {document['labels']:,} labels and {document['reference_rows']:,} rows of reference samples."
+        f"rows, {document['labels']:,} labels, {document['reference_rows']:,} rows of reference samples and "
+        f"{document['score_rows']:,} of kept scores."
     )
     for item in document["snapshots"]:
         console.print(f"  {item['digest'][:12]} → {(item['replaced_by'] or 'nothing is left')[:15]}")

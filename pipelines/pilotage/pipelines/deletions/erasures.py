@@ -29,7 +29,7 @@ from pilotage.core.registry.versions import local_path
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, catalogues, locks, states, tables
+from pilotage.pipelines import audits, catalogues, locks, states, tables, uploads
 from pilotage.pipelines.deletions import holdings, traffic
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ class Erased:
     logged_rows: int = 0
     labels: int = 0
     reference_rows: int = 0
+    score_rows: int = 0
+    """Of scores that studies keep."""
     versions: list[int] = field(default_factory=list)
     """Trained on rows that were deleted."""
     notes: list[str] = field(default_factory=list)
@@ -208,7 +210,7 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
                 remedy="Do this again when it is over; the keys are noted, and the scheduler does it too.",
             )
         busy = row.pilot in holdings.at_work(engine)  # on another machine: this one's runs hold the lock
-        _erase(engine, settings, row.pilot, forgotten, erased)
+        _erase(engine, settings, spec, forgotten, erased)
     if busy:
         erased.notes.append(AGAIN)
         return erased
@@ -237,8 +239,8 @@ def _noted(engine: Engine, settings: Settings, pilot: str, digests: Iterable[str
     return forgotten
 
 
-def _erase(engine: Engine, settings: Settings, pilot: str, forgotten: Forgotten, erased: Erased) -> None:
-    storage, registry = holdings.store(settings), Registry(settings)
+def _erase(engine: Engine, settings: Settings, spec: PilotSpec, forgotten: Forgotten, erased: Erased) -> None:
+    pilot, storage, registry = spec.pilot, holdings.store(settings), Registry(settings)
     gone: set[str] = set()
     for use in holdings.uses(engine, pilot):
         for key in sorted(use.keys):
@@ -251,6 +253,12 @@ def _erase(engine: Engine, settings: Settings, pilot: str, forgotten: Forgotten,
             _forget_successors(settings, note, use.keys, forgotten, erased)
     erased.logged_rows = traffic.erase(storage, holdings.row_files(storage, pilot), forgotten.holds)
     erased.labels = traffic.erase(storage, holdings.label_files(storage, pilot), forgotten.holds)
+    if spec.data.key is not None:
+        scores = holdings.score_files(storage, pilot)
+        erased.score_rows = traffic.erase(storage, scores, forgotten.holds, spec.data.key)
+    uploads.drop_all(
+        storage, pilot
+    )  # whoever sent a table has it, and nobody has looked whose rows are in it
     for registered, digest in holdings.trained(registry, pilot).values():
         erased.reference_rows += _reference(settings, registry, registered, forgotten, erased)
         if digest in gone and TAG not in registered.tags:

@@ -12,7 +12,7 @@ from pilotage.core import errors
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables
+from pilotage.pipelines import batches, tables
 from pilotage.pipelines.states import State
 from pilotage.serving.versions.shadows import FOLDER as SHADOWS
 
@@ -93,6 +93,11 @@ def row_files(storage: Storage, pilot: str) -> Iterable[str]:
 def label_files(storage: Storage, pilot: str) -> Iterable[str]:
     """Names of the files with labels that came late."""
     return (name for name in storage.names(f"windows/{pilot}/labels") if name.endswith(".parquet"))
+
+
+def score_files(storage: Storage, pilot: str) -> Iterable[str]:
+    """Names of the files with scores that studies keep."""
+    return (name for name in storage.names(f"studies/{pilot}") if name.endswith(f"/{batches.FILE}"))
 
 
 def store(settings: Settings) -> Storage:

@@ -29,6 +29,7 @@ class Preview:
     logged_rows: int
     labels: int
     reference_rows: int
+    score_rows: int
     versions: tuple[int, ...]
     """Trained on such rows: they would be marked."""
 
@@ -45,7 +46,7 @@ def preview(engine: Engine, settings: Settings, pilot: str, wanted: Sequence[str
         SpecError: it has no `data.key`, so no row can be told by one.
         RequestError: there is no key, an empty one, or too many.
     """
-    _, digests = erasures.hashes(engine, settings, pilot, wanted)
+    spec, digests = erasures.hashes(engine, settings, pilot, wanted)
     held = Forgotten(settings, pilot).only(digests).holds
     storage, registry = holdings.store(settings), Registry(settings)
     rows: dict[str, int] = {}
@@ -71,5 +72,6 @@ def preview(engine: Engine, settings: Settings, pilot: str, wanted: Sequence[str
         traffic.matching(storage, holdings.row_files(storage, pilot), held),
         traffic.matching(storage, holdings.label_files(storage, pilot), held),
         reference,
+        traffic.matching(storage, holdings.score_files(storage, pilot), held, spec.data.key or ""),
         tuple(versions),
     )

@@ -1,4 +1,4 @@
-"""Takes rows with some ids out of Parquet files: row logs, samples and labels.
+"""Takes rows with some ids out of Parquet files: row logs, samples, labels and kept scores.
 
 A file is replaced as a whole, so a crash leaves the old or the new one. One without rows stays, so
 that nobody takes it for missing.
@@ -17,8 +17,8 @@ from pilotage.core.storage import Storage
 _ID = "id"
 
 
-def erase(storage: Storage, names: Iterable[str], matches: Callable[[str], bool]) -> int:
-    """Rewrite the files that hold a row whose id matches; returns how many rows went."""
+def erase(storage: Storage, names: Iterable[str], matches: Callable[[str], bool], column: str = _ID) -> int:
+    """Rewrite the files that hold a row whose text in `column` matches; returns how many rows went."""
     removed = 0
     for name in names:
         try:
@@ -32,14 +32,16 @@ def erase(storage: Storage, names: Iterable[str], matches: Callable[[str], bool]
                 f"`{storage.location(name)}` is no Parquet file, so nobody can tell whose rows are in it.",
                 remedy="Delete the file, and do this again.",
             ) from error
-        rest = without(table, _ID, matches)
+        rest = without(table, column, matches)
         if rest.num_rows < table.num_rows:
             removed += table.num_rows - rest.num_rows
             storage.write(name, encoded(rest))
     return removed
 
 
-def matching(storage: Storage, names: Iterable[str], matches: Callable[[str], bool]) -> int:
+def matching(
+    storage: Storage, names: Iterable[str], matches: Callable[[str], bool], column: str = _ID
+) -> int:
     """How many rows `erase` would take out."""
     found = 0
     for name in names:
@@ -47,7 +49,7 @@ def matching(storage: Storage, names: Iterable[str], matches: Callable[[str], bo
             table = pq.read_table(pa.BufferReader(storage.read(name)))
         except (errors.NotFound, pa.ArrowInvalid):  # `erase` says what is wrong with a file
             continue
-        found += table.num_rows - without(table, _ID, matches).num_rows
+        found += table.num_rows - without(table, column, matches).num_rows
     return found
 
 
