@@ -251,7 +251,7 @@ def test_a_served_pilot_is_monitored_with_late_labels(desk: Desk, server: str) -
     labels = desk.folder / "labels.csv"
     labels.write_text("id,late\n" + "".join(f"{row['id']},{row['late']}\n" for row in known))
     assert desk.call("labels", "late", str(labels)) == {
-        "pilot": "late", "labels": len(known), "missing": 0, "file": str(labels),
+        "pilot": "late", "labels": len(known), "missing": 0, "file": str(labels), "warnings": [],
     }  # fmt: skip
     deadline = time.monotonic() + 60
     reports: list[Any] = []

@@ -371,6 +371,11 @@ def test_an_erasure_that_says_too_little_is_refused(
 def test_a_key_that_nobody_has_changes_nothing(world: World) -> None:
     before = world.holding("part-00000")
     done = world.forget(99_999)
+    assert done.nowhere == [1], "a mistyped key must not go unseen"
+    asked = previews.preview(
+        world.engine, world.settings, "people", [f"{CANARY}99999@mail.example", f"{CANARY}200@mail.example"]
+    )
+    assert asked.nowhere == (1,)
     assert (done.snapshots, done.logged_rows, done.labels, done.reference_rows) == ([], 0, 0, 0)
     assert world.holding("part-00000") == before
 

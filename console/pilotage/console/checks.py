@@ -18,10 +18,11 @@ from pilotage.components import ingest, sources
 from pilotage.components.training import own_estimators
 from pilotage.components.validation import suites
 from pilotage.core.artifacts import Snapshot
+from pilotage.core.metrics import Task
 from pilotage.core.pilots import Pilot
 from pilotage.core.places import Place
 from pilotage.core.settings import Settings
-from pilotage.core.specs import PilotSpec, clusters
+from pilotage.core.specs import Estimator, PilotSpec, clusters
 
 FEWEST_ROWS = 50_000
 """Below so many rows a worker, starting them and their talk is likely to take longer than they save: an
@@ -82,8 +83,18 @@ def check(pilot: Pilot, settings: Settings) -> Checked:
     if ":" in spec.train.estimator:
         own_estimators.find(spec.train.estimator, folder)
     snapshot = read(pilot, settings)
+    _require_params(spec, snapshot.task)
     cacheable = sources.fingerprint(spec, folder) is not None
     return Checked(pilot, snapshot, cacheable, tuple(_doubts(spec, snapshot, settings)))
+
+
+def _require_params(spec: PilotSpec, task: Task) -> None:
+    """Refuse a misspelt parameter of a built-in estimator now, not after minutes of a run."""
+    if ":" in spec.train.estimator or not spec.train.params:
+        return
+    from pilotage.components.training import estimators  # with scikit-learn
+
+    estimators.require_params(Estimator(spec.train.estimator), spec.train.params, task)
 
 
 def _doubts(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> Iterator[str]:

@@ -118,6 +118,13 @@ def test_an_estimator_and_a_suite_that_are_not_there(call: Call, write: Callable
     refused(call, folder, "suite.json", "does not exist")
 
 
+def test_a_misspelt_parameter_is_found_before_a_run(call: Call, write: Callable[..., Path]) -> None:
+    folder = write(GOOD)
+    with (folder / "pilot.yaml").open("a") as file:
+        file.write("train: {estimator: hist_gradient_boosting, params: {max_leaf_node: 7}}\n")
+    refused(call, folder, "max_leaf_node", "Did you mean `max_leaf_nodes`")
+
+
 def test_unicode_and_wide_tables_are_fine(call: Call, write: Callable[..., Path]) -> None:
     many = range(1500)
     table = rows(

@@ -254,3 +254,11 @@ def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path):
     (tmp_path / "pilotage.db").write_bytes(b"not a database, but as long as the header of one would be " * 20)
     with pytest.raises(errors.SettingsError, match=r"pilotage\.db is damaged .* move it away"):
         tables.connect(settings.load(home=tmp_path))
+
+
+def test_a_home_below_a_plain_file_is_what_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("plain")
+    with pytest.raises(errors.SettingsError, match="home") as caught:
+        tables.open_engine(Settings(home=tmp_path / "file" / "home"))
+    assert "PILOTAGE_HOME" in (caught.value.remedy or "")
+    assert "PILOTAGE_DATABASE_URL" not in str(caught.value)

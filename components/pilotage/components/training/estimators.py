@@ -12,7 +12,7 @@ import importlib
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +155,13 @@ def _gappy(dataset: Dataset, features: Sequence[Feature]) -> list[str]:
     return [feature.name for feature in features if pd.isna(dataset.columns[feature.name]).any()]
 
 
-def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
+def require_params(family: Estimator, params: Iterable[str], task: Task) -> list[str]:
+    """Which parameters the estimator has; nothing is built.
+
+    Raises:
+        EstimatorError: one of `params` is none of them.
+        MissingExtra: its package is not installed.
+    """
     kind = _class(family, task)
     valid = sorted(kind().get_params())
     for name in params:
@@ -165,6 +171,12 @@ def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: in
             raise errors.EstimatorError(
                 f"`{name}` is not a parameter of {family} ({kind.__name__}).", remedy=hint, parameter=name
             )
+    return valid
+
+
+def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
+    valid = require_params(family, params, task)
+    kind = _class(family, task)
     ours = {**_FAMILIES[family].defaults, **_BY_TASK.get((family, task), {})}
     if "random_state" in valid:
         ours["random_state"] = seed

@@ -153,13 +153,13 @@ def forget(
     try:
         if dry_run:
             found = previews.preview(engine, session.settings, name, wanted).document()
-            session.output.answer(found, lambda console: views.show_preview(console, found))
+            session.output.answer(found, lambda console: views.show_preview(console, found, wanted))
             return
         done = erasures.forget(engine, session.settings, name, wanted, who=people.user(), why=reason)
     finally:
         engine.dispose()
     document = done.document()
-    session.output.answer(document, lambda console: views.show_erased(console, document))
+    session.output.answer(document, lambda console: views.show_erased(console, document, wanted))
 
 
 def read_keys(keys: list[str] | None, file: Path | None) -> list[str]:

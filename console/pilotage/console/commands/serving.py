@@ -230,6 +230,8 @@ def labels(
     The monitor joins them to served rows by id, or by id and event time. The same labels again change
     nothing.
     """
+    from rich.markup import escape
+
     from pilotage.console import label_files
     from pilotage.core.personal.replacements import Replacer
     from pilotage.core.storage import Storage
@@ -246,7 +248,9 @@ def labels(
     storage = Storage(session.settings.storage)
     kept_as = Replacer.of_ids(data, session.settings) if data is not None else str
     stored = store_labels(storage, name, table.ids, table.labels, table.times, kept_as)
+    doubts = strange_labels(session, name, table.labels)
     document = {"pilot": name, "labels": stored, "missing": table.missing, "file": str(file)}
+    document["warnings"] = doubts
     left_out = f"; {table.missing} rows without a label were left out" if table.missing else ""
     session.output.answer(
         document,
@@ -254,6 +258,34 @@ def labels(
             f"Stored {stored:,} {'label' if stored == 1 else 'labels'} of {name}{left_out}."
         ),
     )
+    for doubt in doubts:
+        session.output.say(f"[yellow]{escape(doubt)}[/]")
+
+
+def strange_labels(session: Session, pilot: str, given: list[Any]) -> list[str]:
+    """What to say of labels that the champion cannot have told; they are kept, and the monitor skips them."""
+    from pilotage.core.registry import Registry
+    from pilotage.serving.monitor.performance import outcomes
+    from pilotage.serving.records.labels import label_text
+
+    registry = Registry(session.settings)
+    champion = registry.champion(pilot)
+    if champion is None:
+        return []
+    model = registry.model(champion)
+    texts = [label_text(value, position) for position, value in enumerate(given)]
+    odd = outcomes.unreadable(texts, model)
+    if not odd:
+        return []
+    expected = (
+        f"its classes are {', '.join(map(str, model.classes))}" if model.classes else "it tells numbers"
+    )
+    strange = set(odd)
+    count = sum(text in strange for text in texts)
+    return [
+        f"{count:,} of {len(texts):,} labels are nothing that the champion tells ({expected}); the first is "
+        f"`{odd[0][:60]}`. The monitor leaves them out: send them again as the champion spells them."
+    ]
 
 
 def _pins(given: list[str], names: list[str]) -> dict[str, tuple[int, ...]]:

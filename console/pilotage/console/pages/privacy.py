@@ -115,6 +115,8 @@ def forget(
     told = (
         f"Erased {rows} rows of snapshots, {found['logged_rows']} logged rows and {found['labels']} labels."
     )
+    if found["nowhere"]:
+        told += f" {len(found['nowhere'])} of {len(_lines(keys))} keys were found nowhere."
     return rendering.see(request, f"{_place(pilot)}#personal", " ".join([told, *found["notes"]]))
 
 

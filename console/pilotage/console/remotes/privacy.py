@@ -66,8 +66,9 @@ def forget(
 ) -> None:
     """Erase rows there."""
     place = f"/pilots/{segment(name_of(pilot))}/erasures"
-    document = session.remote.post(place, {"keys": read_keys(keys, file), "why": reason, "dry_run": dry_run})
+    wanted = read_keys(keys, file)
+    document = session.remote.post(place, {"keys": wanted, "why": reason, "dry_run": dry_run})
     if dry_run:
-        session.output.answer(document, lambda console: views.show_preview(console, document))
+        session.output.answer(document, lambda console: views.show_preview(console, document, wanted))
         return
-    session.output.answer(document, lambda console: views.show_erased(console, document))
+    session.output.answer(document, lambda console: views.show_erased(console, document, wanted))

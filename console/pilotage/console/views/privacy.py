@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pilotage.core.artifacts import Estimate, Synthesis
 
+_MOST_NAMED = 10
+
 
 def show_synthesis(console: Console, report: Synthesis) -> None:
     """What was measured, and whether the rows were written."""
@@ -62,7 +64,7 @@ def show_purged(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"  kept {kept['digest'][:12]}: {escape(kept['why'])}")
 
 
-def show_preview(console: Console, document: Mapping[str, Any]) -> None:
+def show_preview(console: Console, document: Mapping[str, Any], keys: Sequence[str] = ()) -> None:
     """What would be erased."""
     rows, versions = document["snapshots"], document["versions"]
     console.print(
@@ -73,9 +75,10 @@ def show_preview(console: Console, document: Mapping[str, Any]) -> None:
     )
     if versions:
         console.print(f"Would mark versions {', '.join(map(str, versions))}, which were trained on them.")
+    _show_nowhere(console, document, keys)
 
 
-def show_erased(console: Console, document: Mapping[str, Any]) -> None:
+def show_erased(console: Console, document: Mapping[str, Any], keys: Sequence[str] = ()) -> None:
     """What was erased."""
     rows = sum(item["rows"] for item in document["snapshots"])
     console.print(
@@ -92,6 +95,20 @@ def show_erased(console: Console, document: Mapping[str, Any]) -> None:
         )
     for note in document["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
+    _show_nowhere(console, document, keys)
+
+
+def _show_nowhere(console: Console, document: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Name the keys that no row has, to who typed them: the answer itself has their positions only."""
+    missing = document.get("nowhere")
+    if not missing:
+        return
+    named = ", ".join(f"`{keys[at - 1]}`" for at in missing[:_MOST_NAMED] if at <= len(keys))
+    more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
+    console.print(
+        f"[yellow]{len(missing):,} of the keys named were found nowhere: {escape(named)}{more}. "
+        "Mistyped, or erased before?[/]"
+    )
 
 
 def _value(found: Estimate) -> str:

@@ -93,6 +93,8 @@ class Forgotten:
         held = json.loads(self._storage.read(self._name)) if there else {"keys": []}
         self.digests: frozenset[str] = frozenset(held["keys"])
         self._secret = models.installation_secret(settings) if self.digests else b""
+        self.met: set[str] = set()
+        """Hashes of those that `holds` came across: not those that no row has."""
         if self.digests and held["secret"] != keys.mark(self._secret):
             raise errors.SettingsError(
                 f"What is to be forgotten of pilot `{pilot}` was noted with another installation key, so "
@@ -108,7 +110,11 @@ class Forgotten:
         if key is None or not self.digests:
             return False
         text = f"forget\0{self._pilot}\0{key}".encode()
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest() in self.digests
+        digest = hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        if digest not in self.digests:
+            return False
+        self.met.add(digest)
+        return True
 
     def only(self, digests: Iterable[str]) -> Forgotten:
         """As if these were all that is to be forgotten; nothing is noted."""

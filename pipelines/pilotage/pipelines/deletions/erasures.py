@@ -9,7 +9,7 @@ whoever asks or by the scheduler. Windows hold counts and no ids. Models are not
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +76,8 @@ class Erased:
     versions: list[int] = field(default_factory=list)
     """Trained on rows that were deleted."""
     notes: list[str] = field(default_factory=list)
+    nowhere: list[int] | None = None
+    """Positions, from 1, of the keys that no row was found of; None where only their hashes are left."""
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -99,7 +101,7 @@ def forget(
         )
     spec, digests = hashes(engine, settings, pilot, wanted)
     asked = _begin(engine, pilot, digests, who, why)
-    return _carry_out(engine, settings, spec, asked)
+    return _carry_out(engine, settings, spec, asked, wanted)
 
 
 def hashes(
@@ -119,6 +121,17 @@ def hashes(
             remedy="Name the column that identifies a row as `data.key`, and run the pilot.",
         )
     return spec, sorted({_digest(settings, pilot, text) for text in _spellings(spec, settings, wanted)})
+
+
+def nowhere(settings: Settings, spec: PilotSpec, wanted: Sequence[str], met: Container[str]) -> list[int]:
+    """Positions, from 1, of the keys of which no spelling was met: perhaps somebody mistyped them."""
+    return [
+        position
+        for position, text in enumerate(wanted, 1)
+        if not any(
+            _digest(settings, spec.pilot, found) in met for found in _spellings(spec, settings, [text])
+        )
+    ]
 
 
 def resume(engine: Engine, settings: Settings) -> list[Erased]:
@@ -197,7 +210,9 @@ def _begin(engine: Engine, pilot: str, digests: list[str], who: str, why: str) -
     return identity
 
 
-def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: str) -> Erased:
+def _carry_out(
+    engine: Engine, settings: Settings, spec: PilotSpec, identity: str, wanted: Sequence[str] = ()
+) -> Erased:
     table = tables.deletions
     with tables.reading(engine) as connection:
         row = connection.execute(select(table).where(table.c.id == identity)).one()
@@ -211,6 +226,8 @@ def _carry_out(engine: Engine, settings: Settings, spec: PilotSpec, identity: st
             )
         busy = row.pilot in holdings.at_work(engine)  # on another machine: this one's runs hold the lock
         _erase(engine, settings, spec, forgotten, erased)
+    if wanted:
+        erased.nowhere = nowhere(settings, spec, wanted, forgotten.met)
     if busy:
         erased.notes.append(AGAIN)
         return erased

@@ -110,6 +110,13 @@ def _url(settings: Settings) -> URL:
         url = make_url(settings.database)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if settings.database_url:
+            raise _cannot_use("that PILOTAGE_DATABASE_URL names", error) from error
+        raise errors.SettingsError(
+            f"The home `{settings.home}` cannot be made: {error}.",
+            remedy="Set PILOTAGE_HOME to a folder that can be written, or make way for it.",
+        ) from error
     except Exception as error:
         raise _cannot_use("that PILOTAGE_DATABASE_URL names", error) from error
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url

@@ -193,6 +193,12 @@ def usable(rows: pa.Table, found: Sequence[str | None], model: Model) -> npt.NDA
     return ~np.isnan(truth) & ~np.isnan(told) & np.isfinite(score)
 
 
+def unreadable(labels: Sequence[str], model: Model) -> list[str]:
+    """Those of the labels, each once in order, that stand for no class of the model or for no number."""
+    read = _number if model.task is Task.REGRESSION else _positions(model)
+    return [text for text in dict.fromkeys(labels) if np.isnan(_or_nan(read, text))]
+
+
 def _read(
     rows: pa.Table, found: Sequence[str | None], model: Model
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
