@@ -447,7 +447,7 @@ def test_the_components_image_runs_steps_and_trains_with_workers(base: Path, tmp
         volumes=folders,
     )
     assert json.loads(said)["rows"] == 600
-    assert (out / "snapshot" / "manifest.json").is_file()
+    assert (out / "snapshot" / "snapshot.json").is_file()
     train_with_workers(pilot, folders)
     assert json.loads((out / "model" / "trained.json").read_text())["model"]["workers"] == 2
     code = "import kfp.dsl.executor_main, lightgbm, xgboost, great_expectations, numba; print('all')"
