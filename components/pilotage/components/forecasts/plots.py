@@ -41,7 +41,7 @@ def of_document(document: Mapping[str, Any], *, styled: bool = True, key: str = 
     target = document["target"]
     sizes = [point["n"] for point in points] + [place["n"] for place in drawn]
     plain = [point for point in points if point["scale"] == 1.0]
-    values = [point["value"] for point in points if point["scale"] == 1.0]
+    values = [end for point in plain for end in _ends(point)] + [point["value"] for point in points]
     values += [
         place[name] for place in drawn for name in ("low", "value", "high") if place["n"] >= min(sizes)
     ]
@@ -57,7 +57,7 @@ def of_document(document: Mapping[str, Any], *, styled: bool = True, key: str = 
         y = scale.y(target)
         parts.append(f'<path class="target" d="M{_LEFT:g} {_number(y)}H{_WIDTH - _RIGHT:g}"/>')
         parts.append(_text(_WIDTH - _RIGHT, y - 5, f"target {target:g}", "end", "faint"))
-    parts += [_dot(point, scale) for point in points if point["scale"] != 1.0 and scale.holds(point["value"])]
+    parts += [_dot(point, scale) for point in points if point["scale"] != 1.0]
     parts += [_measured(point, scale) for point in plain]
     title = f"Forecast of {document['metric']} for {document['pilot']}"
     return _picture(key, title, _described(document), parts, styled=styled)
@@ -76,9 +76,6 @@ class _Scale:
     def y(self, value: float) -> float:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
-
-    def holds(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -127,11 +124,17 @@ def _course(drawn: Sequence[Mapping[str, float]], rows: float, scale: _Scale) ->
     return parts
 
 
+def _ends(point: Mapping[str, Any]) -> tuple[float, float]:
+    """Two standard errors below and above a mean."""
+    reach = 2 * (point["stderr"] or 0.0)
+    return point["value"] - reach, point["value"] + reach
+
+
 def _measured(point: Mapping[str, Any], scale: _Scale) -> str:
     x, y = scale.x(point["n"]), scale.y(point["value"])
     whisker = ""
     if point["stderr"]:
-        ends = [(x, scale.y(point["value"] + sign * 2 * point["stderr"])) for sign in (-1, 1)]
+        ends = [(x, scale.y(end)) for end in _ends(point)]
         whisker = f'<path class="whisker" d="{_path(ends)}"/>'
     said = html.escape(f"{point['n']:,} rows: {point['value']:.4g}, mean of {point['repeats']}")
     return f"{whisker}{_circle('dot', x, y, 4, said)}"

@@ -273,9 +273,7 @@ def _erase(engine: Engine, settings: Settings, spec: PilotSpec, forgotten: Forgo
     if spec.data.key is not None:
         scores = holdings.score_files(storage, pilot)
         erased.score_rows = traffic.erase(storage, scores, forgotten.holds, spec.data.key)
-    uploads.drop_all(
-        storage, pilot
-    )  # whoever sent a table has it, and nobody has looked whose rows are in it
+    uploads.drop_all(storage, pilot)  # nobody looks whose rows they hold, and whoever sent one has it
     for registered, digest in holdings.trained(registry, pilot).values():
         erased.reference_rows += _reference(settings, registry, registered, forgotten, erased)
         if digest in gone and TAG not in registered.tags:

@@ -63,9 +63,8 @@ def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
         wanted = wanted and entry.spec.retrain.schedule is not None
         with engine.begin() as connection:
             leases.require(connection, lease)
-            if wanted and budgets.refuse(connection, settings, entry.spec, tables.now()) is not None:
-                wanted = False
         try:
+            wanted = wanted and not _is_spent(engine, settings, entry.spec)
             experiment = client.experiment(entry.name) if wanted else client.find_experiment(entry.name)
             if experiment is None:
                 continue
@@ -73,6 +72,11 @@ def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
             _take_in(engine, client, entry, experiment, ids)
         except errors.PilotageError as error:
             logger.warning("the recurring run of %s stays as it is: %s", entry.name, error)
+
+
+def _is_spent(engine: Engine, settings: Settings, spec: PilotSpec) -> bool:
+    with engine.begin() as connection:
+        return budgets.refuse(connection, settings, spec, tables.now()) is not None
 
 
 def cron_of(expression: str) -> str:
