@@ -249,7 +249,7 @@ def better_buy(
     """More rows, a bigger model or better features? Gains are in units of the metric, better is positive.
 
     Args:
-        data: gain of twice the rows.
+        data: gain of twice the rows, over the curve at all rows: one measurement there is noisier.
         model: gain of a model twice as large.
         fewer: loss when half of the features are gone.
         left: what any number of rows would bring at most.
@@ -258,7 +258,9 @@ def better_buy(
     """
     question = "More rows, a bigger model, or better features?"
     told = [
-        f"Twice the rows: {_gain(data)}." if data else f"Twice the rows: cannot tell, {why_no_data}.",
+        f"Twice the rows: {_gain(data)} over where the fitted curve is now."
+        if data
+        else f"Twice the rows: cannot tell, {why_no_data}.",
         f"A model twice as large: {_gain(model)}." if model else f"A larger model: {why_no_model}.",
     ]
     if fewer is not None:
