@@ -79,8 +79,8 @@ def analyse(source: Source) -> Analysis:
     program = statements.program(source)
     fits = _fits(program)
     if not fits:
-        strange = sorted({_STRANGE[name.partition(".")[0]] for name in program.imports.values()
-                          if name.partition(".")[0] in _STRANGE})  # fmt: skip
+        libraries = {name.partition(".")[0] for name in program.imports.values()}
+        strange = sorted(_STRANGE[library] for library in libraries & _STRANGE.keys())
         told = f" It uses {', '.join(strange)}, whose models are not taken over." if strange else ""
         raise errors.InputError(
             f"`{source.file}` fits no model that can be followed: no `model.fit(X, y)` of a known class."
