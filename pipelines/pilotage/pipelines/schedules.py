@@ -77,11 +77,11 @@ def add(engine: Engine, pilot: str, cron: str, time_zone: str, who: str) -> str:
         SettingsError: the expression or the zone is wrong.
     """
     zone = _zone(time_zone)
-    following = _next(_checked(cron), zone, tables.now())
+    _check(cron)
     made = f"sch_{secrets.token_hex(4)}"
     with engine.begin() as connection:
         catalogues.get(connection, pilot)
-        _insert(connection, made, pilot, Source.PERSON, cron, time_zone, following, who)
+        _insert(connection, made, pilot, Source.PERSON, cron, zone, who)
         audits.write(connection, "schedule", pilot, who, "", schedule=made, cron=cron, time_zone=time_zone)
     return made
 
@@ -297,8 +297,7 @@ def _write(connection: Connection, pilot: str, cron: str | None) -> None:
             _forget(connection, row, Source.PILOT, "it is not in pilot.yaml any more")
         return
     if row is None:
-        following = _next(cron, ZoneInfo("UTC"), tables.now())
-        _insert(connection, pilot, pilot, Source.PILOT, cron, "UTC", following, Source.PILOT)
+        _insert(connection, pilot, pilot, Source.PILOT, cron, ZoneInfo("UTC"), Source.PILOT)
     else:
         active = row.state == ScheduleState.ACTIVE
         _change(connection, row.id, cron=cron, next_at=_following(row, cron) if active else None)
@@ -311,20 +310,20 @@ def _insert(
     pilot: str,
     source: Source,
     cron: str,
-    time_zone: str,
-    following: datetime | None,
+    zone: ZoneInfo,
     who: str,
 ) -> None:
+    created = tables.now()  # the moments that it asks for, or misses, are those after this one
     row: Mapping[str, Any] = {
         "id": made,
         "pilot": pilot,
         "source": source,
         "cron": cron,
-        "time_zone": time_zone,
+        "time_zone": zone.key,
         "state": ScheduleState.ACTIVE,
-        "next_at": following,
+        "next_at": _next(cron, zone, created),
         "missed": 0,
-        "created_at": tables.now(),
+        "created_at": created,
         "created_by": who,
     }
     connection.execute(insert(tables.schedules), row)
@@ -348,7 +347,7 @@ def _locked(connection: Connection, schedule: str) -> Row[Any]:
     return row
 
 
-def _checked(cron: str) -> str:
+def _check(cron: str) -> None:
     try:
         CronSim(cron, datetime.now(UTC))
     except CronSimError as error:
@@ -356,7 +355,6 @@ def _checked(cron: str) -> str:
             f"`{cron}` is not a cron expression ({error}).",
             remedy="Write minute, hour, day, month and weekday, such as `0 3 * * 1`.",
         ) from error
-    return cron
 
 
 def _zone(name: str) -> ZoneInfo:
