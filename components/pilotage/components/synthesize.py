@@ -67,7 +67,7 @@ def synthesize(
         RequestError: the number of rows or the file's name cannot be.
         DataError, SourceError: the data cannot be read or learned from.
     """
-    _require(rows, target)
+    require_possible(rows, target)
     on_step(0, _STEPS, "reading the rows")
     snapshot = _ingest(spec, folder, settings)
     on_step(1, _STEPS, "learning from the training part")
@@ -101,7 +101,12 @@ def synthesize(
     return report
 
 
-def _require(rows: int, target: Path) -> None:
+def require_possible(rows: int, target: Path) -> None:
+    """So many rows can be made, and written to such a file.
+
+    Raises:
+        RequestError: one of the two cannot be.
+    """
     if not 1 <= rows <= MOST_ROWS:
         raise errors.RequestError(
             f"{rows:,} rows are asked for, from 1 to {MOST_ROWS:,} can be.", remedy="Ask for some."

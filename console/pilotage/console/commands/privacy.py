@@ -73,18 +73,11 @@ def options_of(rows: int, output: Path | None) -> Options:
         RequestError: there is no such format, or the number of rows cannot be.
     """
     from pilotage.components import synthesize as step
-    from pilotage.core import errors
     from pilotage.pipelines.syntheses import Format, Options
 
-    if output is not None and output.suffix not in step.SUFFIXES:
-        raise errors.RequestError(
-            f"`{output}` ends in neither {' nor '.join(step.SUFFIXES)}.", remedy="Give the file another name."
-        )
-    if not 1 <= rows <= step.MOST_ROWS:
-        raise errors.RequestError(
-            f"{rows:,} rows are asked for, from 1 to {step.MOST_ROWS:,} can be.", remedy="Ask for some."
-        )
-    return Options(rows=rows, format=Format.CSV if output is None else Format(output.suffix[1:]))
+    target = output or Path("rows.csv")
+    step.require_possible(rows, target)
+    return Options(rows=rows, format=Format(target.suffix[1:]))
 
 
 def answer(session: Session, study: str, report: Synthesis, beside: str | None) -> int:

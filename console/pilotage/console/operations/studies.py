@@ -62,10 +62,6 @@ class Study(StudySummary):
     """What it left besides, such as a picture."""
 
 
-OPTIONS: dict[Kind, Callable[[], type[BaseModel]]] = {}
-"""By kind, what gives the model that its options are checked by."""
-
-
 def _forecast() -> type[BaseModel]:
     from pilotage.pipelines.forecasts.plans import Options
 
@@ -96,11 +92,14 @@ def _score() -> type[BaseModel]:
     return Options
 
 
-OPTIONS[Kind.FORECAST] = _forecast
-OPTIONS[Kind.READINESS] = _readiness
-OPTIONS[Kind.SCORE] = _score
-OPTIONS[Kind.SHRINK] = _shrink
-OPTIONS[Kind.SYNTHESIS] = _synthesis
+OPTIONS: Mapping[Kind, Callable[[], type[BaseModel]]] = {
+    Kind.FORECAST: _forecast,
+    Kind.READINESS: _readiness,
+    Kind.SCORE: _score,
+    Kind.SHRINK: _shrink,
+    Kind.SYNTHESIS: _synthesis,
+}
+"""By kind, what gives the model that its options are checked by."""
 
 
 def list_studies(
@@ -233,8 +232,6 @@ def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SettingsError: one of them is wrong.
     """
-    if kind not in OPTIONS:
-        return dict(options)
     try:
         return OPTIONS[kind]().model_validate(options).model_dump(mode="json", by_alias=True)
     except ValidationError as error:
