@@ -95,8 +95,8 @@ def _answered(question: str) -> dict[str, Any]:
     # The environment is not the console's, which holds passwords.
     environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pilotage.console.adoption.readings"],
+        done = subprocess.run(  # noqa: S603 - our own module in our own interpreter
+            [sys.executable, "-m", "pilotage.console.adoption.readings", str(SECONDS)],
             input=question.encode(),
             capture_output=True,
             env=environment,
@@ -130,10 +130,11 @@ def _too_much() -> errors.InputError:
 
 
 def _main() -> None:
-    """Answer the question on stdin with one document on stdout."""
+    """Answer the question on stdin with one document on stdout, in the seconds of CPU that are given."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
