@@ -224,6 +224,16 @@ def test_a_record_that_a_killed_process_did_not_write_is_written_by_the_next_cal
     assert audited(settings, repository) == [("release", 1, "ada", "one")]
 
 
+def test_one_commit_in_two_repositories_is_recorded_for_each(repository: Path, to: To, tmp_path: Path):
+    made = releases.release(to(repository), "flights", 1, by="ada")
+    mirror = tmp_path / "git" / "mirror.git"
+    shutil.copytree(repository, mirror)
+    for _ in range(2):
+        assert releases.release(to(mirror), "flights", 1, by="ada").commit == made.commit
+    for place in (repository, mirror):
+        assert audited(to(place), place) == [("release", 1, "ada", "")]
+
+
 def test_a_proposal_waits_on_a_branch_of_its_own_until_it_is_merged(repository: Path, to: To, tmp_path: Path):
     settings = to(repository, release_mode=ReleaseMode.BRANCH)
     made = releases.release(settings, "flights", 1, by="ada")

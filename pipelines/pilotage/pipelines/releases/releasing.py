@@ -269,7 +269,10 @@ def _record(
     *,
     forced: bool = False,
 ) -> None:
-    """Write the audit, once for each commit, also where an earlier call died before it did."""
+    """Write the audit, once for each commit of a repository, also where an earlier call died before it did.
+
+    Two repositories with one history can be given the very same commit: same bytes, same second, same hash.
+    """
     if not done.changed and (said_by != who or not done.commit):
         return
     table = tables.audit
@@ -286,6 +289,7 @@ def _record(
     with tables.connect(settings).begin() as connection:
         tables.lock(connection, "audit")
         told = connection.execute(select(table.c.details).where(*mine)).scalars()
-        if done.commit and any(item.get("commit") == done.commit for item in told):
+        here = (done.location, done.commit)
+        if done.commit and any((item.get("repository"), item.get("commit")) == here for item in told):
             return
         audits.write(connection, action, done.pilot, who, reason, version=done.version, **details)
