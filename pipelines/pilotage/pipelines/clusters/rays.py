@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
+import urllib3
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
@@ -37,6 +38,10 @@ _POLL_SECONDS = 5.0
 _CONFLICT, _NOT_FOUND, _FORBIDDEN = 409, 404, 403
 _PATIENCE_SECONDS = 120.0
 """How long the API server may be silent."""
+_TIMEOUT_SECONDS = (5.0, 30.0)
+"""To connect, and between two parts of an answer: without it a lost packet is waited for for ever."""
+_SILENCE = (urllib3.exceptions.HTTPError, OSError)
+"""What the client raises where the API server does not answer."""
 
 
 class RayJobs:
@@ -71,6 +76,8 @@ class RayJobs:
 
         Raises:
             Forbidden: the account may not.
+            SettingsError: the cluster knows no RayJobs.
+            Unavailable: the API server does not answer, or not as it should.
             StepFailed: KubeRay could not make it run.
         """
         body = json.loads(json.dumps(job))
@@ -91,7 +98,11 @@ class RayJobs:
 
     def _create(self, body: dict[str, Any], name: str) -> None:
         try:
-            self._client.create_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, body)
+            self._client.create_namespaced_custom_object(
+                GROUP, VERSION, self._namespace, PLURAL, body, _request_timeout=_TIMEOUT_SECONDS
+            )
+        except _SILENCE as error:
+            raise _silent(error) from error
         except ApiException as error:
             if error.status != _CONFLICT:
                 raise self._told(error, "create") from error
@@ -122,7 +133,7 @@ class RayJobs:
         while True:
             try:
                 found = self._client.get_namespaced_custom_object(
-                    GROUP, VERSION, self._namespace, PLURAL, name
+                    GROUP, VERSION, self._namespace, PLURAL, name, _request_timeout=_TIMEOUT_SECONDS
                 )
                 return dict(found.get("status") or {})
             except ApiException as error:
@@ -130,15 +141,17 @@ class RayJobs:
                     return None
                 if error.status == _FORBIDDEN or time.monotonic() > until:
                     raise self._told(error, "get") from error
-            except OSError as error:
+            except _SILENCE as error:
                 if time.monotonic() > until:
-                    raise errors.Unavailable(f"Kubernetes' API does not answer: {error}.") from error
+                    raise _silent(error) from error
             self._sleep(_POLL_SECONDS)
 
     def _delete(self, name: str) -> None:
         try:
-            self._client.delete_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, name)
-        except (ApiException, OSError) as error:
+            self._client.delete_namespaced_custom_object(
+                GROUP, VERSION, self._namespace, PLURAL, name, _request_timeout=_TIMEOUT_SECONDS
+            )
+        except (ApiException, *_SILENCE) as error:
             if getattr(error, "status", None) != _NOT_FOUND:
                 logger.warning("RayJob %s could not be removed: %s; it goes by itself", name, error)
 
@@ -152,7 +165,17 @@ class RayJobs:
             return errors.SettingsError(
                 "The cluster knows no RayJobs.", remedy="Install the KubeRay operator, 1.5.1 or later."
             )
-        return errors.Unavailable(f"Kubernetes' API says {error.status} to a RayJob: {error.reason}.")
+        return errors.Unavailable(
+            f"Kubernetes' API says {error.status} to `{verb}` of a RayJob: {error.reason}.",
+            remedy="Run it again; if that does not help, look at the API server.",
+        )
+
+
+def _silent(error: Exception) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"Kubernetes' API does not answer: {error}.",
+        remedy="Run it again; check that the step's pod may reach the API server.",
+    )
 
 
 def _has_ended(status: dict[str, Any] | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import urllib3
 import yaml
 from kubernetes.client.exceptions import ApiException
 
@@ -18,6 +19,7 @@ from pilotage.core.artifacts import Report, Snapshot, TrainedModel
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.pipelines import needs, rayjobs, training
+from pilotage.pipelines.clusters import rays
 from pilotage.pipelines.clusters.rays import RayJobs
 
 JOB_FIELDS = {
@@ -138,15 +140,24 @@ def test_one_worker_changes_nothing():
 
 
 class Server:
-    """Kubernetes' `CustomObjectsApi` for RayJobs, whose statuses are given."""
+    """Kubernetes' `CustomObjectsApi` for RayJobs, whose statuses, or errors in their place, are given."""
 
-    def __init__(self, *statuses: dict[str, Any], there: bool = False, refusal: int = 0) -> None:
-        self.statuses, self.there, self.refusal = list(statuses), there, refusal
+    def __init__(
+        self,
+        *statuses: dict[str, Any] | Exception,
+        there: bool = False,
+        refusal: int = 0,
+        silent: Exception | None = None,
+    ) -> None:
+        self.statuses, self.there, self.refusal, self.silent = list(statuses), there, refusal, silent
         self.made: list[dict[str, Any]] = []
         self.calls: list[str] = []
 
-    def create_namespaced_custom_object(self, group, version, namespace, plural, body):
+    def create_namespaced_custom_object(self, group, version, namespace, plural, body, **options):
+        assert all(options["_request_timeout"])
         self.calls.append("create")
+        if self.silent:
+            raise self.silent
         if self.refusal:
             raise ApiException(status=self.refusal, reason="no")
         if self.there:
@@ -154,13 +165,18 @@ class Server:
         self.there = True
         self.made.append(body)
 
-    def get_namespaced_custom_object(self, group, version, namespace, plural, name):
+    def get_namespaced_custom_object(self, group, version, namespace, plural, name, **options):
+        assert all(options["_request_timeout"])
         assert (group, version, namespace, plural, name) == ("ray.io", "v1", "runs", "rayjobs", "train-r1")
         if not self.there:
             raise ApiException(status=404)
-        return {"status": self.statuses.pop(0)}
+        status = self.statuses.pop(0)
+        if isinstance(status, Exception):
+            raise status
+        return {"status": status}
 
-    def delete_namespaced_custom_object(self, group, version, namespace, plural, name):
+    def delete_namespaced_custom_object(self, group, version, namespace, plural, name, **options):
+        assert all(options["_request_timeout"])
         self.calls.append("delete")
         self.there = False
 
@@ -197,9 +213,34 @@ def test_a_retry_finds_the_rayjob_of_the_attempt_before(spec, statuses, calls):
     assert server.calls == calls
 
 
+SILENCE = urllib3.exceptions.MaxRetryError(None, "/apis/ray.io", OSError("no route to host"))
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [SILENCE, urllib3.exceptions.ReadTimeoutError(None, "/", "read timed out"), OSError("reset")],
+    ids=["no connection", "no answer", "a broken one"],
+)
+def test_an_api_server_that_is_silent_for_a_while_is_waited_for(spec, silence):
+    server = Server(RUNNING, silence, silence, DONE)
+    carried_out(server, rayjobs.manifest(spec, installation()))
+    assert server.calls == ["create", "delete"]
+    assert server.statuses == []
+
+
+def test_an_api_server_that_stays_silent_is_told_as_unavailable(spec, monkeypatch):
+    monkeypatch.setattr(rays, "_PATIENCE_SECONDS", -1.0)
+    server = Server(RUNNING, SILENCE)
+    with pytest.raises(errors.Unavailable, match="no route to host"):
+        carried_out(server, rayjobs.manifest(spec, installation()))
+    assert server.calls == ["create", "delete"]
+
+
 @pytest.mark.parametrize(
     ("server", "kind", "words"),
     [
+        (Server(silent=SILENCE), errors.Unavailable, "no route to host"),
+        (Server(refusal=500), errors.Unavailable, "says 500 to `create`"),
         (Server(refusal=403), errors.Forbidden, "may not `create` rayjobs"),
         (Server(refusal=404), errors.SettingsError, "knows no RayJobs"),
         (Server({"jobDeploymentStatus": "Failed", "message": "no nodes"}), errors.StepFailed, "no nodes"),
