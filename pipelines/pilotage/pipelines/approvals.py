@@ -48,7 +48,7 @@ def find(settings: Settings, pilot: str | None = None, *, pending_only: bool = T
         query = query.where(table.c.pilot == pilot)
     if pending_only:
         query = query.where(table.c.state == ApprovalState.PENDING)
-    with tables.connect(settings).begin() as connection:
+    with tables.reading(tables.connect(settings)) as connection:
         return [_approval(row._mapping) for row in connection.execute(query)]
 
 
@@ -64,7 +64,7 @@ def asked(engine: Engine, pilot: str, version: int | None) -> Approval:
         query = query.where(table.c.state == ApprovalState.PENDING)
     else:
         query = query.where(table.c.version == version)
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         row = connection.execute(query).first()
     if row is None:
         what = "No version" if version is None else f"Version {version}"

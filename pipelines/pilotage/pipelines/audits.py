@@ -170,7 +170,7 @@ def read(engine: Engine, pilot: str | None = None, limit: int = 100) -> list[Rec
     query = select(tables.audit).order_by(tables.audit.c.id.desc()).limit(limit)
     if pilot is not None:
         query = query.where(tables.audit.c.pilot == pilot)
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         return [Record(**row._mapping) for row in connection.execute(query)]
 
 

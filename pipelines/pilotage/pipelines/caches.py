@@ -186,7 +186,7 @@ class Cache:
     def _registrations(self) -> list[Row[Any]]:
         table = tables.cache_entries
         query = select(table).where(table.c.pilot == self._spec.pilot, table.c.step == "register")
-        with self._engine.begin() as connection:
+        with tables.reading(self._engine) as connection:
             return list(connection.execute(query))
 
     def _rows(self, step: str, key: str) -> list[Row[Any]]:
@@ -196,7 +196,7 @@ class Cache:
             .where(table.c.pilot == self._spec.pilot, table.c.step == step, table.c.key == key)
             .order_by(table.c.created_at.desc())
         )
-        with self._engine.begin() as connection:
+        with tables.reading(self._engine) as connection:
             return list(connection.execute(query))
 
     @cached_property

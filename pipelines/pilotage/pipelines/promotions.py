@@ -345,7 +345,7 @@ def _require_none_under_way(settings: Settings, engine: Engine, pilot: str) -> N
 
 def _check_allowed(engine: Engine, registry: Registry, pilot: str, version: int) -> None:
     table = tables.approvals
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         row = connection.execute(
             select(table).where(table.c.pilot == pilot, table.c.version == version)
         ).first()

@@ -197,7 +197,7 @@ class Records:
         query = select(tables.runs).order_by(tables.runs.c.asked_at.desc()).limit(limit)
         if pilot is not None:
             query = query.where(tables.runs.c.pilot == pilot)
-        with self.engine.begin() as connection:
+        with tables.reading(self.engine) as connection:
             return [_run(row) for row in connection.execute(query)]
 
     def run(self, run: str) -> RunRecord:
@@ -207,7 +207,7 @@ class Records:
             NotFound: there is none, or more than one.
         """
         query = select(tables.runs).where(tables.runs.c.id.startswith(run, autoescape=True)).limit(2)
-        with self.engine.begin() as connection:
+        with tables.reading(self.engine) as connection:
             rows = connection.execute(query).all()
         exact = [row for row in rows if row.id == run] or rows
         if len(exact) != 1:
@@ -218,7 +218,7 @@ class Records:
     def steps(self, run: str) -> list[StepRecord]:
         """The steps of a run in their order."""
         query = select(tables.steps).where(tables.steps.c.run == run).order_by(tables.steps.c.position)
-        with self.engine.begin() as connection:
+        with tables.reading(self.engine) as connection:
             return [_step(row) for row in connection.execute(query)]
 
 

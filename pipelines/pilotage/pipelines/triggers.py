@@ -112,7 +112,7 @@ def triggers(settings: Settings, pilot: str | None = None) -> list[Trigger]:
     query = select(table).order_by(table.c.at.desc())
     if pilot is not None:
         query = query.where(table.c.pilot == pilot)
-    with tables.connect(settings).begin() as connection:
+    with tables.reading(tables.connect(settings)) as connection:
         return [claims.artifact(row) for row in connection.execute(query)]
 
 

@@ -111,7 +111,7 @@ def unsnooze(settings: Settings, pilot: str, *, who: str | None = None, why: str
 
 def snoozed(settings: Settings, pilot: str) -> Snooze | None:
     """The snooze of `pilot` that is in force."""
-    with tables.connect(settings).begin() as connection:
+    with tables.reading(tables.connect(settings)) as connection:
         found = _snooze(connection, pilot)
     return found if found is not None and tables.now() < found.until else None
 

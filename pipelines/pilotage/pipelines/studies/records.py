@@ -228,10 +228,13 @@ def find(engine: Engine, study: str) -> Study:
     Raises:
         NotFound: there is none.
     """
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         row = _row(connection, study)
-        _bury(connection, [row])
-        return _study(_row(connection, study))
+    if row.state in ACTIVE and not _lives(row):
+        with engine.begin() as connection:
+            _bury(connection, [row])
+            row = _row(connection, study)
+    return _study(row)
 
 
 def latest(engine: Engine, pilot: str, kind: Kind, state: State | None = None) -> Study | None:

@@ -187,7 +187,7 @@ def enable(engine: Engine, endpoint: Endpoint) -> None:
 
 def disabled(engine: Engine) -> dict[tuple[str, str], str]:
     """Why endpoints are told nothing, by name and digest of the URL."""
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         return _disabled(connection)
 
 
@@ -268,7 +268,7 @@ def _disabled(connection: Connection) -> dict[tuple[str, str], str]:
 
 def _read(engine: Engine, query: Select[Any]) -> list[Delivery]:
     table = tables.delivery_attempts
-    with engine.begin() as connection:
+    with tables.reading(engine) as connection:
         rows = connection.execute(query).all()
         logs = connection.execute(
             select(table).where(table.c.delivery.in_([row.id for row in rows])).order_by(table.c.id)
