@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pilotage.core import settings
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.registry.remotes import ClientReader
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.pipelines import audits, tables
 from pilotage.pipelines.backups import creations, restorations
 

@@ -28,7 +28,7 @@ from pilotage.core.artifacts import (
     Worth,
 )
 from pilotage.core.registry import Alias
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.pipelines import audits, promotions, tables
 
 DIGEST = "0" * 64

@@ -23,7 +23,7 @@ from pilotage.components.ingest import ingest
 from pilotage.core import embeddings, errors, features, forms, models, pilots, settings
 from pilotage.core.embeddings import images
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import FORM_TAG, SKEW_TAG
+from pilotage.core.registry.tags import FORM_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import runs

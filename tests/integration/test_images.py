@@ -33,7 +33,7 @@ from tests.unit.serving import small_models
 
 from pilotage.core import features, models, settings
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import FORM_TAG
+from pilotage.core.registry.tags import FORM_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 

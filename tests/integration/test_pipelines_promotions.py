@@ -10,7 +10,7 @@ import pytest
 from pilotage.core import errors, settings
 from pilotage.core.artifacts import Decision, Estimate, Latency, Rival, Scorecard, Verdict
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import approvals, audits, promotions, tables

@@ -27,7 +27,7 @@ from pilotage.core.artifacts import (
     Verdict,
 )  # fmt: skip
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.rollouts import Halt
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage

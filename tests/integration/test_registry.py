@@ -12,8 +12,8 @@ import pytest
 
 from pilotage.core import errors, settings
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.registry.remotes import ClientReader
+from pilotage.core.registry.tags import RUN_TAG
 
 
 @pytest.fixture

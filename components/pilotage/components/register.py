@@ -19,7 +19,19 @@ from pilotage.components.compilation import forms
 from pilotage.core import errors, signatures
 from pilotage.core.artifacts import Decision, Report, Scorecard, Snapshot, TrainedModel, Version
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import FORM_TAG, RUN_TAG, SKEW_TAG
+from pilotage.core.registry.tags import (
+    CODE_TAG,
+    DECISION_TAG,
+    FORM_TAG,
+    PASSED_TAG,
+    REASON_TAG,
+    REVISION_TAG,
+    RUN_TAG,
+    SCORECARD_TAG,
+    SKEW_TAG,
+    SNAPSHOT_TAG,
+    SUITE_TAG,
+)
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
 from pilotage.core.storage import Storage
@@ -69,9 +81,7 @@ def register(
     decision, reason = _follow(spec, settings, registry, storage, version, decision, reason)
     swap = not settings.release_to  # else the champion follows what the cluster runs
     replaced = _set_aliases(registry, storage, spec, version, decision, swap=swap)
-    registry.tag(
-        spec.pilot, version, {**tags, "pilotage.decision": decision.value, "pilotage.reason": reason}
-    )
+    registry.tag(spec.pilot, version, {**tags, DECISION_TAG: decision.value, REASON_TAG: reason})
     logger.info("%s version %d: %s, %s", spec.pilot, version, decision, reason)
     made = Version(
         pilot=spec.pilot,
@@ -86,7 +96,7 @@ def register(
         suite=report.suite,
         model=trained.model.digest,
         scorecard=scorecard.content_digest,
-        code=tags.get("pilotage.revision", trained.model.code),
+        code=tags.get(REVISION_TAG, trained.model.code),
         skew=said[SKEW_TAG],
         created_at=datetime.now(UTC),
     )
@@ -158,9 +168,9 @@ def _refused(skew: str) -> tuple[Decision, str] | None:
 def _decided_before(registry: Registry, name: str, version: int) -> tuple[Decision, str] | None:
     """What a person, or the way into a cluster, decided of a version whose registration is repeated."""
     tags = registry.version(name, version).tags
-    decided = tags.get("pilotage.decision")
+    decided = tags.get(DECISION_TAG)
     if decided in _LASTING:
-        return Decision(decided), tags.get("pilotage.reason", "")
+        return Decision(decided), tags.get(REASON_TAG, "")
     return None
 
 
@@ -209,15 +219,15 @@ def _tags(
 ) -> dict[str, str]:
     tags = {
         RUN_TAG: run,
-        "pilotage.snapshot": snapshot.digest,
-        "pilotage.suite": report.suite,
+        SNAPSHOT_TAG: snapshot.digest,
+        SUITE_TAG: report.suite,
         signatures.MODEL_TAG: trained.model.digest,
-        "pilotage.scorecard": scorecard.content_digest,
-        "pilotage.code": trained.model.code,
-        "pilotage.passed": str(scorecard.passed).lower(),
+        SCORECARD_TAG: scorecard.content_digest,
+        CODE_TAG: trained.model.code,
+        PASSED_TAG: str(scorecard.passed).lower(),
     }
     revision = provenance.revision(folder)
-    return tags if revision is None else {**tags, "pilotage.revision": revision}
+    return tags if revision is None else {**tags, REVISION_TAG: revision}
 
 
 def _set_aliases(

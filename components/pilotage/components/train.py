@@ -36,7 +36,7 @@ from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction, Predictor
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry, folders
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import PILOT_TAG, REVISION_TAG, RUN_TAG, SNAPSHOT_TAG, SOURCE_TAG, SUITE_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator, PilotSpec
 
@@ -115,13 +115,13 @@ def train(
 def _tags(spec: PilotSpec, folder: Path, snapshot: Snapshot, report: Report, run: str) -> dict[str, str]:
     tags = {
         RUN_TAG: run,
-        "pilotage.pilot": spec.pilot,
-        "pilotage.snapshot": snapshot.digest,
-        "pilotage.suite": report.suite,
-        "pilotage.source": snapshot.source[:5000],
+        PILOT_TAG: spec.pilot,
+        SNAPSHOT_TAG: snapshot.digest,
+        SUITE_TAG: report.suite,
+        SOURCE_TAG: snapshot.source[:5000],
     }
     revision = provenance.revision(folder)
-    return tags if revision is None else {**tags, "pilotage.revision": revision}
+    return tags if revision is None else {**tags, REVISION_TAG: revision}
 
 
 @contextmanager

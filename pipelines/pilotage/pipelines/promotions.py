@@ -15,7 +15,7 @@ from sqlalchemy import Engine, insert, select
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias, Registered, Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
 from pilotage.core.settings import ClusterAccess, Settings
 from pilotage.pipelines import approvals, audits, people, tables
 from pilotage.pipelines.approvals import Approval, ApprovalState
@@ -217,8 +217,8 @@ def require_releasable(
             f"Version {version} of `{pilot}` waits for an approval.",
             remedy=f"`pilotage approve {pilot} {version}` gives it; `--force` with a reason does without.",
         )
-    if registered.tags.get("pilotage.decision") == Decision.REFUSED:
-        reason = registered.tags.get("pilotage.reason", "")
+    if registered.tags.get(DECISION_TAG) == Decision.REFUSED:
+        reason = registered.tags.get(REASON_TAG, "")
         raise errors.PromotionRefused(
             f"Version {version} of `{pilot}` was refused when it was registered: {reason}.",
             remedy="Train a better one, or overrule that with `--force` and a reason.",
@@ -229,7 +229,7 @@ def _tag(registry: Registry, pilot: str, version: int, decision: Decision, who: 
     """Note a person's decision on the version itself, where a repeated registration finds it."""
     verb = "approved" if decision is Decision.PROMOTED else "rejected"
     reason = f"{verb} by {who}" + (f": {why}" if why else "")
-    registry.tag(pilot, version, {"pilotage.decision": decision.value, "pilotage.reason": reason})
+    registry.tag(pilot, version, {DECISION_TAG: decision.value, REASON_TAG: reason})
 
 
 def record_decision(

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from pilotage.core import bounds, errors, rollouts
 from pilotage.core.artifacts import Decision, Measured, Rollout, RolloutState, Stage
 from pilotage.core.registry import Alias, Registry
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import audits, locks, people, promotions, tables
@@ -240,7 +241,7 @@ def _finish(settings: Settings, storage: Storage, rollout: Rollout, now: datetim
         champion = registry.aliases(rollout.pilot).get(Alias.CHAMPION)
         if champion != rollout.challenger:
             refused = f"its rollout was halted: {rollout.reason}"
-            tags |= {"pilotage.decision": Decision.REFUSED.value, "pilotage.reason": refused}
+            tags |= {DECISION_TAG: Decision.REFUSED.value, REASON_TAG: refused}
     if any(known.version == rollout.challenger for known in registry.versions(rollout.pilot)):
         registry.tag(rollout.pilot, rollout.challenger, tags)
     return _write(storage, rollout, ended_at=now)

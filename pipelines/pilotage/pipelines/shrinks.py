@@ -20,8 +20,7 @@ from sqlalchemy import select
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Shrink, TrainedModel
 from pilotage.core.registry import Registered, Registry
-from pilotage.core.registry.clients import RUN_TAG
-from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import promotions, studies, tables

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select
 
 from pilotage.core.artifacts import Alarm, Trigger, TriggerState, Wait
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import (

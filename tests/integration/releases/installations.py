@@ -9,7 +9,7 @@ from pathlib import Path
 from pilotage.core import pilots
 from pilotage.core.artifacts import Decision, Estimate, Latency, Rival, Scorecard, Verdict
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import catalogues, tables

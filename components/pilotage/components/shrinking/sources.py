@@ -25,7 +25,7 @@ from pilotage.core.forms import FormPredictor
 from pilotage.core.metrics import Task
 from pilotage.core.models import Answering, Predictor
 from pilotage.core.registry import Registered, Registry
-from pilotage.core.registry.clients import FORM_TAG
+from pilotage.core.registry.tags import FORM_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 

@@ -24,7 +24,7 @@ from pilotage.core import models
 from pilotage.core.artifacts import Model, ModelFormat, Shrunk, TrainedModel
 from pilotage.core.models import Predictor
 from pilotage.core.registry import Registry, folders
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import PILOT_TAG, RUN_TAG, SNAPSHOT_TAG, SUITE_TAG
 from pilotage.core.settings import Settings
 
 KEY_TAG = "pilotage.shrink"
@@ -97,9 +97,9 @@ def version_tags(source: Source, made: Made, order: Order) -> Mapping[str, str]:
 def _tags(source: Source, order: Order) -> dict[str, str]:
     return {
         RUN_TAG: order.study,
-        "pilotage.pilot": source.spec.pilot,
-        "pilotage.snapshot": source.snapshot.digest,
-        "pilotage.suite": source.report.suite,
+        PILOT_TAG: source.spec.pilot,
+        SNAPSHOT_TAG: source.snapshot.digest,
+        SUITE_TAG: source.report.suite,
         FROM_TAG: str(source.registered.version),
     }
 

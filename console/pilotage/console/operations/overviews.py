@@ -21,6 +21,7 @@ from pilotage.console.operations.listings import Listing, Model
 from pilotage.console.operations.pilots import Pilot
 from pilotage.console.supervision.states import ServiceState
 from pilotage.core.registry import Registered
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import tables
 from pilotage.pipelines.approvals import ApprovalState
@@ -29,7 +30,6 @@ from pilotage.pipelines.schedules import ScheduleState
 
 WINDOWS = 30
 """Latest windows that a sparkline shows."""
-_RUN_TAG = "pilotage.run"
 
 
 class Ground(StrEnum):
@@ -255,7 +255,7 @@ def _windows(connection: Connection, specs: Mapping[str, PilotSpec]) -> dict[str
 def _tests(connection: Connection, champions: Mapping[str, Registered]) -> dict[str, dict[str, float]]:
     """What each champion scored on held-out rows, from the run that made it."""
     table = tables.runs
-    made = {item.tags[_RUN_TAG]: name for name, item in champions.items() if _RUN_TAG in item.tags}
+    made = {item.tags[RUN_TAG]: name for name, item in champions.items() if RUN_TAG in item.tags}
     query = select(table.c.id, table.c.result).where(table.c.id.in_(made))
     return {
         made[row.id]: {

@@ -6,7 +6,7 @@ from pilotage.console.access.actors import Actor
 from pilotage.console.operations import pilots
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, forms
-from pilotage.core.registry.clients import FORM_TAG
+from pilotage.core.registry.tags import FORM_TAG
 
 
 def make_bundle(desk: Desk, actor: Actor, pilot: str, version: int) -> bytes:

@@ -17,11 +17,9 @@ from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core.artifacts import Estimate, Scorecard, Verdict, Worth
 from pilotage.core.registry import Alias, Registered
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
 from pilotage.pipelines import tables
 from pilotage.pipelines.approvals import ApprovalState
-
-_DECISION, _REASON = "pilotage.decision", "pilotage.reason"
 
 
 class Approval(Model):
@@ -190,9 +188,9 @@ def _version(desk: Desk, registered: Registered, said: Mapping[tuple[str, int], 
         created_at=registered.created_at,
         run=tags.get(RUN_TAG),
         mlflow_run=registered.run,
-        decision=tags.get(_DECISION),
-        reason=tags.get(_REASON, ""),
+        decision=tags.get(DECISION_TAG),
+        reason=tags.get(REASON_TAG, ""),
         approval=said.get((registered.name, registered.version)),
-        tags={key: value for key, value in tags.items() if key not in (_DECISION, _REASON)},
+        tags={key: value for key, value in tags.items() if key not in (DECISION_TAG, REASON_TAG)},
         **scored,
     )

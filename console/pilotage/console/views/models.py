@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from pilotage.console.views import tables
-from pilotage.core.registry.clients import FORM_TAG
+from pilotage.core.registry.tags import DECISION_TAG, FORM_TAG
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pilotage.core.artifacts import Scorecard
     from pilotage.core.registry import Registered
-
-DECISION_TAG = "pilotage.decision"
 
 
 def show_versions(

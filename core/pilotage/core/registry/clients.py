@@ -17,6 +17,7 @@ from pilotage.core import errors, samples, signatures
 from pilotage.core.artifacts import Model, Scorecard
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry.remotes import ClientReader
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.registry.versions import Alias, Reader, Registered, SqlReader, local_path
 from pilotage.core.settings import Settings
 
@@ -28,11 +29,6 @@ logger = logging.getLogger(__name__)
 
 INSIDE = "pilotage"
 """Folder, inside a model folder and inside a run's artifacts, of what Pilotage adds."""
-RUN_TAG = "pilotage.run"
-FORM_TAG = "pilotage.form"
-"""Of a version: `ready`, or `refused: ` and why it has no inference form."""
-SKEW_TAG = "pilotage.skew"
-"""Of a version: `none`, or `found: ` and where training and serving disagree."""
 _MOST = 1000
 
 

@@ -21,11 +21,6 @@ from pilotage.core import errors
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-DECISION_TAG = "pilotage.decision"
-"""Of a version: what was decided of it, a `Decision`."""
-REASON_TAG = "pilotage.reason"
-"""Of a version: why."""
-
 
 class Alias(StrEnum):
     """The roles that a version of a pilot can have."""

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 
 from pilotage.core import errors
 from pilotage.core.registry import Registered, Registry
+from pilotage.core.registry.tags import SNAPSHOT_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import batches, tables
@@ -71,7 +72,7 @@ def trained(registry: Registry, pilot: str) -> Mapping[int, tuple[Registered, st
     """Versions by number, each with the digest of its snapshot; those without files are left out."""
     found = {}
     for registered in registry.versions(pilot):
-        digest = registered.tags.get("pilotage.snapshot")
+        digest = registered.tags.get(SNAPSHOT_TAG)
         if digest is None:
             try:
                 digest = registry.model(registered).snapshot

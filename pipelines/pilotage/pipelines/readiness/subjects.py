@@ -29,7 +29,8 @@ from pilotage.core.artifacts import (
 )
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Alias, Registered, Registry
-from pilotage.core.registry.clients import INSIDE, RUN_TAG
+from pilotage.core.registry.clients import INSIDE
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage

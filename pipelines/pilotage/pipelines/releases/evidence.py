@@ -14,7 +14,15 @@ from pilotage.core import errors, storage
 from pilotage.core.artifacts import Scorecard
 from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
-from pilotage.core.registry.clients import INSIDE, RUN_TAG
+from pilotage.core.registry.clients import INSIDE
+from pilotage.core.registry.tags import (
+    CODE_TAG,
+    REVISION_TAG,
+    RUN_TAG,
+    SCORECARD_TAG,
+    SNAPSHOT_TAG,
+    SUITE_TAG,
+)
 from pilotage.core.settings import Settings
 from pilotage.pipelines import approvals, promotions
 from pilotage.pipelines.approvals import Approval, ApprovalState
@@ -45,8 +53,8 @@ class Evidence:
         tags, card = self.registered.tags, self.scorecard
         return values.Evidence(
             run=tags.get(RUN_TAG, ""),
-            snapshot=_digest(tags.get("pilotage.snapshot", "") or (card.snapshot if card else "")),
-            scorecard=_digest(tags.get("pilotage.scorecard", "")),
+            snapshot=_digest(tags.get(SNAPSHOT_TAG, "") or (card.snapshot if card else "")),
+            scorecard=_digest(tags.get(SCORECARD_TAG, "")),
             approver=line(self.approver),
             reason=line(reason),
         )
@@ -172,9 +180,9 @@ def _origin(evidence: Evidence) -> str:
             ("run", shown.run),
             ("MLflow run", evidence.registered.run),
             ("data", shown.snapshot),
-            ("suite", _digest(tags.get("pilotage.suite", ""))),
+            ("suite", _digest(tags.get(SUITE_TAG, ""))),
             ("scorecard", shown.scorecard),
-            ("code", tags.get("pilotage.revision", tags.get("pilotage.code", ""))),
+            ("code", tags.get(REVISION_TAG, tags.get(CODE_TAG, ""))),
             ("model", evidence.model.digest),
             ("profile", evidence.model.profile),
         ],

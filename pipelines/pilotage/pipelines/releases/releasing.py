@@ -14,7 +14,7 @@ from dulwich.objects import ObjectID
 from sqlalchemy import select
 
 from pilotage.core import errors
-from pilotage.core.registry.clients import RUN_TAG
+from pilotage.core.registry.tags import RUN_TAG
 from pilotage.core.settings import ReleaseMode, Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import audits, catalogues, people, tables

@@ -10,8 +10,7 @@ from sqlalchemy import Engine, select
 
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import RUN_TAG
-from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
 from pilotage.pipelines import leases, tables
 from pilotage.pipelines.leases import Lease
 from pilotage.pipelines.transitions import requests

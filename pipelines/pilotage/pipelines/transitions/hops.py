@@ -17,7 +17,7 @@ from sqlalchemy import Engine, select
 
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias, Registry
-from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
+from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG
 from pilotage.core.settings import Settings
 from pilotage.pipelines import approvals, audits, leases, promotions, tables
 from pilotage.pipelines.leases import Lease

@@ -213,12 +213,13 @@ def test_a_retry_finds_the_rayjob_of_the_attempt_before(spec, statuses, calls):
     assert server.calls == calls
 
 
-SILENCE = urllib3.exceptions.MaxRetryError(None, "/apis/ray.io", OSError("no route to host"))
+POOL = urllib3.HTTPConnectionPool("kubernetes")
+SILENCE = urllib3.exceptions.MaxRetryError(POOL, "/apis/ray.io", OSError("no route to host"))
 
 
 @pytest.mark.parametrize(
     "silence",
-    [SILENCE, urllib3.exceptions.ReadTimeoutError(None, "/", "read timed out"), OSError("reset")],
+    [SILENCE, urllib3.exceptions.ReadTimeoutError(POOL, "/", "read timed out"), OSError("reset")],
     ids=["no connection", "no answer", "a broken one"],
 )
 def test_an_api_server_that_is_silent_for_a_while_is_waited_for(spec, silence):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pilotage.core.artifacts import Report, Snapshot
 from pilotage.core.artifacts.data import FindingKind
 from pilotage.core.metrics import Measure
+from pilotage.core.registry.tags import SKEW_TAG
 from pilotage.core.specs import PythonSource
 from pilotage.core.specs.protections import PersonalKind
 from pilotage.pipelines.readiness import fragments, places
@@ -185,7 +186,7 @@ def tested(about: Subject) -> Finding:
         return words.unversioned(about)
     source = about.spec.data.source
     if not isinstance(source, PythonSource):
-        if about.tags.get("pilotage.skew") != "none":
+        if about.tags.get(SKEW_TAG) != "none":
             return words.lost(about, "comparison of its encoded features with serving's")
         text = (
             "the pilot has no feature code of its own; how its features are encoded was compared with what"

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pilotage.core.artifacts import Rollout, RolloutState
 from pilotage.core.registry import Alias
+from pilotage.core.registry.tags import FORM_TAG
 from pilotage.core.specs import Strategy
 from pilotage.pipelines.readiness import fragments, places
 from pilotage.pipelines.readiness.judges import words
@@ -91,7 +92,7 @@ def debuggable(about: Subject) -> Finding:
     if about.registered is None:
         return words.unversioned(about)
     if about.form is None:
-        why = about.tags.get("pilotage.form", "") or "none was made"
+        why = about.tags.get(FORM_TAG, "") or "none was made"
         return wanting(
             f"The version has no inference form to follow: {why}.", f"pilotage run {about.pilot} --no-cache"
         )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pilotage.core.metrics import NUMBER_MEASURES, PARITIES, Measure, Task
+from pilotage.core.registry.tags import REVISION_TAG
 from pilotage.core.specs import Estimator
 from pilotage.pipelines.readiness import fragments, places, reviews
 from pilotage.pipelines.readiness.judges import words
@@ -25,7 +26,7 @@ def reviewed(about: Subject) -> Finding:
     """The pilot's folder was committed as it was trained, and somebody else said yes to what it says."""
     if about.registered is None:
         return words.unversioned(about)
-    revision, folder = about.tags.get("pilotage.revision", ""), about.entry.folder
+    revision, folder = about.tags.get(REVISION_TAG, ""), about.entry.folder
     if not revision:
         return wanting(
             "The pilot's folder was in no git repository when the version was trained.",

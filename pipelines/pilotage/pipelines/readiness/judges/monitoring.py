@@ -14,6 +14,7 @@ from cronsim import CronSim
 
 from pilotage.core import errors
 from pilotage.core.metrics import Measure
+from pilotage.core.registry.tags import SKEW_TAG
 from pilotage.pipelines.readiness import fragments, places
 from pilotage.pipelines.readiness.judges import words
 from pilotage.pipelines.readiness.scores import Evidence, Finding, Means, earned, wanting
@@ -75,7 +76,7 @@ def unskewed(about: Subject) -> Finding:
     """The version answers rows as served as it does as trained, and served features are compared."""
     if about.registered is None:
         return words.unversioned(about)
-    skew = about.tags.get("pilotage.skew")
+    skew = about.tags.get(SKEW_TAG)
     if skew != "none":
         said = skew or "it was not tested"
         return wanting(f"Training and serving: {said}.", f"pilotage run {about.pilot} --no-cache")
