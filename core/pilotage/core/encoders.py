@@ -1,7 +1,7 @@
 """The scikit-learn pieces that stored models need and scikit-learn does not have.
 
 They live here because the room that trains and the room that serves must both
-be able to import them; this is the one module of core that needs scikit-learn.
+be able to import them; this and `graph_models` are the modules of core that need scikit-learn.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pilotage.core import embeddings, errors
 from pilotage.core.features import time_parts
+from pilotage.core.forms.sessions import softmax
 
 _PARTS = ("day", "month", "weekday", "hour")
 
@@ -142,10 +143,7 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Probabilities by class, shape `(n, classes)`."""
-        found = self.outputs(X)
-        powers = np.exp(found - found.max(axis=1, keepdims=True))
-        shares: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return shares
+        return softmax(self.outputs(X))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Classes of `X`."""

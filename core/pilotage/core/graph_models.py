@@ -3,7 +3,7 @@
 They stand behind an encoding in a pipeline as a trained estimator does, so they are stored,
 judged, signed and served like one; skops holds them, for they are arrays and text.
 How a graph is made is `pilotage.components.shrinking`'s question; nothing is fitted here.
-Beside `encoders` this is the one module of core that needs scikit-learn.
+This and `encoders` are the modules of core that need scikit-learn.
 """
 
 from __future__ import annotations

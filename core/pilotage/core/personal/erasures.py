@@ -72,7 +72,10 @@ def forget_note(storage: Storage, digest: str) -> None:
 
 def key_digest(settings: Settings, pilot: str, key: str) -> str:
     """The keyed hash that stands for a row's key: the same with the same installation and pilot only."""
-    secret = models.installation_secret(settings)
+    return _digest(models.installation_secret(settings), pilot, key)
+
+
+def _digest(secret: bytes, pilot: str, key: str) -> str:
     return hmac.new(secret, f"forget\0{pilot}\0{key}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -109,8 +112,7 @@ class Forgotten:
         """Whether the row with this key is to be forgotten."""
         if key is None or not self.digests:
             return False
-        text = f"forget\0{self._pilot}\0{key}".encode()
-        digest = hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        digest = _digest(self._secret, self._pilot, key)
         if digest not in self.digests:
             return False
         self.met.add(digest)
