@@ -24,8 +24,8 @@ from pilotage.core.registry.tags import (
     SUITE_TAG,
 )
 from pilotage.core.settings import Settings
-from pilotage.pipelines import approvals, promotions
-from pilotage.pipelines.approvals import Approval, ApprovalState
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.decisions.approvals import Approval, ApprovalState
 from pilotage.pipelines.releases import values
 from pilotage.pipelines.releases.messages import Message, line, paragraph
 

@@ -11,8 +11,9 @@ from sqlalchemy import Engine, select
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Registry
 from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
-from pilotage.pipelines import leases, tables
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.transitions import requests
 from pilotage.pipelines.transitions.requests import Wish
 
