@@ -14,8 +14,11 @@ import pytest
 from sqlalchemy import Engine, Row, select, update
 
 from pilotage.core import pilots, settings
-from pilotage.pipelines import catalogues, environments, leases, schedules, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import environments, leases
+from pilotage.pipelines.retraining import schedules
 
 FOLLOW = """
 import sys, time
