@@ -23,7 +23,8 @@ from pilotage.pipelines.retraining import schedules
 FOLLOW = """
 import sys, time
 from pilotage.core import settings
-from pilotage.pipelines import dispatches, schedulers
+from pilotage.pipelines import schedulers
+from pilotage.pipelines.queue import dispatches
 dispatches.dispatch = lambda *_: []  # what is due is asked for; nothing is carried out
 scheduler = schedulers.Scheduler(settings.load(), ttl_seconds=float(sys.argv[1]))
 while True:

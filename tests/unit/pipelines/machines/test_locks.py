@@ -29,7 +29,7 @@ def test_one_run_of_a_pilot_at_a_time_and_the_error_names_it(installation: Setti
 def test_the_lock_of_a_killed_process_is_free(installation: Settings):
     script = f"""
 from pilotage.core import settings
-from pilotage.pipelines import locks
+from pilotage.pipelines.machines import locks
 import time
 with locks.run_lock(settings.load(home={str(installation.home)!r}), "small", "r1"):
     print("held", flush=True)
