@@ -16,8 +16,9 @@ from pilotage.console.operations import specs
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model
 from pilotage.core import durations, errors
-from pilotage.core.artifacts import PersonalFinding, Synthesis, Synthetic
+from pilotage.core.artifacts import Snapshot, Synthesis, Synthetic
 from pilotage.core.registry import Alias
+from pilotage.core.registry.versions import local_path
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.deletions import erasures, previews, retentions
@@ -196,7 +197,7 @@ def _personal(desk: Desk, pilot: str) -> tuple[list[PersonalColumn], int]:
         select(uri)
         .join(runs, runs.c.id == steps.c.run)
         .where(steps.c.name == "ingest", runs.c.pilot == pilot, uri.is_not(None))
-        .order_by(runs.c.id.desc())
+        .order_by(runs.c.asked_at.desc(), runs.c.id.desc())
         .limit(1)
     )
     with tables.reading(desk.engine) as connection:
@@ -206,7 +207,6 @@ def _personal(desk: Desk, pilot: str) -> tuple[list[PersonalColumn], int]:
     snapshot = _snapshot(desk, pilot, place)
     if snapshot is None:
         return [], 0
-    found = [PersonalFinding.model_validate(item) for item in snapshot.get("personal", ())]
     shown = [
         PersonalColumn(
             column=item.column,
@@ -217,29 +217,23 @@ def _personal(desk: Desk, pilot: str) -> tuple[list[PersonalColumn], int]:
             policy=None if item.policy is None else item.policy.value,
             reason=item.reason,
         )
-        for item in found
+        for item in snapshot.personal
     ]
-    return shown, int(snapshot.get("forgotten", 0))
+    return shown, snapshot.forgotten
 
 
-def _snapshot(desk: Desk, pilot: str, uri: str) -> dict[str, Any] | None:
-    from pilotage.core.artifacts import Snapshot
-    from pilotage.core.registry.versions import local_path
-
+def _snapshot(desk: Desk, pilot: str, uri: str) -> Snapshot | None:
+    """The manifest at `uri`; the champion's where this machine does not have that."""
     path = local_path(uri)
-    if path is not None and path.exists():
-        try:
-            return Snapshot.read(path).model_dump(mode="json")
-        except errors.PilotageError:
-            return None
-    champion = desk.registry.champion(pilot)
-    if champion is None:
-        return None
     try:
-        held = Snapshot.read(desk.registry.run_file(champion.run, Snapshot.FILE))
+        if path is not None and path.exists():
+            return Snapshot.read(path)
+        champion = desk.registry.champion(pilot)
+        return (
+            None if champion is None else Snapshot.read(desk.registry.run_file(champion.run, Snapshot.FILE))
+        )
     except errors.PilotageError:
         return None
-    return held.model_dump(mode="json")
 
 
 def _synthetic(desk: Desk, pilot: str) -> SyntheticRows | None:

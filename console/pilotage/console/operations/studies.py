@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pilotage.console.access.actors import Actor, Permission, unknown_pilot
-from pilotage.console.operations import positions, sights
+from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors, pilots
@@ -117,7 +117,8 @@ def list_studies(
     Raises:
         NotFound: the pilot is not there, or not for this actor.
     """
-    _require_known(desk, actor, pilot)
+    actor.require(Permission.READ, pilot)
+    _entry(desk, pilot)
     before = None
     if cursor is not None:
         at, name = positions.read(cursor, (positions.moment, positions.text))
@@ -129,8 +130,12 @@ def list_studies(
 
 
 def latest(desk: Desk, actor: Actor, pilot: str, kind: Kind, state: State | None = None) -> Study | None:
-    """The newest study of a kind, in a state if one is named."""
-    sights.visible(actor, tables.studies.c.pilot, pilot)
+    """The newest study of a kind, in a state if one is named.
+
+    Raises:
+        NotFound: the pilot is not for this actor.
+    """
+    actor.require(Permission.READ, pilot)
     found = studies.latest(desk.engine, pilot, kind, state)
     return None if found is None else _whole(desk, found)
 
@@ -154,11 +159,7 @@ def start_study(desk: Desk, actor: Actor, pilot: str, kind: Kind, options: Mappi
         Unavailable: no process can be started.
     """
     actor.require(Permission.OPERATE, pilot)
-    with tables.reading(desk.engine) as connection:
-        try:
-            entry = catalogues.get(connection, pilot)
-        except errors.NotFound as error:
-            raise unknown_pilot(pilot) from error
+    entry = _entry(desk, pilot)
     if not (entry.folder / pilots.FILE_NAME).is_file():
         raise errors.Conflict(
             f"The folder of `{pilot}`, {entry.folder}, is not on this console's machine.",
@@ -244,11 +245,10 @@ def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def _require_known(desk: Desk, actor: Actor, pilot: str) -> None:
-    actor.require(Permission.READ, pilot)
+def _entry(desk: Desk, pilot: str) -> catalogues.Entry:
     with tables.reading(desk.engine) as connection:
         try:
-            catalogues.get(connection, pilot)
+            return catalogues.get(connection, pilot)
         except errors.NotFound as error:
             raise unknown_pilot(pilot) from error
 

@@ -244,7 +244,7 @@ class Subject:
             table.c.state == State.SUCCEEDED,
             table.c.cached.is_(False),
         )
-        return self._all(query.order_by(table.c.run.desc()).limit(_TRAININGS))
+        return self._all(query.order_by(table.c.ended_at.desc(), table.c.run.desc()).limit(_TRAININGS))
 
     # -- what is served --------------------------------------------------------
 

@@ -28,14 +28,13 @@ from pilotage.core.costs.estimates import Bill
 from pilotage.core.costs.prices import Prices
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.core.storage import Storage
+from pilotage.core.storage import COMPLETE, Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.journals import usages
 from pilotage.pipelines.journals.usages import Kind, Record
 from pilotage.pipelines.retraining import budgets
 
 _MOST_SNAPSHOTS = 500
-_MANIFEST = "manifest.json"
 
 Name = Callable[[Record], str]
 
@@ -303,7 +302,7 @@ def _stored_bytes(settings: Settings, digests: Sequence[str]) -> int:
     storage = Storage(settings.storage)
     for digest in digests:
         try:
-            content = storage.read(f"snapshots/{digest}/{_MANIFEST}")
+            content = storage.read(f"snapshots/{digest}/{COMPLETE}")
             total += sum(int(file["bytes"]) for file in json.loads(content)["files"])
         except (errors.PilotageError, ValueError, KeyError, TypeError):
             continue

@@ -7,14 +7,13 @@ for; each advice says what was seen, by which threshold, and the fragment of pil
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pilotage.console.operations.listings import Model
-from pilotage.core.specs import PilotSpec
+from pilotage.core.specs import PilotSpec, clusters
 
 LEAST_WINDOWS = 3
 """Fewer say too little of the traffic to come."""
@@ -29,11 +28,6 @@ ROOMY = 0.5
 FULL = 0.9
 _HEADROOM = 1.3
 _CPU_STEP, _MEMORY_STEP = 0.05, 64 << 20
-_UNITS = {
-    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
-}  # fmt: skip
-_QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def _busiest(windows: Sequence[Served]) -> float:
 
 
 def _replicas(spec: PilotSpec, busiest: float, count: int) -> Advice | None:
-    each, least = cpus(spec.serve.cpu), spec.serve.replicas.min
+    each, least = clusters.cores(spec.serve.cpu), spec.serve.replicas.min
     needed = max(1, math.ceil(busiest / (each * BUSY))) if each else least
     if needed >= least:
         return None
@@ -102,7 +96,7 @@ def _replicas_in_words(needed: int) -> str:
 
 
 def _cpu(spec: PilotSpec, busiest: float, count: int) -> Advice | None:
-    asked, replicas = cpus(spec.serve.cpu), spec.serve.replicas.min
+    asked, replicas = clusters.cores(spec.serve.cpu), spec.serve.replicas.min
     each = busiest / replicas
     share = each / asked if asked else 0.0
     wanted = max(_CPU_STEP, math.ceil(each / BUSY / _CPU_STEP) * _CPU_STEP)
@@ -119,7 +113,7 @@ def _cpu(spec: PilotSpec, busiest: float, count: int) -> Advice | None:
 
 
 def _memory(spec: PilotSpec, windows: Sequence[Served], count: int) -> Advice | None:
-    peak, asked = max(window.peak_memory_bytes or 0 for window in windows), memory_bytes(spec.serve.memory)
+    peak, asked = max(window.peak_memory_bytes or 0 for window in windows), clusters.size(spec.serve.memory)
     share = peak / asked if asked else 0.0
     wanted = math.ceil(peak * _HEADROOM / _MEMORY_STEP) * _MEMORY_STEP
     if not peak or ROOMY <= share <= FULL or (share < ROOMY and wanted >= asked):
@@ -132,14 +126,3 @@ def _memory(spec: PilotSpec, windows: Sequence[Served], count: int) -> Advice | 
         f"`memory: {spec.serve.memory}`, {limit}. A replica with several processes needs as much for each.",
         fragment=f"serve:\n  memory: {wanted >> 20}Mi\n",
     )
-
-
-def cpus(quantity: str) -> float:
-    """CPUs of a quantity as Kubernetes writes it."""
-    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
-
-
-def memory_bytes(quantity: str) -> float:
-    """Bytes of a quantity as Kubernetes writes it."""
-    found = _QUANTITY.fullmatch(quantity)
-    return float(found[1]) * _UNITS[found[2]] if found else 0.0

@@ -37,29 +37,36 @@ def list_snapshots(
         NotFound: the pilot is not there, or not for this actor.
     """
     runs, steps = tables.runs, tables.steps
-    digest = steps.c.outputs["snapshot"]["digest"].as_string().label("digest")
-    last = func.max(runs.c.id).label("last_run")
-    query = (
-        select(digest, runs.c.pilot, func.count().label("runs"), last, func.max(runs.c.asked_at).label("at"))
-        .join(runs, runs.c.id == steps.c.run)
-        .where(steps.c.name == _STEP, digest.is_not(None))
-        .group_by(digest, runs.c.pilot)
-        .order_by(last.desc())
-        .limit(limit + 1)
-    )
-    query = query.where(sights.visible(actor, runs.c.pilot, pilot))
-    if cursor is not None:
-        query = query.having(func.max(runs.c.id) < positions.read(cursor, (positions.text,))[0])
-    with tables.reading(desk.engine) as connection:
-        rows = connection.execute(query).all()
-    found = [
-        Snapshot(
-            digest=row.digest, pilot=row.pilot, runs=row.runs, last_run=row.last_run, last_used_at=row.at
+    digest = steps.c.outputs["snapshot"]["digest"].as_string()
+    own = [digest, runs.c.pilot]
+    place = func.row_number().over(partition_by=own, order_by=[runs.c.asked_at.desc(), runs.c.id.desc()])
+    used = (
+        select(
+            digest.label("digest"),
+            runs.c.pilot,
+            func.count().over(partition_by=own).label("runs"),
+            runs.c.id.label("last_run"),
+            runs.c.asked_at.label("last_used_at"),
+            place.label("place"),
         )
-        for row in rows
-    ]
-    following = cursor_of(found[limit - 1].last_run) if len(found) > limit else None
-    return Listing(items=tuple(found[:limit]), next=following)
+        .join(runs, runs.c.id == steps.c.run)
+        .where(steps.c.name == _STEP, digest.is_not(None), sights.visible(actor, runs.c.pilot, pilot))
+        .subquery()
+    )
+    names = ("digest", "pilot", "runs", "last_run", "last_used_at")
+    order = ((used.c.last_used_at, True), (used.c.last_run, True))
+    query = select(*(used.c[name] for name in names)).where(used.c.place == 1)
+    query = query.order_by(*(column.desc() for column, _ in order)).limit(limit + 1)
+    if cursor is not None:
+        at = positions.read(cursor, (positions.moment, positions.text))
+        query = query.where(positions.after(order, at))
+    with tables.reading(desk.engine) as connection:
+        found = [Snapshot(**row._mapping) for row in connection.execute(query)]
+    items = tuple(found[:limit])
+    following = (
+        cursor_of(items[-1].last_used_at.isoformat(), items[-1].last_run) if len(found) > limit else None
+    )
+    return Listing(items=items, next=following)
 
 
 def get_snapshot(desk: Desk, actor: Actor, digest: str) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def get_snapshot(desk: Desk, actor: Actor, digest: str) -> dict[str, Any]:
     query = select(runs.c.id).join(steps, steps.c.run == runs.c.id).where(steps.c.name == _STEP, used)
     query = query.where(sights.visible(actor, runs.c.pilot))
     with tables.reading(desk.engine) as connection:
-        run = connection.scalar(query.order_by(runs.c.id.desc()).limit(1))
+        run = connection.scalar(query.order_by(runs.c.asked_at.desc(), runs.c.id.desc()).limit(1))
     if run is None:
         raise errors.NotFound(f"There is no snapshot `{digest}`.", remedy="Snapshots are known from runs.")
     return run_files.get_manifest(desk, actor, run)
