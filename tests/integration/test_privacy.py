@@ -506,6 +506,32 @@ def test_what_was_deleted_before_a_purge_was_cut_short_is_told_of(
     assert audits.read(world.engine)[0].details["snapshots"] == [old]
 
 
+def test_a_purge_that_was_killed_between_two_files_is_finished_by_the_next(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = other_snapshot(world, tmp_path / "old", 100)
+    store = Storage(world.settings.storage)
+    place = Path(store.location(f"snapshots/{old}"))
+    delete = Storage.delete
+
+    def killed(self: Storage, name: str) -> None:
+        if name == f"snapshots/{old}":
+            raise KeyboardInterrupt
+        delete(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert list(place.glob("*.parquet")), "its rows are there, and nobody can find them any more"
+    assert not store.published(f"snapshots/{old}")
+    (planned,) = retentions.purge(world.engine, world.settings, "people", who="jo", dry_run=True)
+    assert planned.snapshots == []
+    assert place.exists()
+    retentions.purge(world.engine, world.settings, "people", who="jo")
+    assert not place.exists()
+
+
 def test_keys_that_are_forgotten_at_once_are_all_noted(world: World) -> None:
     digests = [f"{place:064x}" for place in range(1, 13)]
 

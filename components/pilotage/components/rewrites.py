@@ -54,7 +54,8 @@ def without(settings: Settings, digest: str, key: str, matches: Matches) -> Rewr
     store = Storage(settings.storage)
     name = f"snapshots/{digest}"
     if not store.published(name):
-        return _finished(store, settings, digest)
+        finish(store, settings, digest)
+        return None
     manifest = json.loads(store.read(f"{name}/{COMPLETE}"))
     columns = [Column.model_validate(column) for column in manifest["columns"]]
     if key not in {column.name for column in columns}:
@@ -105,11 +106,11 @@ def drop(store: Storage, settings: Settings, digest: str) -> None:
     store.delete(name)
 
 
-def _finished(store: Storage, settings: Settings, digest: str) -> Rewritten | None:
-    """See to what a crash left of a snapshot whose note was written."""
-    if store.exists(f"snapshots/{digest}") and note_of(store, digest) is not None:
+def finish(store: Storage, settings: Settings, digest: str) -> None:
+    """Delete what a crash left of a snapshot that was being deleted: one with a note and no manifest."""
+    name = f"snapshots/{digest}"
+    if store.exists(name) and not store.published(name) and note_of(store, digest) is not None:
         drop(store, settings, digest)
-    return None
 
 
 def _any(place: Path, manifest: dict[str, Any], key: str, matches: Matches) -> bool:

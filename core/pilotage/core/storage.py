@@ -228,8 +228,18 @@ class Storage:
             folder.rename(target)
         except OSError:
             if not self.published(name):
-                raise
+                self._replace_rest(folder, target)
         sync_folder(target.parent)
+
+    def _replace_rest(self, folder: Path, target: Path) -> None:
+        """Put `folder` in the place of files without their marker: a deletion that was cut short left them."""
+        rest = folder.with_name(f"{uuid.uuid4().hex}.rest")
+        with suppress(FileNotFoundError):  # the deletion went on
+            target.rename(rest)
+        try:
+            folder.rename(target)
+        finally:
+            shutil.rmtree(rest, ignore_errors=True)
 
     def fetch(self, name: str, cache: Path) -> Path:
         """A local folder with the content of published folder `name`; downloaded to `cache` if remote.

@@ -89,6 +89,16 @@ def test_publishing_again_keeps_what_is_there(place: storage.Storage, tmp_path: 
     assert (place.fetch("snapshots/1", tmp_path) / "part" / "data.parquet").read_text() == "x"
 
 
+def test_what_a_deletion_that_was_cut_short_left_is_replaced(place: storage.Storage, tmp_path: Path) -> None:
+    with place.staging() as folder:
+        place.publish(filled(folder), "snapshots/1")
+    place.delete(f"snapshots/1/{storage.COMPLETE}")
+    with place.staging() as folder:
+        place.publish(filled(folder, "y"), "snapshots/1")
+    assert (place.fetch("snapshots/1", tmp_path) / "part" / "data.parquet").read_text() == "y"
+    assert len(place.names("")) == 2, "the file and its marker, and nothing beside them"
+
+
 def test_an_unpublished_folder_is_not_fetched(place: storage.Storage, tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound):
         place.fetch("snapshots/2", tmp_path)

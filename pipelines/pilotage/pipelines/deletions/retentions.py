@@ -116,10 +116,14 @@ def _purge(
     reasons = _reasons(engine, settings, pilot, everyone, now)
     users = _users(engine)
     for use in holdings.uses(engine, pilot):
-        if use.last_used_at >= before or not storage.published(f"snapshots/{use.digest}"):
+        if use.last_used_at >= before or not storage.exists(f"snapshots/{use.digest}"):
             continue
         with _unused(engine, dry_run):
             why = reasons.get(use.digest) or _busy(engine, use, users[use.digest])
+            if not storage.published(f"snapshots/{use.digest}"):
+                if why is None and not dry_run:  # else a run may be writing it anew
+                    rewrites.finish(storage, settings, use.digest)
+                continue
             if why is not None:
                 purged.kept.append(Kept(use.digest, why))
                 continue
