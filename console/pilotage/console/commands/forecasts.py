@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,6 +69,7 @@ def forecast(
     if points is not None:
         _of_points(session, pilot, points, at or [], plot)
         return
+    from pilotage.components.forecasts import plots
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
     from pilotage.pipelines import forecasts
@@ -87,7 +88,7 @@ def forecast(
         )
     told = document.model_dump(mode="json")
     if plot is not None:
-        write_plot(plot, told)
+        write_picture(plot, plots.of_document(told))
     session.output.answer(told, lambda console: views.show(console, told))
 
 
@@ -106,17 +107,16 @@ def options_of(at: list[str] | None, repeats: int, models: bool, features: bool)
     return Options(at=tuple(n for n, _ in sizes), repeats=repeats, models=models, features=features)
 
 
-def write_plot(path: Path, document: dict[str, Any]) -> None:
-    """Draw a document to a file.
+def write_picture(path: Path, picture: str) -> None:
+    """Write what `--plot` asks for.
 
     Raises:
         SettingsError: it cannot be written.
     """
-    from pilotage.components.forecasts import plots
     from pilotage.core import errors
 
     try:
-        path.write_text(plots.of_document(document), encoding="utf-8")
+        path.write_text(picture, encoding="utf-8")
     except OSError as error:
         raise errors.SettingsError(
             f"`{path}` cannot be written: {error.strerror}.", remedy="Name another file with `--plot`."
@@ -124,7 +124,7 @@ def write_plot(path: Path, document: dict[str, Any]) -> None:
 
 
 def _of_points(session: Session, pilot: str | None, path: Path, at: list[str], plot: Path | None) -> None:
-    from pilotage.components.forecasts import documents, points
+    from pilotage.components.forecasts import documents, plots, points
     from pilotage.console.views import forecasts as views
     from pilotage.core import errors
 
@@ -139,7 +139,7 @@ def _of_points(session: Session, pilot: str | None, path: Path, at: list[str], p
             raise errors.SettingsError(
                 "`--plot` draws curves; points with `d` have no one curve.", remedy="Leave it out."
             )
-        write_plot(plot, documents.picture(found, told))
+        write_picture(plot, plots.of_document(documents.picture(found, told)))
     session.output.answer(told, lambda console: views.show_points(console, told))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pilotage.console.commands.arguments import RunnableArgument, load_pilot
-from pilotage.console.commands.forecasts import StudyOption
+from pilotage.console.commands.forecasts import StudyOption, write_picture
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
@@ -127,12 +127,7 @@ def answer(
     from pilotage.core import errors
 
     if plot is not None:
-        try:
-            plot.write_text(plots.of_document(document), encoding="utf-8")
-        except OSError as error:
-            raise errors.SettingsError(
-                f"`{plot}` cannot be written: {error.strerror}.", remedy="Name another file with `--plot`."
-            ) from error
+        write_picture(plot, plots.of_document(document))
     written = str(bundle) if bundle is not None and document["chosen"] is not None else None
     told = {**document, "bundle": written}
     session.output.answer(told, lambda console: show(console, told))

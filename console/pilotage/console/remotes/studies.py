@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pilotage.components.forecasts import plots
 from pilotage.console.commands import forecasts
 from pilotage.console.commands.arguments import name_of
 from pilotage.console.remotes.clients import segment
@@ -48,7 +49,7 @@ def forecast(
     found = carry_out(session, name_of(pilot), Kind.FORECAST, options)
     document = dict(found["document"])
     if plot is not None:
-        forecasts.write_plot(plot, document)
+        forecasts.write_picture(plot, plots.of_document(document))
     session.output.answer(document, lambda console: views.show(console, document))
 
 
