@@ -232,7 +232,7 @@ class Storage:
         sync_folder(target.parent)
 
     def _replace_rest(self, folder: Path, target: Path) -> None:
-        """Put `folder` in the place of files without their marker: a deletion that was cut short left them."""
+        """Put `folder` in the place of files without their marker, which a broken-off deletion left."""
         rest = folder.with_name(f"{uuid.uuid4().hex}.rest")
         with suppress(FileNotFoundError):  # the deletion went on
             target.rename(rest)

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pilotage.console.access.actors import Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.operations import scores
-from pilotage.console.operations.scores import Format, Table
+from pilotage.console.operations.scores import Table
 from pilotage.core import errors
 from pilotage.pipelines.studies import uploads
+from pilotage.pipelines.studies.formats import Format
 
 router = APIRouter(prefix="/pilots/{pilot}", tags=["studies"])
 
-_TYPES = {Format.PARQUET: "application/vnd.apache.parquet", Format.CSV: "text/csv; charset=utf-8"}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 NameQuery = Annotated[str, Query(min_length=1, max_length=200, description="Its ending tells the format.")]
 
@@ -53,7 +53,7 @@ def send_table(
 
 @router.get(
     "/studies/{study}/scores",
-    responses={200: {"content": dict.fromkeys(_TYPES.values(), _BINARY)}},
+    responses={200: {"content": {kind.media_type: _BINARY for kind in Format}}},
     response_class=Response,
 )
 def get_scores(
@@ -66,4 +66,4 @@ def get_scores(
     """The rows that a study of kind `score` scored."""
     name, data = scores.read_scores(desk, actor, pilot, study, kind)
     told = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(data, media_type=_TYPES[kind], headers=told)
+    return Response(data, media_type=kind.media_type, headers=told)

@@ -74,7 +74,8 @@ def options_of(rows: int, output: Path | None) -> Options:
         RequestError: there is no such format, or the number of rows cannot be.
     """
     from pilotage.components import synthesize as step
-    from pilotage.pipelines.studies.syntheses import Format, Options
+    from pilotage.pipelines.studies.formats import Format
+    from pilotage.pipelines.studies.syntheses import Options
 
     target = output or Path("rows.csv")
     step.require_possible(rows, target)

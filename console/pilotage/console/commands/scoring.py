@@ -149,6 +149,7 @@ def _by_pipeline(session: Session, pilot: str, source: str, output: Path, versio
 
     found = load_pilot(pilot)
     from pilotage.console.views.progress import RunProgress
+    from pilotage.core import storage
     from pilotage.pipelines.execution import scorings
 
     place = source if "://" in source else str(Path(source).absolute())
@@ -156,10 +157,8 @@ def _by_pipeline(session: Session, pilot: str, source: str, output: Path, versio
         made = scorings.run(
             found.spec, found.folder, session.settings, place, version, on_event=progress.on_event
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    draft = output.with_name(f".{output.name}.draft")
-    shutil.copyfile(made.file, draft)
-    draft.rename(output)
+    with storage.written(output) as stream, Path(made.file).open("rb") as scores:
+        shutil.copyfileobj(scores, stream)
     return made.model_copy(update={"file": str(output.absolute())})
 
 

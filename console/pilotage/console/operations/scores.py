@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from enum import StrEnum
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.operations import pilots, studies
@@ -12,13 +11,7 @@ from pilotage.console.operations.listings import Model
 from pilotage.core import errors
 from pilotage.core.storage import Storage
 from pilotage.pipelines.studies import Kind, batches, uploads
-
-
-class Format(StrEnum):
-    """What scores are given as."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
+from pilotage.pipelines.studies.formats import Format
 
 
 class Table(Model):

@@ -19,6 +19,7 @@ from pilotage.pipelines import studies, tables
 from pilotage.pipelines.journals import catalogues
 from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import Kind
+from pilotage.pipelines.studies.formats import Format
 
 
 class Progress(Model):
@@ -224,8 +225,7 @@ def read_rows(desk: Desk, actor: Actor, pilot: str, study: str) -> tuple[str, st
 
     found = _of_pilot(desk, actor, pilot, study)
     name, data = syntheses.read_rows(desk.settings, found)
-    suffix = name.rpartition(".")[2]
-    return f"{pilot}-{name}", syntheses.MEDIA_TYPES[suffix], data
+    return f"{pilot}-{name}", Format(name.rpartition(".")[2]).media_type, data
 
 
 def check(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pilotage.console.remotes import studies
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import shrinks as views
-from pilotage.core import errors
+from pilotage.core import errors, storage
 from pilotage.pipelines.studies import Kind
 
 
@@ -46,5 +46,5 @@ def shrink(
     document = {"study": found["id"], **found["document"]}
     if bundle is not None and document["registered"] is not None:
         place = f"/pilots/{segment(name_of(pilot))}/versions/{document['registered']}/bundle"
-        bundle.write_bytes(session.remote.read(place))
+        storage.write_file(bundle, session.remote.read(place))
     return shrinks.answer(session, document, plot, bundle, views.show)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,15 +20,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import studies
 from pilotage.pipelines.studies import Progress, Study
-
-MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
-
-
-class Format(StrEnum):
-    """Of the file of rows."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
+from pilotage.pipelines.studies.formats import Format
 
 
 class Options(BaseModel):
