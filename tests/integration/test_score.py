@@ -301,10 +301,18 @@ def test_the_command_prints_one_document_and_ends_with_two_on_wrong_input(
 def test_the_pipeline_gives_what_the_command_gives(store: Settings, tmp_path: Path) -> None:
     source = to_csv(tmp_path / "rows.csv", given(600))
     pilot = small_models.pilot(tmp_path / "pilot")
-    found = scorings.run(pilot.spec, pilot.folder, store, str(source))
+    words = ["score", str(pilot.folder), "rows.csv", "new/out.parquet", "--pipeline", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pilotage.console", *words], capture_output=True, text=True, timeout=300,
+        check=False, cwd=tmp_path, env={**os.environ, "PILOTAGE_HOME": str(store.home)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["file"] == str(tmp_path / "new" / "out.parquet")
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.parquet"]
     alone = scored(store, str(source), tmp_path / "out.parquet")
-    assert pq.read_table(found.file) == pq.read_table(alone.file)
-    assert found.created_at <= datetime.now(UTC)
+    assert pq.read_table(found["file"]) == pq.read_table(alone.file)
+    assert datetime.fromisoformat(found["created_at"]) <= datetime.now(UTC)
     (tmp_path / "rows.csv").write_text("distance\n1\n")
     with pytest.raises(errors.DataError, match="has no column `carrier`"):
         scorings.run(pilot.spec, pilot.folder, store, str(source))

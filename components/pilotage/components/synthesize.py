@@ -6,7 +6,6 @@ synthetic rows get. Where a gate says no, nothing is written but what was measur
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,8 +28,6 @@ from pilotage.core.metrics import SYNTHETIC_MEASURES
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec, Synthesizer
 from pilotage.core.specs.pilots import LEAK_GATES
-
-logger = logging.getLogger(__name__)
 
 SUFFIXES = (".parquet", ".csv")
 MOST_ROWS = 10_000_000

@@ -188,6 +188,7 @@ def _begin(engine: Engine, pilot: str, digests: list[str], who: str, why: str) -
     """The erasure's row: the one that is there for the same keys and not done, or a new one."""
     table = tables.deletions
     with engine.begin() as connection:
+        tables.lock(connection, f"erasures of {pilot}")
         open_ones = connection.execute(
             select(table.c.id, table.c.hashes).where(
                 table.c.pilot == pilot, table.c.kind == _KIND, table.c.state == "running"

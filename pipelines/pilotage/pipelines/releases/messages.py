@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 PREFIX = "Pilotage-"
-_WIDTH = 100
 _TRAILER = re.compile(rb"^Pilotage-([A-Za-z-]+): (.*)$")
 
 

@@ -1,4 +1,4 @@
-"""The network that `mlp` trains: how it is built, one pass over its batches, its weights in and out.
+"""The network that `mlp` trains: how it is built, one pass over its batches, its weights taken out.
 
 Small functions without a loop over epochs, so that one process and several that
 share the work train with the same steps. When to stop is `networks`' question.
@@ -6,8 +6,7 @@ share the work train with the same steps. When to stop is `networks`' question.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +35,6 @@ class Shape:
     layers: int
     """Hidden layers; with none the network is a linear model."""
     dropout: float = 0.0
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that training chooses."""
-        sizes = [self.inputs, *[self.hidden] * self.layers, self.outputs]
-        return sum((one + 1) * other for one, other in itertools.pairwise(sizes))
 
 
 def build(shape: Shape) -> Any:
@@ -78,21 +71,11 @@ def optimizer(module: Any, *, learning_rate: float, weight_decay: float) -> Any:
     return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
 
 
-def batches(
-    x: Floats, y: npt.NDArray[Any], size: int, rng: np.random.Generator, *, rank: int = 0, world: int = 1
-) -> Iterator[Batch]:
-    """The rows in a new random order, cut into batches of `size`.
-
-    Of `world` processes that draw with generators of the same seed, each gets its `rank`'s share of
-    every batch, and all of them equally many batches.
-    """
+def batches(x: Floats, y: npt.NDArray[Any], size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """The rows in a new random order, cut into batches of `size`."""
     order = rng.permutation(len(x))
     for begin in range(0, len(order), size):
         part = order[begin : begin + size]
-        if world > 1:
-            part = np.array_split(part, world)[rank]
-            if len(order) - begin < world:
-                return  # too few rows left for everyone to get one
         yield x[part], y[part]
 
 
@@ -139,9 +122,3 @@ def judge(module: Any, x: Floats, y: npt.NDArray[Any], measure: Callable[[Any, A
 def state(module: Any) -> State:
     """The weights as arrays by name, copied."""
     return {name: value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
-
-
-def restore(module: Any, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Give `module` the weights that `state` took."""
-    torch = torches.load(WHAT)
-    module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
