@@ -36,7 +36,7 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables
+from pilotage.pipelines import studies, tables
 from pilotage.pipelines.deletions import erasures, holdings, previews, retentions, traffic
 from pilotage.pipelines.execution import runs
 from pilotage.pipelines.journals import audits, records, states
@@ -636,6 +636,22 @@ def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: W
     assert not vectors.exists(), "vectors of texts may be the person's"
     again = previews.preview(world.engine, world.settings, "people", person)
     assert (again.snapshots, again.logged_rows, again.labels, again.reference_rows) == ({}, 0, 0, 0)
+
+
+def test_an_erasure_drops_tables_of_scores_that_nobody_finished(world: World) -> None:
+    kind, places = studies.Kind.SCORE, []
+    for _ in range(2):
+        study = studies.ask(world.engine, "people", kind, {}, "jo")
+        places.append(batches.place_of(world.settings, study))
+        places[-1].mkdir(parents=True)
+        (places[-1] / "table.csv").write_text(f"customer\n{stored(31)}\n")
+        if len(places) == 1:
+            studies.cancel(world.engine, study, "jo")
+    world.forget(31)
+    assert [place.exists() for place in places] == [False, True], "that of a study that goes on stays"
+    studies.cancel(world.engine, study, "jo")
+    world.forget(31)
+    assert not places[1].exists()
 
 
 def test_held_out_rows_profile_and_baseline_are_the_same_without_synthetic_rows(

@@ -9,6 +9,7 @@ whoever asks or by the scheduler. Windows hold counts and no ids. Models are not
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -278,6 +279,8 @@ def _erase(engine: Engine, settings: Settings, spec: PilotSpec, forgotten: Forgo
         scores = holdings.score_files(storage, pilot)
         erased.score_rows = traffic.erase(storage, scores, forgotten.holds, spec.data.key)
     uploads.drop_all(storage, pilot)  # nobody looks whose rows they hold, and whoever sent one has it
+    for place in holdings.abandoned_scores(engine, settings, pilot):  # likewise
+        shutil.rmtree(place, ignore_errors=True)
     for registered, digest in holdings.trained(registry, pilot).values():
         erased.reference_rows += _reference(settings, registry, registered, forgotten, erased)
         if digest in gone and TAG not in registered.tags:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Engine, select
 
@@ -15,7 +16,7 @@ from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.journals.states import State
-from pilotage.pipelines.studies import batches
+from pilotage.pipelines.studies import Kind, batches
 from pilotage.serving.versions.shadows import FOLDER as SHADOWS
 
 _STEP = "ingest"
@@ -100,6 +101,17 @@ def label_files(storage: Storage, pilot: str) -> Iterable[str]:
 def score_files(storage: Storage, pilot: str) -> Iterable[str]:
     """Names of the files with scores that studies keep."""
     return (name for name in storage.names(f"studies/{pilot}") if name.endswith(f"/{batches.FILE}"))
+
+
+def abandoned_scores(engine: Engine, settings: Settings, pilot: str) -> list[Path]:
+    """Folders of this machine with tables of scores that were never finished, and that nobody works on."""
+    table = tables.studies
+    query = select(table.c.id).where(
+        table.c.pilot == pilot, table.c.kind == Kind.SCORE, table.c.state.in_(_OVER)
+    )
+    with tables.reading(engine) as connection:
+        places = [batches.place_of(settings, study) for study in connection.scalars(query)]
+    return [place for place in places if place.is_dir()]
 
 
 def store(settings: Settings) -> Storage:

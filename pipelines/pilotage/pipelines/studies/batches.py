@@ -63,7 +63,7 @@ def run(
     kind = studies.Kind.SCORE
     with studies.carry_out(settings, spec.pilot, kind, {}, who, study=study, on_progress=on_progress) as work:
         options = Options.model_validate(work.study.options)
-        place = settings.home.absolute() / "scores" / work.study.id
+        place = place_of(settings, work.study.id)
         place.mkdir(parents=True, exist_ok=True)
         if options.table is None:
             source = own_source(spec)
@@ -88,6 +88,11 @@ def run(
     if options.table is not None:
         uploads.drop(work.storage, spec.pilot, options.table)
     return study, made
+
+
+def place_of(settings: Settings, study: str) -> Path:
+    """Where this machine keeps the table and the finished parts of a study, until it has succeeded."""
+    return settings.home.absolute() / "scores" / study
 
 
 def short(made: Scores) -> dict[str, Any]:
