@@ -40,13 +40,13 @@ UNUSED: dict[str, tuple[str, ...]] = {
     ),
     "onnxruntime": (
         "onnxruntime/capi/libonnxruntime.so.*",  # for programs in C; Python's module holds all of it again
-        "onnxruntime/transformers",  # these four make graphs, which are made where models are trained
-        "onnxruntime/quantization",
         "onnxruntime/tools",
         "onnxruntime/datasets",
     ),
     "pygments": ("pygments/lexers",),  # colours for source code in a terminal's tracebacks
 }
+MAKING_GRAPHS = ("onnxruntime/transformers", "onnxruntime/quantization")
+"""Unused where no graph is made: `pilotage shrink`, which has `onnx`, writes some in 8 bits."""
 SERVICES = ("s3", "s3control", "sso", "sso-oidc", "sts", "signin")
 """AWS services that object storage and signing in are about."""
 
@@ -56,7 +56,8 @@ LEAST_SAVING = 100_000
 
 def slim(site_packages: Path) -> None:
     """Remove what is listed."""
-    for package, patterns in UNUSED.items():
+    made_elsewhere = () if (site_packages / "onnx").is_dir() else MAKING_GRAPHS
+    for package, patterns in {**UNUSED, "onnxruntime": UNUSED["onnxruntime"] + made_elsewhere}.items():
         if not (site_packages / package).is_dir():
             continue
         for pattern in patterns:

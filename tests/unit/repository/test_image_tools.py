@@ -72,6 +72,21 @@ def test_a_saving_that_is_none_any_more_stops_the_build(tools: Path, tmp_path: P
         slim.slim(tmp_path)
 
 
+@pytest.mark.parametrize("trains", [True, False], ids=["where models are made smaller", "where not"])
+def test_what_writes_graphs_in_8_bits_stays_where_they_are_written(
+    tools: Path, tmp_path: Path, trains: bool
+) -> None:
+    slim = load("slim")
+    for name in ("transformers", "quantization", "tools", "datasets", "capi"):
+        (tmp_path / "onnxruntime" / name).mkdir(parents=True)
+    (tmp_path / "onnxruntime" / "capi" / "libonnxruntime.so.1").write_bytes(b"")
+    if trains:
+        (tmp_path / "onnx").mkdir()
+    slim.slim(tmp_path)
+    left = {path.name for path in (tmp_path / "onnxruntime").iterdir()}
+    assert left == {"capi", *(("quantization", "transformers") if trains else ())}
+
+
 def test_only_modules_that_are_used_keep_their_bytecode(tools: Path, tmp_path: Path) -> None:
     slim = load("slim")
     for package in ("used", "unused"):
