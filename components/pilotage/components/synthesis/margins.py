@@ -184,9 +184,10 @@ def scores(margin: Margin, values: Array) -> Scores:
     """The scores of `values` under `margin`."""
     present = ~pd.isna(values)
     if margin.levels:
-        places = pd.Index(margin.levels).get_indexer(_comparable(values, margin.kind))
-        if margin.kind not in TEXTS:
-            places = _nearest(margin, values, present)
+        of_texts = margin.kind in TEXTS
+        places = (
+            pd.Index(margin.levels).get_indexer(values) if of_texts else _nearest(margin, values, present)
+        )
         present = present & (places >= 0)
         means, terms = _cells(margin.ends)
         return Scores(np.where(present, means[np.maximum(places, 0)], 0.0), present, terms)
@@ -205,10 +206,6 @@ def absences(margin: Margin, values: Array) -> Scores:
     absent = pd.isna(values).astype(np.int64)
     means, terms = _cells(np.array([1.0 - margin.missing, 1.0]))
     return Scores(means[absent], np.ones(values.size, dtype=bool), terms)
-
-
-def _comparable(values: Array, kind: FeatureKind) -> Any:
-    return values if kind in TEXTS else np.zeros(values.size)
 
 
 def _nearest(margin: Margin, values: Array, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

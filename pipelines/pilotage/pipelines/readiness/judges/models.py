@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from pilotage.core.metrics import NUMBER_MEASURES, PARITIES, Measure, Task
@@ -204,16 +205,19 @@ def _review(about: Subject, revision: str) -> Evidence | None:
 
 
 def correlation(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Pearson's r, and the lower end of its 95 % interval by Fisher's transformation."""
-    count = len(pairs)
+    """Pearson's r, and the lower end of its 95 % interval by Fisher's transformation.
+
+    Args:
+        pairs: at least four; where one side never changes, r is taken to be 0.
+    """
     xs, ys = zip(*pairs, strict=True)
-    mean_x, mean_y = math.fsum(xs) / count, math.fsum(ys) / count
-    cross = math.fsum((x - mean_x) * (y - mean_y) for x, y in pairs)
-    spread = math.sqrt(math.fsum((x - mean_x) ** 2 for x in xs) * math.fsum((y - mean_y) ** 2 for y in ys))
-    found = max(-1.0, min(1.0, cross / spread)) if spread > 0 else 0.0
+    try:
+        found = max(-1.0, min(1.0, statistics.correlation(xs, ys)))
+    except statistics.StatisticsError:
+        found = 0.0
     if abs(found) == 1.0:
         return found, found
-    return found, math.tanh(math.atanh(found) - _Z95 / math.sqrt(count - 3))
+    return found, math.tanh(math.atanh(found) - _Z95 / math.sqrt(len(pairs) - 3))
 
 
 JUDGES = (reviewed, correlated, tuned, staleness, simpler, sliced, inclusive)
