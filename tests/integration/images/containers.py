@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.charts import rendering
 from tests.conftest import REPOSITORY
 from tests.unit.serving import small_models
 
@@ -123,3 +124,26 @@ def write_rows(file: Path) -> None:
     table = [{**row, "late": late} for row, late in zip(rows, small_models.target(rows), strict=True)]
     lines = [",".join("" if value is None else str(value) for value in row.values()) for row in table]
     file.write_text("\n".join([",".join(table[0]), *lines]) + "\n")
+
+
+def chart_pod(values: dict[str, Any], port: int, grpc: int) -> list[dict[str, Any]]:
+    """What charts/model renders for a pilot, as far as podman knows its kinds.
+
+    On the host's network a pod has no ports of its own, so two that are free take the place of the chart's;
+    and podman's probes are programs in the image, where there are none: the test asks in their place.
+    """
+    pilot = values["spec"]["pilot"]
+    common = {
+        "pilot": pilot,
+        "installationKey": {"name": ""},
+        "drain": {"delaySeconds": 1},
+        "server": {"env": {"PILOTAGE_FLUSH_SECONDS": "0.5"}},
+    }
+    rendered = rendering.render("model", common | values, name=pilot, namespace="models")
+    (deployment,) = (item for item in rendered if item["kind"] == "Deployment")
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
+        del server[key]
+    for option, number in (("--port", port), ("--grpc-port", grpc)):
+        server["args"][server["args"].index(option) + 1] = str(number)
+    return [deployment, *(item for item in rendered if item["kind"] == "ConfigMap")]

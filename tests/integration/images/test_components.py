@@ -110,7 +110,7 @@ def rays(components: str, tmp_path: Path) -> Iterator[Rays]:
 
 
 class Rays:
-    """Starts what KubeRay makes of a RayJob's pods: `ray start` by bash, in the pod's image and environment."""
+    """Starts what KubeRay makes of a RayJob's pods: `ray start` by bash, in its image and environment."""
 
     def __init__(self, image: str, folder: Path) -> None:
         self.image, self.nodes = image, 0

@@ -24,12 +24,12 @@ import httpx
 import pytest
 import yaml
 from packaging.utils import canonicalize_name
-from tests.charts import rendering
 from tests.conftest import REPOSITORY
 from tests.integration.images.containers import (
     TAG,
     answers,
     build,
+    chart_pod,
     closed_in,
     free_port,
     mlflow_server,
@@ -155,29 +155,13 @@ def serve(serving: dict[str, Any], tracking: Tracking, tmp_path: Path) -> Iterat
 
 
 def manifests(version: int, tracking: str, port: int, grpc: int) -> list[dict[str, Any]]:
-    """What the chart renders for a pilot, as far as podman knows its kinds.
-
-    On the host's network a pod has no ports of its own, so two that are free take the place of the chart's;
-    and podman's probes are programs in the image, where there are none: the test asks in their place.
-    """
     values = {
-        "pilot": small_models.NAME,
         "model": {"version": version},
         "spec": yaml.safe_load(small_models.YAML),
         "image": {"repository": SERVING.rpartition(":")[0], "tag": TAG},
         "tracking": {"uri": tracking},
-        "installationKey": {"name": ""},
-        "drain": {"delaySeconds": 1},
-        "server": {"env": {"PILOTAGE_FLUSH_SECONDS": "0.5"}},
     }
-    rendered = rendering.render("model", values, name=small_models.NAME, namespace="models")
-    (deployment,) = (item for item in rendered if item["kind"] == "Deployment")
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
-    for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
-        del server[key]
-    for option, number in (("--port", port), ("--grpc-port", grpc)):
-        server["args"][server["args"].index(option) + 1] = str(number)
-    return [deployment, *(item for item in rendered if item["kind"] == "ConfigMap")]
+    return chart_pod(values, port, grpc)
 
 
 def test_it_is_as_small_as_it_has_to_be(serving: dict[str, Any], tree: Path) -> None:
