@@ -1,8 +1,8 @@
 """Takes out of a base image what lets somebody install or become something, and then itself.
 
-Bases of base.sh have neither; public ones bring pip and programs that run as root. Both have `bash`, which only one
-image needs: the others name it, as their inventories do. Run by the base's own Python, as the last thing that a
-build runs.
+Bases of base.sh have neither; public ones bring pip and programs that run as root. Both have `bash`, which
+only one image needs: the others name it, as their inventories do. Run by the base's own Python, as the last
+thing that a build runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STATUS = Path("/var/lib/dpkg/status")
 def main() -> None:
     """Harden the root that this runs in."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--without", nargs="*", default=(), help="Debian packages that the image does not need")
+    parser.add_argument("--without", nargs="*", default=(), help="Debian packages that nothing here needs")
     for package in parser.parse_args().without:
         remove(package)
     prefix = Path(sys.prefix)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def remove(package: str) -> None:
-    """A package with its files and its entry, so that what scanners read stays true; nothing where there is none."""
+    """Remove a package's files and its entry, which scanners read; nothing where it is not installed."""
     lists = [*INFO.glob(f"{package}.list"), *INFO.glob(f"{package}:*.list")]
     for path in (Path(line) for file in lists for line in file.read_text().splitlines()):
         if path.is_symlink() or path.is_file():
@@ -49,7 +49,8 @@ def remove(package: str) -> None:
         path.unlink()
     if STATUS.is_file():
         stanzas = STATUS.read_text().strip().split("\n\n")
-        kept = [text for text in stanzas if not re.search(f"^Package: {re.escape(package)}$", text, re.MULTILINE)]
+        named = re.compile(f"^Package: {re.escape(package)}$", re.MULTILINE)
+        kept = [text for text in stanzas if not named.search(text)]
         STATUS.write_text("\n\n".join(kept) + "\n")
 
 

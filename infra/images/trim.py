@@ -1,8 +1,8 @@
 """Takes out of a Debian root what no container of Pilotage runs; read by base.sh into that root's own Python.
 
 A package goes with its files and its entry, so that the inventory that scanners read stays true. Nothing that
-Python, OpenSSL or the C library loads is touched. What the components image needs (`sh`, `mktemp` and
-`printf`, with which Kubeflow Pipelines starts a step, and `bash`, with which KubeRay starts Ray) stays; harden.py
+Python, OpenSSL or the C library loads is touched. What the components image needs stays: `sh`, `mktemp` and
+`printf`, with which Kubeflow Pipelines starts a step, and `bash`, with which KubeRay starts Ray; harden.py
 takes `bash` out of the others.
 """
 
