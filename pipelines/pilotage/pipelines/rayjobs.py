@@ -2,8 +2,8 @@
 
 A head pod holds the step itself, the other pods are its workers, each with what `train.resources` says. All
 run the image of the step as the step does: another user than root, no way to more rights, no token. KubeRay
-adds the commands that start Ray, for which the image has `bash` and `ray`; its probes would need more programs,
-so they are here. It is part of the compiled pipeline, so that it can be read before anything runs;
+adds the commands that start Ray, for which the image has `bash` and `ray`; its probes would need more, so
+they are here. It is part of the compiled pipeline, so that it can be read before anything runs;
 `clusters.rays` creates it.
 """
 
