@@ -18,7 +18,7 @@ from tests.unit.serving import small_models
 
 from pilotage.components.distributed import handovers
 from pilotage.core import pilots, settings
-from pilotage.pipelines import needs, rayjobs
+from pilotage.pipelines.definitions import needs, rayjobs
 
 pytestmark = [
     pytest.mark.images,

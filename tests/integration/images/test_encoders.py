@@ -37,7 +37,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import FORM_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import runs
+from pilotage.pipelines.execution import runs
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'pilotage[deep]'")
 pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
