@@ -338,6 +338,12 @@ class Kubeflow:
         self.recurring[made["recurring_run_id"]] = made
         return 200, made
 
+    def recurring_run_service_disable_recurring_run(self, recurring_run_id: str, **_: Any) -> tuple[int, Any]:
+        if recurring_run_id not in self.recurring:
+            return 404, {"code": 5, "message": "not found"}
+        self.recurring[recurring_run_id] |= {"status": "DISABLED", "mode": "DISABLE"}
+        return 200, {}
+
     def recurring_run_service_delete_recurring_run(self, recurring_run_id: str, **_: Any) -> tuple[int, Any]:
         if self.recurring.pop(recurring_run_id, None) is None:
             return 404, {"code": 5, "message": "not found"}

@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="of the image")
     parser.add_argument("--commands", nargs="*", default=(), help="console scripts that the image keeps")
+    parser.add_argument("--without", nargs="*", default=(), help="Debian packages that harden.py removes")
     parser.add_argument(
         "--probe", help="prints the files of the modules that deserve bytecode; all when left out"
     )
@@ -61,7 +62,7 @@ def main() -> None:
         slim.keep_bytecode(site_packages(ENVIRONMENT), set(found.stdout.decode().split("\n")))
     folder = IMAGE / "usr/share/sbom"
     folder.mkdir(parents=True)
-    document = inventories.document(options.name, version, ENVIRONMENT, TOOLS)
+    document = inventories.document(options.name, version, ENVIRONMENT, TOOLS, options.without)
     (folder / f"pilotage-{options.name}.cdx.json").write_text(json.dumps(document, indent=1) + "\n")
     add_user()
     shutil.copytree(ENVIRONMENT, IMAGE / ENVIRONMENT.relative_to("/"), symlinks=True)

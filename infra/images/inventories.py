@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +27,9 @@ runpy.run_module("cyclonedx_py", run_name="__main__")
 """Not by PYTHONPATH, which the environment's Python would have from it, and list the tools as installed."""
 
 
-def document(image: str, version: str, environment: Path, tools: Path) -> dict[str, Any]:
+def document(
+    image: str, version: str, environment: Path, tools: Path, without: Sequence[str] = ()
+) -> dict[str, Any]:
     """The bill of what is installed in `environment` and in the root that this runs in.
 
     Args:
@@ -34,6 +37,7 @@ def document(image: str, version: str, environment: Path, tools: Path) -> dict[s
         version: of Pilotage.
         environment: a virtual environment.
         tools: where CycloneDX's own program is installed.
+        without: Debian packages that are still here and not in the image.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "bill.json"
@@ -48,7 +52,7 @@ def document(image: str, version: str, environment: Path, tools: Path) -> dict[s
         found: dict[str, Any] = json.loads(out.read_text())
     for component in found["components"]:
         component.pop("externalReferences", None)  # where this build took it from is nobody's business
-    found["components"] += debian_packages()
+    found["components"] += [item for item in debian_packages() if item["name"] not in without]
     name = f"pilotage-{image}"
     found["metadata"]["component"] = {
         "bom-ref": "image",

@@ -1,8 +1,9 @@
 """Takes out of a Debian root what no container of Pilotage runs; read by base.sh into that root's own Python.
 
 A package goes with its files and its entry, so that the inventory that scanners read stays true. Nothing that
-Python, OpenSSL or the C library loads is touched. What the components image needs (`sh`, `mktemp` and
-`printf`, with which Kubeflow Pipelines starts a step) stays.
+Python, OpenSSL or the C library loads is touched. What the components image needs stays: `sh`, `mktemp` and
+`printf`, with which Kubeflow Pipelines starts a step, and `bash`, with which KubeRay starts Ray; harden.py
+takes `bash` out of the others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ UNUSED = (
     # installing packages, for which there is no use in an image
     "apt", "debconf", "dpkg", "perl-base", "tar", "init-system-helpers", "sqv", "debian-archive-keyring",
     # users who log in, disks and terminals
-    "bash", "bsdutils", "login", "login.defs", "mount", "passwd", "util-linux", "libpam-modules",
+    "bsdutils", "login", "login.defs", "mount", "passwd", "util-linux", "libpam-modules",
     "libpam-modules-bin", "libpam-runtime", "libpam0g", "ncurses-bin", "ncurses-base", "sysvinit-utils",
     # commands that nothing here calls
     "ca-certificates-java", "diffutils", "findutils", "grep", "gzip", "hostname", "mawk", "openssl", "sed",

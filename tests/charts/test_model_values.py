@@ -268,11 +268,9 @@ def test_what_a_shadow_counts_goes_where_the_monitor_does_not_look():
     found = rendering.render("model", values)
     rollout = next(one for one in found if one["kind"] == "Rollout")
     (server,) = rollout["spec"]["template"]["spec"]["containers"]
-    names = [one["name"] for one in server["env"]]
     variables = {one["name"]: one for one in server["env"]}
-    assert variables["PILOTAGE_STORAGE_URL"]["value"] == "s3://pilotage/$(STORAGE_PART)"
-    assert names.index("STORAGE_PART") < names.index("PILOTAGE_STORAGE_URL")  # else it would not be expanded
-    label = variables["STORAGE_PART"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert variables["PILOTAGE_STORAGE_URL"]["value"] == "s3://pilotage", "encoders are read from it"
+    label = variables["PILOTAGE_RECORD_BELOW"]["valueFrom"]["fieldRef"]["fieldPath"]
     assert label == "metadata.labels['pilotage.dev/storage-part']"
     assert rollout["spec"]["template"]["metadata"]["labels"]["pilotage.dev/storage-part"] == ""
     experiment = rollout["spec"]["strategy"]["canary"]["steps"][0]["experiment"]

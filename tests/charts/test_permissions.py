@@ -56,6 +56,20 @@ def test_every_right_in_kubernetes_is_explained_and_none_is_that_is_not_given() 
     assert told == rendered_rules()
 
 
+_RESOURCES = {"experiment": "experiments", "run": "runs", "recurring_run": "jobs"}
+
+
+def test_the_rights_at_kubeflow_are_those_of_the_calls_that_are_made() -> None:
+    """Kubeflow asks for the verb of an operation; `terminate` and `readLog` are its own, of runs."""
+    text = (REPOSITORY / "pipelines/pilotage/pipelines/kubeflow/clients.py").read_text(encoding="utf-8")
+    called = {(_RESOURCES[service], verb) for service, verb in re.findall(r"\b(\w+)_service_([a-z]+)_", text)}
+    assert '"GET", places' in text, "the log, which the API's description does not have"
+    given = {
+        (resource, verb) for _, group, resource, verb in rendered_rules() if group == "pipelines.kubeflow.org"
+    }
+    assert given == called | {("runs", "readLog")}
+
+
 def test_every_token_is_explained() -> None:
     rendered = {
         (

@@ -35,6 +35,10 @@ REFUSED = {
     ),
     "RayJobs for nobody": ({"kubeflow": {"ray": {"enabled": True}}}, "kubeflow.serviceAccount"),
     "Ray for everyone": ({"networkPolicy": {"ray": []}, "kubeflow": RAY}, "networkPolicy.ray"),
+    "runs where nothing may go out": (
+        {"kubeflow": {"enabled": True, "namespace": rendering.NAMESPACE}},
+        "could reach nothing",
+    ),
     "a personal key among values": (
         {"console": {"env": {"PILOTAGE_PERSONAL_KEY": "hunter2"}}},
         "looks like a secret",
@@ -96,6 +100,10 @@ NOTED = {
     "one address for all": (over(MINIMAL, {"ingress": {"enabled": True}}), "share one limit of"),
     "no way to the database": (MINIMAL, "nothing can reach the database"),
     "an open MLflow": (over(MINIMAL, {"networkPolicy": {"enabled": False}}), "whoever reaches it may change"),
+    "no way to MLflow for steps": (
+        over(MINIMAL, {"kubeflow": {"enabled": True, "namespace": "runs"}}),
+        "does not name `runs`, so steps of runs cannot reach MLflow",
+    ),
     "a database for trying out": (TRIAL, "for trying out"),
     "how pods are held": (EVERYTHING, "pod-security.kubernetes.io/enforce=restricted"),
 }

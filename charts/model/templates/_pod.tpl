@@ -43,10 +43,8 @@ limits:
 {{- end }}
 {{- end -}}
 
-{{/* Where models and windows are: what the server and the monitor both need to know. Takes root, part: of the storage. */}}
+{{/* Where models and windows are: what the server and the monitor both need to know. */}}
 {{- define "model.stores" -}}
-{{- $part := .part -}}
-{{- with .root -}}
 - name: MLFLOW_TRACKING_URI
   value: {{ .Values.tracking.uri | quote }}
 {{- include "model.fromSecret" (dict "variable" "MLFLOW_TRACKING_USERNAME" "from" .Values.tracking.username) }}
@@ -55,12 +53,11 @@ limits:
 {{- include "model.fromSecret" (dict "variable" "PILOTAGE_INSTALLATION_KEY" "from" .Values.installationKey) }}
 {{- if .Values.storage.url }}
 - name: PILOTAGE_STORAGE_URL
-  value: {{ printf "%s%s" (.Values.storage.url | trimSuffix "/") $part | quote }}
+  value: {{ .Values.storage.url | trimSuffix "/" | quote }}
 {{- else if .Values.storage.volume.enabled }}
 - name: PILOTAGE_STORAGE_URL
-  value: {{ printf "/var/lib/pilotage-storage%s" $part | quote }}
+  value: "/var/lib/pilotage-storage"
 {{- end }}
-{{- end -}}
 {{- end -}}
 
 {{- define "model.storeVariables" -}}
@@ -80,12 +77,12 @@ envFrom:
   value: {{ .Values.server.accessLog | quote }}
 {{- if include "model.shadowed" . }}
 # What pods of a shadow count are copies: it goes to a part of the storage that the monitor does not read.
-- name: STORAGE_PART
+- name: PILOTAGE_RECORD_BELOW
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['pilotage.dev/storage-part']
 {{- end }}
-{{ include "model.stores" (dict "root" . "part" (ternary "/$(STORAGE_PART)" "" (eq (include "model.shadowed" .) "true"))) }}
+{{ include "model.stores" . }}
 {{- with .Values.server.tokens }}{{ if .name }}
 - name: PILOTAGE_AUTH_TOKENS_FILE
   value: /etc/pilotage/tokens/tokens

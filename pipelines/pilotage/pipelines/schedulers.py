@@ -8,7 +8,6 @@ Killing one touches no run: those are processes of their own.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import subprocess
@@ -61,6 +60,8 @@ class Scheduler:
         self._launched: list[subprocess.Popen[Any]] = []
         self._read: dict[str, float] = {}
         self._clock: threading.Thread | None = None
+        self._settled = False
+        """Whether Kubeflow's recurring runs are as they should be: where it has no clock, none is left."""
         self._deleter: threading.Thread | None = None
         self._judge: threading.Thread | None = None
 
@@ -142,8 +143,8 @@ class Scheduler:
             schedules.sync(self._engine, lease)
         written = not self._settings.kubeflow_schedules
         schedules.fire(self._engine, lease, written=written, settings=self._settings)
-        every = _RECURRENCES_SECONDS if self._settings.kubeflow_schedules else math.inf
-        if self._settings.kubeflow_url and self._is_due("recurrences", every):
+        clocked = self._settings.kubeflow_schedules or not self._settled
+        if self._settings.kubeflow_url and clocked and self._is_due("recurrences", _RECURRENCES_SECONDS):
             self._keep_clock(lease)
         if self._is_due("readiness", _READINESS_SECONDS):
             self._judge_readiness(lease)
@@ -206,7 +207,7 @@ class Scheduler:
             from pilotage.pipelines.kubeflow import recurrences
 
             try:
-                recurrences.sync(self._engine, self._settings, lease)
+                self._settled = recurrences.sync(self._engine, self._settings, lease)
             except (errors.PilotageError, SQLAlchemyError) as error:
                 logger.warning("Kubeflow's recurring runs are seen to later: %s", error)
 

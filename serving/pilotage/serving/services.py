@@ -42,7 +42,8 @@ class Service:
         self.meters = Meters({pilot.name: pilot.spec.serve.p99_ms / 1000 for pilot in pilots}, share)
         self.accesses = accesses.access_log(settings, self.meters.unlogged.inc)
         self.tracer = traces.tracer(settings)
-        storage = Storage(settings.storage)
+        place, below = settings.storage, settings.record_below
+        storage = Storage(f"{place.rstrip('/')}/{below}" if below else place)
         self.endpoints = {
             pilot.name: Endpoint(
                 pilot,

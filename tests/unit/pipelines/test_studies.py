@@ -134,7 +134,7 @@ def test_a_study_elsewhere_lives_while_it_says_so(installation: Settings, engine
     leave(engine, study, processes.Identity("elsewhere", "boot", 1, 1.0))
     assert studies.find(engine, study).state is State.RUNNING
     assert not records.see(engine, study)  # it is not this process's
-    silent = tables.now() - records.SILENT - timedelta(seconds=1)
+    silent = tables.now() - processes.SILENT - timedelta(seconds=1)
     with engine.begin() as connection:
         connection.execute(update(tables.studies), {"seen_at": silent})
     assert studies.find(engine, study).state is State.DIED

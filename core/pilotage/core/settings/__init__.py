@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     """How often a model server writes its windows and row log."""
     record: bool = True
     """Whether a model server counts windows and logs rows; without them nothing can be monitored."""
+    record_below: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*)?$")
+    """Folder of the storage that a model server writes them to, where all its requests are copies that the
+    monitor must not see; the storage itself when empty."""
     row_sample: float = Field(default=1.0, ge=0, le=1)
     """Share of served rows with an id that the row log keeps."""
     reference_sample: int = Field(default=5000, ge=0)

@@ -1,8 +1,10 @@
 """The RayJob that trains a pilot with several workers on Kubernetes, as KubeRay takes it (ray.io/v1).
 
 A head pod holds the step itself, the other pods are its workers, each with what `train.resources` says. All
-run the image of the step as the step does: another user than root, no way to more rights, no token. It is
-part of the compiled pipeline, so that it can be read before anything runs; `clusters.rays` creates it.
+run the image of the step as the step does: another user than root, no way to more rights, no token. KubeRay
+adds the commands that start Ray, for which the image has `bash` and `ray`; its probes would need more, so
+they are here. It is part of the compiled pipeline, so that it can be read before anything runs;
+`clusters.rays` creates it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - of a pod
 _SHARED_MEMORY_SHARE = 0.3
 """Of a pod's memory, for Ray's objects: Ray's own share of a machine."""
 _LEAST_BYTES = 2 << 30
+_HEALTH = {"httpGet": {"path": "/api/healthz", "port": 52365}, "timeoutSeconds": 5, "periodSeconds": 5}
+"""Ray's own answer about a pod, on the port of its dashboard's agent; it asks for no token."""
 
 
 def manifest(spec: PilotSpec, installation: Installation) -> dict[str, Any]:
@@ -102,6 +106,8 @@ def _pod(spec: PilotSpec, installation: Installation, kind: str, resources: Reso
                 **({"imagePullPolicy": cluster.image_pull_policy.value} if cluster.image_pull_policy else {}),
                 "env": _variables(spec, installation),
                 "resources": _resources(resources),
+                "readinessProbe": {**_HEALTH, "initialDelaySeconds": 10, "failureThreshold": 10},
+                "livenessProbe": {**_HEALTH, "initialDelaySeconds": 30, "failureThreshold": 120},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},

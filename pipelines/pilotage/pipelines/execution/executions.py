@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.components.rollouts import fate
 from pilotage.core import errors, rollouts
@@ -89,7 +91,8 @@ def execute(
                 runner.run(spec, folder, store.run(name).remote or {})
             else:
                 steps = _cache(engine, settings, spec, folder, name, cache)
-                _carry_out(spec, folder, settings, journal, steps, workers)
+                with _seen(store, name):
+                    _carry_out(spec, folder, settings, journal, steps, workers)
     except errors.LeaseLost:  # what becomes of the run is another process's to say
         raise
     except Stopped as stop:
@@ -186,12 +189,34 @@ def _ending(trigger: str | None, result: RunResult, stopped: Stopped | None) -> 
     return lambda connection: claims.end(connection, trigger, result.run, fate)
 
 
+@contextmanager
+def _seen(store: Records, run: str) -> Iterator[None]:
+    """Let other machines know that this process lives: they cannot see it."""
+    done = threading.Event()
+
+    def say() -> None:
+        while not done.wait(processes.SAYS_SECONDS):
+            try:
+                store.see(run)
+            except SQLAlchemyError as error:
+                logger.warning("run %s could not say that it goes on: %s", run, error)
+
+    pulse = threading.Thread(target=say, name="pulse", daemon=True)
+    pulse.start()
+    try:
+        yield
+    finally:
+        done.set()
+        pulse.join()
+
+
 def bury_dead_runs(store: Records, settings: Settings) -> list[RunRecord]:
     """Mark runs whose process is gone as died and clear up behind them; returns these.
 
-    Those that go on elsewhere are put back in line.
+    Those that go on elsewhere are put back in line, and those that waited there and went with a machine.
     """
     remotes.recover(store.engine)
+    requests.put_back_lost(store.engine)
     dead = store.bury()
     if not dead:
         return dead

@@ -127,7 +127,7 @@ class Records:
             "process_started": own.started,
             "started_at": tables.now(),
             "remote": dict(remote) if remote is not None else null(),
-            "seen_at": tables.now() if remote is not None else None,
+            "seen_at": tables.now(),
         }
         with self.engine.begin() as connection:
             tables.lock(connection, tables.IN_USE)
@@ -136,6 +136,19 @@ class Records:
             connection.execute(insert(tables.steps), pending_steps(run, steps))
             if along is not None:
                 along(connection)
+
+    def see(self, run: str) -> None:
+        """Say that this process carries `run` out, while it does."""
+        own = processes.current()
+        table = tables.runs
+        mine = (
+            table.c.id == run,
+            table.c.state == State.RUNNING,
+            table.c.host == own.host,
+            table.c.pid == own.pid,
+        )
+        with self.engine.begin() as connection:
+            connection.execute(update(table).where(*mine).values(seen_at=tables.now()))
 
     def update_step(self, run: str, name: str, **values: Any) -> None:
         """Set columns of one step."""
@@ -186,9 +199,12 @@ class Records:
         with self.engine.begin() as connection:
             active = select(tables.runs).where(tables.runs.c.state.in_(ACTIVE))
             rows = connection.execute(active.order_by(tables.runs.c.id)).all()
-            dead = []
-            for record in map(_run, rows):
-                if record.remote is not None or record.process is None or processes.alive(record.process):
+            dead, now = [], tables.now()
+            for row in rows:
+                record = _run(row)
+                if record.remote is not None or record.process is None:
+                    continue
+                if processes.lives(record.process, row.seen_at, now):
                     continue  # what becomes of one that is carried out elsewhere: see `remotes`
                 if _bury(connection, record.id, record.process):
                     dead.append(record)

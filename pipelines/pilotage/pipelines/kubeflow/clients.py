@@ -152,6 +152,15 @@ class Client:
             lambda kfp: kfp.recurring_runs.recurring_run_service_create_recurring_run(recurring_run=wanted),
         )
 
+    def disable_recurring_run(self, recurring: str) -> None:
+        """Let its clock start nothing more; it stays, and can be asked for."""
+        self._ask(
+            "disable the recurring run",
+            lambda kfp: kfp.recurring_runs.recurring_run_service_disable_recurring_run(
+                recurring_run_id=recurring
+            ),
+        )
+
     def delete_recurring_run(self, recurring: str) -> None:
         """Let its clock start them no more; runs that it started stay."""
         self._ask(

@@ -4,7 +4,9 @@ With `kubeflow_schedules` a schedule that is written in pilot.yaml is a recurrin
 there, and our own scheduler does not fire it: no moment has two clocks. What Kubeflow
 starts is taken in under its own id and looked at like any other run. A recurring run
 is replaced, not changed, when the pilot, its code or the installation has changed:
-the API cannot change one. Schedules that people make stay with our own scheduler.
+the API cannot change one. It goes in two looks: what is disabled in one is deleted in
+the next, after what it started was taken in, since afterwards nobody knows that it was
+ours. Schedules that people make stay with our own scheduler.
 """
 
 from __future__ import annotations
@@ -45,10 +47,14 @@ _NAMES = ("JUL", "WED")
 """Names of months and days with a letter that means something else by itself."""
 _SEEN_AT_MOST = 200
 """Runs of an experiment that are looked at for new ones."""
+_DISABLED = "DISABLED"
+"""Status of a recurring run that starts nothing; every one of ours that has it is on its way out."""
 
 
-def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
+def sync(engine: Engine, settings: Settings, lease: Lease | None) -> bool:
     """Let Kubeflow's recurring runs be what pilot.yaml says, and take in the runs that they started.
+
+    Returns whether they are; where not, it is called again.
 
     Where Kubeflow does not keep the clock, those that are there from earlier are deleted; so are those of a
     pilot whose month's budget is spent, until the next month.
@@ -60,6 +66,7 @@ def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
     with tables.reading(engine) as connection:
         known = catalogues.entries(connection)
         paused = _paused(connection)
+    settled = True
     for entry in known:
         wanted = settings.kubeflow_schedules and entry.name not in paused
         wanted = wanted and entry.spec.retrain.schedule is not None
@@ -70,10 +77,11 @@ def sync(engine: Engine, settings: Settings, lease: Lease | None) -> None:
             experiment = client.experiment(entry.name) if wanted else client.find_experiment(entry.name)
             if experiment is None:
                 continue
-            ids = _arrange(client, settings, entry, experiment, wanted=wanted)
-            _take_in(engine, client, entry, experiment, ids)
+            settled &= _keep(engine, client, settings, entry, experiment, wanted=wanted)
         except errors.PilotageError as error:
+            settled = False
             logger.warning("the recurring run of %s stays as it is: %s", entry.name, error)
+    return settled
 
 
 def _is_spent(engine: Engine, settings: Settings, spec: PilotSpec) -> bool:
@@ -106,21 +114,28 @@ def _is_plain(expression: str) -> bool:
     return not any(mark in word for word in words if word not in _NAMES for mark in ("L", "W", "#"))
 
 
-def _arrange(client: Client, settings: Settings, entry: Entry, experiment: str, *, wanted: bool) -> set[str]:
-    """Have one recurring run that does what is wanted, or none; the ids of ours."""
+def _keep(
+    engine: Engine, client: Client, settings: Settings, entry: Entry, experiment: str, *, wanted: bool
+) -> bool:
+    """Have one recurring run that does what is wanted, or none; whether there is none besides any more."""
     ours = [found for found in client.recurring_runs(experiment) if str(found.description).startswith(_OURS)]
-    ids = {str(found.recurring_run_id) for found in ours}
-    if wanted and not entry.folder.is_dir():
-        return ids  # it is on another machine, which sees to it
-    made = _definition(settings, entry.spec, entry.folder, experiment) if wanted else None
-    right = [found for found in ours if made is not None and found.description == made.description]
-    for stale in [found for found in ours if found not in right[:1]]:
-        client.delete_recurring_run(str(stale.recurring_run_id))
-        logger.info("Kubeflow's recurring run of %s is deleted", entry.name)
-    if made is not None and not right:
-        ids.add(str(client.create_recurring_run(made).recurring_run_id))
+    _take_in(engine, client, entry, experiment, {str(found.recurring_run_id) for found in ours})
+    elsewhere = wanted and not entry.folder.is_dir()  # on another machine, which sees to it
+    made = _definition(settings, entry.spec, entry.folder, experiment) if wanted and not elsewhere else None
+    right = [run for run in ours if made is not None and run.description == made.description]
+    kept = ours if elsewhere else [run for run in right if run.status != _DISABLED][:1]
+    going = [run for run in ours if run not in kept]
+    for stale in going:
+        if stale.status == _DISABLED:  # since an earlier look: all that it started is taken in
+            client.delete_recurring_run(str(stale.recurring_run_id))
+            logger.info("Kubeflow's recurring run of %s is deleted", entry.name)
+        else:
+            client.disable_recurring_run(str(stale.recurring_run_id))
+            logger.info("Kubeflow's recurring run of %s is disabled", entry.name)
+    if made is not None and not kept:
+        client.create_recurring_run(made)
         logger.info("Kubeflow starts runs of %s at `%s`", entry.name, entry.spec.retrain.schedule)
-    return ids
+    return all(stale.status == _DISABLED for stale in going)
 
 
 def _definition(settings: Settings, spec: PilotSpec, folder: Path, experiment: str) -> Any:

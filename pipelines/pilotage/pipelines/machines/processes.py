@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,11 @@ _START_FIELD = 19
 """Of `/proc/PID/stat`, behind the name in brackets: clock ticks from the boot to the start."""
 _SAME_START_SECONDS = 0.05
 """Start times are kept in clock ticks; two readings of one process differ by less than this."""
+
+SAYS_SECONDS = 20.0
+"""How often a process says, for those on other machines, that it lives."""
+SILENT = timedelta(minutes=3)
+"""After which a process of another machine that says nothing is taken to be gone."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,16 @@ def alive(identity: Identity) -> bool:
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def lives(identity: Identity, seen_at: datetime | None, now: datetime) -> bool:
+    """Whether the process runs, or said so lately where it is on another machine.
+
+    One of another machine that never said anything is of a version that does not, and is taken to run.
+    """
+    if identity.host == socket.gethostname() or seen_at is None:
+        return alive(identity)
+    return now - seen_at < SILENT
 
 
 def running(pid: int) -> bool:

@@ -93,7 +93,7 @@ def reopen_dead(connection: Connection, pilot: str) -> None:
         select(table).where(table.c.pilot == pilot, table.c.state == TriggerState.STARTED)
     ).all()
     for row in rows:
-        if _is_alive(row) or _waits_in_line(connection, row):
+        if _is_alive(connection, row) or _waits_in_line(connection, row):
             continue
         run = connection.execute(select(runs.c.state, runs.c.remote).where(runs.c.id == row.run)).first()
         ended = run.state if run is not None else None
@@ -171,7 +171,7 @@ def _require_free(connection: Connection, row: Row[Any], own: processes.Identity
     for other in connection.execute(started).all():
         if other.id == row.id and (other.run in (None, run) or _is_held_by(other, own)):
             continue  # it was launched, perhaps twice, and nobody has begun
-        if _is_alive(other) or _waits_in_line(connection, other):
+        if _is_alive(connection, other) or _waits_in_line(connection, other):
             raise errors.RunActive(
                 f"Pilot `{row.pilot}` already has a retraining in progress: trigger `{other.id}`.",
                 remedy="Wait for it to end.",
@@ -179,8 +179,15 @@ def _require_free(connection: Connection, row: Row[Any], own: processes.Identity
             )
 
 
-def _is_alive(row: Row[Any]) -> bool:
-    return row.claim is not None and processes.alive(processes.Identity(**row.claim))
+def _is_alive(connection: Connection, row: Row[Any]) -> bool:
+    """Whether who claimed the trigger runs; of another machine its run tells, which is buried if silent."""
+    if row.claim is None:
+        return False
+    claim = processes.Identity(**row.claim)
+    if row.run is None or claim.host == processes.current().host:
+        return processes.lives(claim, row.started_at, tables.now())
+    state = connection.scalar(select(tables.runs.c.state).where(tables.runs.c.id == row.run))
+    return state == State.RUNNING
 
 
 def _is_asked(row: Row[Any], run: str) -> bool:

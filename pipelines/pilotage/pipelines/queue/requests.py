@@ -12,6 +12,7 @@ on is told to stop, by `stops`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,7 +30,10 @@ from pilotage.pipelines.machines import people, processes
 from pilotage.pipelines.queue import claims
 from pilotage.pipelines.queue.parameters import Parameters
 
+logger = logging.getLogger(__name__)
+
 _INTERRUPTED = "interrupted in order, carried on later"
+_LOST = "its machine went away"
 _SILENT = timedelta(minutes=2)
 """After which a run of another machine that was to stop, and did not, is given up when asked for again."""
 _ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DIED)
@@ -104,6 +108,7 @@ def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> 
         "pid": own.pid,
         "process_started": own.started,
         "started_at": tables.now(),
+        "seen_at": tables.now(),
     }
     with engine.begin() as connection:
         row = _locked(connection, run)
@@ -122,7 +127,7 @@ def claim(engine: Engine, run: str, remote: Mapping[str, Any] | None = None) -> 
                 run=other,
             )
         if remote is not None:
-            values |= {"remote": {**remote, **(row.remote or {})}, "seen_at": tables.now()}
+            values["remote"] = {**remote, **(row.remote or {})}
         tables.lock(connection, tables.IN_USE)
         connection.execute(update(table).where(table.c.id == run), values)
         if row.trigger is not None:
@@ -265,6 +270,28 @@ def requeue(
         connection.execute(update(tables.steps).where(tables.steps.c.run == run), waiting)
         audits.write(connection, "requeue", row.pilot, people.user(), why, run=run)
     return True
+
+
+def put_back_lost(engine: Engine) -> list[str]:
+    """Put runs that a machine took with it, such as a console's pod, back in line, each once; their ids.
+
+    One that takes the next machine with it, too, is left to be buried.
+    """
+    table, now = tables.runs, tables.now()
+    query = select(table).where(table.c.state == State.RUNNING, table.c.host != processes.current().host)
+    with tables.reading(engine) as connection:
+        rows = connection.execute(query.order_by(table.c.id)).all()
+    found = []
+    for row in rows:
+        if row.remote is not None or row.pid is None or row.launch is None or _LOST in row.why:
+            continue
+        process = processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started)
+        if not processes.lives(process, row.seen_at, now) and requeue(engine, row.id, _LOST, process):
+            logger.warning(
+                "run %s is back in line: %s, where it was, says nothing any more", row.id, row.host
+            )
+            found.append(str(row.id))
+    return found
 
 
 def release(engine: Engine, run: str) -> None:

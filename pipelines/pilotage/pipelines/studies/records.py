@@ -19,8 +19,6 @@ from pilotage.pipelines.journals import audits, states
 from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.machines import processes
 
-SILENT = timedelta(minutes=3)
-"""After which a process of another machine that says nothing is taken to be gone."""
 _STARTING = timedelta(minutes=3)
 """How long a process may take from being launched to claiming its study."""
 ACTIVE = (State.PENDING, State.RUNNING)
@@ -310,9 +308,7 @@ def _lives(row: Row[Any]) -> bool:
     if row.pid is None:
         return bool(tables.now() - row.asked_at < _STARTING)
     identity = processes.Identity(host=row.host, boot=row.boot, pid=row.pid, started=row.process_started)
-    if identity.host != processes.current().host:
-        return bool(tables.now() - row.seen_at < SILENT)
-    return processes.alive(identity)
+    return processes.lives(identity, row.seen_at, tables.now())
 
 
 def _require_free(connection: Connection, pilot: str, kind: Kind, study: str | None) -> None:

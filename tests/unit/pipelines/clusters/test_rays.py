@@ -105,6 +105,8 @@ def _require_restricted(pod: dict[str, Any]) -> None:
         volume["name"] for volume in pod["volumes"]
     }
     assert not any("value" in item and "SECRET" in item["name"] for item in container["env"])
+    for probe in (container["readinessProbe"], container["livenessProbe"]):  # KubeRay's run wget and grep
+        assert probe["httpGet"] == {"path": "/api/healthz", "port": 52365}
 
 
 def test_only_workers_get_the_accelerators_and_each_what_resources_say(spec):

@@ -79,6 +79,43 @@ def test_only_a_run_whose_process_is_gone_is_buried(store, spec, monkeypatch, ch
     assert store.bury() == []
 
 
+@pytest.mark.parametrize(("silent_seconds", "state"), [(100, State.RUNNING), (200, State.DIED)])
+def test_a_run_of_a_machine_that_says_nothing_any_more_is_buried(
+    store, spec, monkeypatch, silent_seconds: int, state: State
+):
+    name = _begin_elsewhere(store, spec, monkeypatch, host="a-pod-that-was")
+    _say(store, name, tables.now() - timedelta(seconds=silent_seconds))
+    store.bury()
+    assert store.run(name).state is state
+
+
+def test_one_of_a_version_that_never_says_that_it_lives_is_left(store, spec, monkeypatch):
+    name = _begin_elsewhere(store, spec, monkeypatch, host="a-pod-that-was")
+    _say(store, name, None)
+    assert store.bury() == []
+
+
+def test_only_the_process_of_a_run_says_that_it_lives(store, spec, monkeypatch):
+    mine, theirs = "r1", _begin_elsewhere(store, spec, monkeypatch, host="another")
+    store.begin_run(mine, spec, Path("/pilot"), ("ingest",))
+    long_ago = tables.now() - timedelta(hours=1)
+    for run in (mine, theirs):
+        _say(store, run, long_ago)
+        store.see(run)
+    assert _said(store, mine) > long_ago
+    assert _said(store, theirs) == long_ago
+
+
+def _say(store: Records, run: str, at: datetime | None) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(tables.runs.update().where(tables.runs.c.id == run).values(seen_at=at))
+
+
+def _said(store: Records, run: str) -> Any:
+    with store.engine.begin() as connection:
+        return connection.scalar(select(tables.runs.c.seen_at).where(tables.runs.c.id == run))
+
+
 def test_one_that_ended_or_was_put_back_just_before_its_process_went_is_not_buried(
     store: Records, spec: PilotSpec, monkeypatch: pytest.MonkeyPatch
 ):

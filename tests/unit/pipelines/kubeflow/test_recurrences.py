@@ -36,9 +36,27 @@ def take_in(cluster: Any) -> None:
     schedules.sync(cluster.records.engine)
 
 
-def sync(cluster: Any) -> Any:
-    recurrences.sync(cluster.records.engine, cluster.settings, None)
+def sync(cluster: Any, settings: Any = None) -> Any:
+    """As often as it asks for: what is disabled in one look is deleted in the next."""
+    looks = 1
+    while not recurrences.sync(cluster.records.engine, settings or cluster.settings, None):
+        looks += 1
+        assert looks < 4, "it comes to no end"
     return cluster.kubeflow.recurring
+
+
+def start(cluster: Any, recurring: str) -> str:
+    """Have Kubeflow's clock start a run, whose id is returned."""
+    body = {
+        "display_name": "Run of small retrain",
+        "experiment_id": Client(cluster.settings).experiment("small"),
+        "runtime_config": cluster.kubeflow.recurring[recurring]["runtime_config"],
+    }
+    return str(cluster.kubeflow.start(body, recurring=recurring).id)
+
+
+def taken_in(cluster: Any) -> set[str]:
+    return {record.id for record in cluster.records.runs()}
 
 
 def test_a_schedule_becomes_one_recurring_run_however_often_it_is_looked_at(clock):
@@ -72,8 +90,64 @@ def test_a_schedule_that_is_paused_or_taken_out_is_deleted(clock):
 def test_the_clock_given_back_leaves_none_behind(clock):
     assert len(sync(clock)) == 1
     ours = clock.settings.model_copy(update={"kubeflow_schedules": False})
-    recurrences.sync(clock.records.engine, ours, None)
-    assert clock.kubeflow.recurring == {}
+    assert sync(clock, ours) == {}
+
+
+def test_the_clock_given_back_is_tried_until_kubeflow_answers(clock, monkeypatch):
+    (recurring,) = sync(clock)
+    ours = clock.settings.model_copy(update={"kubeflow_schedules": False})
+    monkeypatch.setattr(Client, "disable_recurring_run", broken)
+    assert not recurrences.sync(clock.records.engine, ours, None)
+    assert clock.kubeflow.recurring[recurring]["status"] == "ENABLED"
+    monkeypatch.undo()
+    assert sync(clock, ours) == {}
+
+
+def broken(*_: Any) -> None:
+    raise errors.Unavailable("Kubeflow does not answer.")
+
+
+def test_what_it_starts_until_it_goes_is_taken_in_wherever_a_process_dies(clock):
+    (recurring,) = sync(clock)
+    started = {start(clock, recurring)}
+    schedules.pause(clock.records.engine, "small", "ann")
+    assert not recurrences.sync(clock.records.engine, clock.settings, None)
+    assert clock.kubeflow.recurring[recurring]["status"] == "DISABLED", "it starts nothing more"
+    started.add(start(clock, recurring))  # which was under way when it was disabled
+    assert sync(clock) == {}, "a process that begins anew knows what is going"
+    assert taken_in(clock) == started
+
+
+def test_a_deletion_that_fails_after_a_run_was_taken_in_is_tried_again(clock, monkeypatch):
+    (recurring,) = sync(clock)
+    (clock.folder / "code.py").write_text("x = 1\n")
+    assert not recurrences.sync(clock.records.engine, clock.settings, None)
+    late = start(clock, recurring)
+    monkeypatch.setattr(Client, "delete_recurring_run", broken)
+    assert not recurrences.sync(clock.records.engine, clock.settings, None)
+    assert taken_in(clock) == {late}, "before it is deleted"
+    monkeypatch.undo()
+    (after,) = sync(clock)
+    assert clock.kubeflow.recurring[after]["status"] == "ENABLED"
+
+
+def test_a_schedule_resumed_before_its_recurring_run_is_gone_has_one_that_starts_runs(clock):
+    sync(clock)
+    schedules.pause(clock.records.engine, "small", "ann")
+    recurrences.sync(clock.records.engine, clock.settings, None)
+    schedules.resume(clock.records.engine, "small", "ann")
+    (found,) = sync(clock).values()
+    assert found["status"] == "ENABLED"
+
+
+def test_runs_of_a_pilot_that_cannot_be_scheduled_any_more_are_taken_in(clock):
+    (recurring,) = sync(clock)
+    started = start(clock, recurring)
+    file = clock.folder / "pilot.yaml"
+    file.write_text(file.read_text().replace("0 3 * * 1", "0 3 L * *"))  # which Kubeflow cannot say
+    take_in(clock)
+    recurrences.sync(clock.records.engine, clock.settings, None)
+    assert taken_in(clock) == {started}
 
 
 def test_none_is_left_while_the_budget_is_spent_and_it_comes_back_with_the_next_month(clock, monkeypatch):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, null, select, update
 
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
@@ -71,6 +72,59 @@ def test_a_wrong_parameter_leaves_nothing(engine: Engine, spec: PilotSpec):
 def test_the_dead_are_not_buried_before_they_lived(engine: Engine, spec: PilotSpec):
     ask(engine, spec)
     assert Records(engine).bury() == []
+
+
+def lose(engine: Engine, run: str) -> None:
+    """Have it begun by a process that a dispatch launched in a pod, which has been gone for an hour."""
+    requests.claim(engine, run)
+    launch = {
+        "process": asdict(processes.current()),
+        "at": tables.now().isoformat(),
+        "deaths": 0,
+        "home": "/",
+    }
+    gone = {"host": "a-pod-that-was", "launch": launch, "seen_at": tables.now() - timedelta(hours=1)}
+    with engine.begin() as connection:
+        connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(gone))
+
+
+def test_a_run_that_a_machine_took_with_it_goes_back_in_line_once(engine: Engine, spec: PilotSpec):
+    run = ask(engine, spec)
+    lose(engine, run)
+    assert requests.put_back_lost(engine) == [run]
+    record = Records(engine).run(run)
+    assert (record.state, record.process, record.why) == (
+        State.PENDING,
+        None,
+        "to see; its machine went away",
+    )
+    assert requests.put_back_lost(engine) == []
+    lose(engine, run)
+    assert requests.put_back_lost(engine) == [], "it may be the run that takes machines with it"
+    assert [dead.id for dead in Records(engine).bury()] == [run]
+    assert actions(engine) == ["run", "requeue"]
+
+
+def test_one_that_is_to_be_cancelled_is_not_put_back(engine: Engine, spec: PilotSpec):
+    run = ask(engine, spec)
+    lose(engine, run)
+    requests.cancel(engine, run, "ann")
+    assert requests.put_back_lost(engine) == []
+    assert [dead.id for dead in Records(engine).bury()] == [run]
+
+
+def test_one_that_was_heard_of_or_that_somebody_began_by_hand_is_not_put_back(
+    engine: Engine, spec: PilotSpec
+):
+    run = ask(engine, spec)
+    lose(engine, run)
+    for changes in (
+        {"seen_at": tables.now()},
+        {"seen_at": tables.now() - timedelta(hours=1), "launch": null()},
+    ):
+        with engine.begin() as connection:
+            connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(changes))
+        assert requests.put_back_lost(engine) == []
 
 
 def test_a_run_is_claimed_once(engine: Engine, spec: PilotSpec):

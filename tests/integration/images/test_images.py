@@ -10,13 +10,10 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -27,8 +24,20 @@ import httpx
 import pytest
 import yaml
 from packaging.utils import canonicalize_name
-from tests.charts import rendering
 from tests.conftest import REPOSITORY
+from tests.integration.images.containers import (
+    TAG,
+    answers,
+    build,
+    chart_pod,
+    closed_in,
+    free_port,
+    mlflow_server,
+    run,
+    text,
+    wait_for,
+    write_rows,
+)
 from tests.unit.serving import small_models
 
 from pilotage.core import features, models, settings
@@ -45,82 +54,9 @@ pytestmark = [
     pytest.mark.xdist_group("images"),
 ]
 
-NEEDED = ("buildah", "podman", "catatonit", "mmdebstrap")
-TAG = "test"
 SERVING = f"localhost/pilotage/serving:{TAG}"
 MOST_MEGABYTES = 450
 ROWS = {"rows": small_models.rows(3)}
-PLACE = REPOSITORY / "build" / "images"
-CONTAINERS = """\
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-[engine]
-runtime = "{runtime}"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-"""
-
-
-def run(*words: str, check: bool = True, **variables: str) -> str:
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env={**os.environ, **variables},
-        check=False,
-    )
-    assert not check or done.returncode == 0, (
-        f"{' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
-    )
-    return done.stdout
-
-
-def wait_for(claim: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What builds and runs images, configured for a machine without systemd; skipped where it is missing."""
-    lacking = [name for name in NEEDED if shutil.which(name) is None]
-    runtime = next((name for name in ("runc", "crun") if shutil.which(name)), None)
-    if lacking or runtime is None:
-        pytest.skip(f"not installed: {', '.join(lacking) or 'crun or runc'}")
-    if os.geteuid():
-        pytest.skip("needs root here: user namespaces of podman need entries in /etc/subuid")
-    configuration = tmp_path_factory.mktemp("engine") / "containers.conf"
-    configuration.write_text(CONTAINERS.format(runtime=runtime))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTAINERS_CONF", str(configuration))
-        patch.setenv("BUILDAH_ISOLATION", "chroot")
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(engine: None) -> Path:
-    """The archive that base.sh makes; one that is newer than what makes it is taken as it is."""
-    archive = PLACE / "base.tar"
-    sources = [REPOSITORY / "infra/images" / name for name in ("base.sh", "trim.py")]
-    if not archive.exists() or archive.stat().st_mtime < max(path.stat().st_mtime for path in sources):
-        run(str(sources[0]), str(archive))
-    return archive
-
-
-def build(name: str) -> dict[str, Any]:
-    words = ("infra/images/build.py", name, "--engine", "buildah", "--tag", TAG)
-    facts: dict[str, Any] = json.loads(run(sys.executable, *words).splitlines()[-1])
-    sys.stdout.write(f"{facts}\n")
-    return facts
 
 
 @pytest.fixture(scope="module")
@@ -147,27 +83,12 @@ class Tracking:
 
 @pytest.fixture(scope="module")
 def tracking(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
-    home, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    words = ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--serve-artifacts", "--workers", "1"]
-    words += ["--artifacts-destination", str(home / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *words],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(f"{url}/health"), 120)
+    home = tmp_path_factory.mktemp("mlflow")
+    with mlflow_server(home) as url:
         found = Tracking(url, settings.load(home=home / "client", mlflow_tracking_uri=url))
         train(home / "pilot", found.settings)
         register_without_form(found.settings)
         yield found
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def train(folder: Path, installation: Settings) -> None:
@@ -182,13 +103,6 @@ def train(folder: Path, installation: Settings) -> None:
     assert Registry(installation).version(small_models.NAME, 1).tags[FORM_TAG] == "ready"
 
 
-def write_rows(file: Path) -> None:
-    rows = small_models.rows(600)
-    table = [{**row, "late": late} for row, late in zip(rows, small_models.target(rows), strict=True)]
-    lines = [",".join("" if value is None else str(value) for value in row.values()) for row in table]
-    file.write_text("\n".join([",".join(table[0]), *lines]) + "\n")
-
-
 def register_without_form(installation: Settings) -> None:
     """Version 2, of an estimator that has no inference form."""
     registry = Registry(installation)
@@ -198,14 +112,6 @@ def register_without_form(installation: Settings) -> None:
         uri = registry.log_model(small_models.NAME, made_by, folder, {})
     registry.end_run(made_by)
     assert registry.register(small_models.NAME, made_by, uri, {}) == 2
-
-
-def answers(url: str) -> int:
-    """The status of an answer; 0 for none."""
-    try:
-        return httpx.get(url, timeout=5).status_code
-    except httpx.TransportError:
-        return 0
 
 
 @dataclass
@@ -249,29 +155,13 @@ def serve(serving: dict[str, Any], tracking: Tracking, tmp_path: Path) -> Iterat
 
 
 def manifests(version: int, tracking: str, port: int, grpc: int) -> list[dict[str, Any]]:
-    """What the chart renders for a pilot, as far as podman knows its kinds.
-
-    On the host's network a pod has no ports of its own, so two that are free take the place of the chart's;
-    and podman's probes are programs in the image, where there are none: the test asks in their place.
-    """
     values = {
-        "pilot": small_models.NAME,
         "model": {"version": version},
         "spec": yaml.safe_load(small_models.YAML),
         "image": {"repository": SERVING.rpartition(":")[0], "tag": TAG},
         "tracking": {"uri": tracking},
-        "installationKey": {"name": ""},
-        "drain": {"delaySeconds": 1},
-        "server": {"env": {"PILOTAGE_FLUSH_SECONDS": "0.5"}},
     }
-    rendered = rendering.render("model", values, name=small_models.NAME, namespace="models")
-    (deployment,) = (item for item in rendered if item["kind"] == "Deployment")
-    (server,) = deployment["spec"]["template"]["spec"]["containers"]
-    for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
-        del server[key]
-    for option, number in (("--port", port), ("--grpc-port", grpc)):
-        server["args"][server["args"].index(option) + 1] = str(number)
-    return [deployment, *(item for item in rendered if item["kind"] == "ConfigMap")]
+    return chart_pod(values, port, grpc)
 
 
 def test_it_is_as_small_as_it_has_to_be(serving: dict[str, Any], tree: Path) -> None:
@@ -400,13 +290,6 @@ def test_a_version_without_a_form_says_what_it_lacks(serve: Serve) -> None:
     assert "Version 2 of `flights` has no inference form" in text(f"{server.url}/health/ready")
 
 
-def text(url: str) -> str:
-    try:
-        return httpx.get(url, timeout=5).text
-    except httpx.TransportError:
-        return ""
-
-
 @pytest.mark.parametrize("room", ["core", "components", "pipelines", "serving", "console"])
 def test_a_context_without_a_room_is_refused(engine: None, base: Path, tmp_path: Path, room: str) -> None:
     """A wheel of fewer rooms would build without a word."""
@@ -432,60 +315,7 @@ def test_a_context_without_a_room_is_refused(engine: None, base: Path, tmp_path:
 @pytest.mark.skipif(
     os.environ.get("PILOTAGE_TEST_IMAGES") != "all", reason="PILOTAGE_TEST_IMAGES=all asks for it"
 )
-def test_the_components_image_runs_steps_and_trains_with_workers(base: Path, tmp_path: Path) -> None:
-    build("components")
-    pilot, out, home = (tmp_path / name for name in ("pilot", "out", "home"))
-    small_models.pilot(pilot, small_models.YAML)
-    write_rows(pilot / "flights.csv")
-    for folder in (out, home):
-        folder.mkdir()
-        os.chown(folder, 10001, 10001)
-    folders = {pilot: "/pilot:ro", out: "/out", home: "/var/lib/pilotage"}
-    said = closed_in(
-        f"localhost/pilotage/components-python:{TAG}",
-        *("ingest", "--pilot", "/pilot", "--out", "/out/snapshot"),
-        volumes=folders,
-    )
-    assert json.loads(said)["rows"] == 600
-    assert (out / "snapshot" / "snapshot.json").is_file()
-    train_with_workers(pilot, folders)
-    assert json.loads((out / "model" / "trained.json").read_text())["model"]["workers"] == 2
-    code = "import kfp.dsl.executor_main, lightgbm, xgboost, great_expectations, numba; print('all')"
-    started = closed_in(
-        f"localhost/pilotage/components-python:{TAG}", "-c", f'mktemp -d && python3 -c "{code}"', entry="sh"
-    )
-    assert started.splitlines()[-1] == "all"
-
-
-def train_with_workers(pilot: Path, folders: dict[Path, str]) -> None:
-    """Training imports far more than the ingest before it, and starts a Ray of its own."""
-    spec = yaml.safe_load((pilot / "pilot.yaml").read_text())
-    spec["train"] = {"estimator": "xgboost", "resources": {"workers": 2}}
-    (pilot / "pilot.yaml").write_text(yaml.safe_dump(spec))
-    image = f"localhost/pilotage/components-python:{TAG}"
-    words = ("--pilot", "/pilot", "--snapshot", "/out/snapshot", "--out")
-    closed_in(image, "validate", *words, "/out/report", volumes=folders)
-    more = ("/out/model", "--run", "run", "--report", "/out/report")
-    closed_in(image, "train", *words, *more, volumes=folders)
-
-
-@pytest.mark.skipif(
-    os.environ.get("PILOTAGE_TEST_IMAGES") != "all", reason="PILOTAGE_TEST_IMAGES=all asks for it"
-)
 def test_the_console_image_says_its_version_and_migrates(base: Path) -> None:
     build("console")
     assert "0.1.0" in closed_in(f"localhost/pilotage/console:{TAG}", "--version")
     assert json.loads(closed_in(f"localhost/pilotage/console:{TAG}", "runs", "--json"))["runs"] == []
-
-
-def closed_in(image: str, *words: str, volumes: dict[Path, str] | None = None, entry: str = "") -> str:
-    """What a container of an image prints, its root read only and without a capability."""
-    with tempfile.TemporaryDirectory() as home:
-        os.chown(home, 10001, 10001)  # podman's tmpfs has the image's mode, and root's as owner
-        places = dict(volumes or {})
-        if "/var/lib/pilotage" not in places.values():
-            places[Path(home)] = "/var/lib/pilotage"
-        mounts = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}")]
-        options = ("--rm", "--network", "none", "--read-only", "--cap-drop", "all")
-        options += ("--security-opt", "no-new-privileges", *(("--entrypoint", entry) if entry else ()))
-        return run("podman", "run", *options, *mounts, image, *words)
