@@ -22,7 +22,7 @@ from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.console.pages.tails import Tail
 from pilotage.console.views import costs as views
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 
 router = APIRouter()
 
