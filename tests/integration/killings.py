@@ -257,9 +257,13 @@ class Harness:
 
     def wait_for_orphans(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while any(claims._is_alive(row) for row in self.rows()):
+        while self.any_lives():
             assert time.monotonic() < deadline
             time.sleep(0.005)
+
+    def any_lives(self) -> bool:
+        with tables.connect(self.settings).begin() as connection:
+            return any(claims._is_alive(connection, row) for row in self.rows())
 
     def rows(self) -> list[Any]:
         with tables.connect(self.settings).begin() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,9 +171,13 @@ def test_kuberay_starts_pods_of_it_and_a_job_trains_in_them(rays: Rays, tmp_path
         rays.start(workers, "--address=127.0.0.1:6379")
     (container,) = head["template"]["spec"]["containers"]
     path = container["readinessProbe"]["httpGet"]["path"]
+
+    def healthy(asks: str) -> bool:
+        return "healthy" in rays.inside("-c", asks)
+
     for port in range(52365, rays.port):
         asks = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port}{path}'); print('healthy')"
-        wait_for(lambda asks=asks: "healthy" in rays.inside("-c", asks))
+        wait_for(partial(healthy, asks))
     said = json.loads(rays.inside("-c", SUBMIT, TOKEN, f"{job['entrypoint']} {name}"))
     assert (said["stranger"], said["status"]) == (401, "SUCCEEDED"), said["logs"]
     handovers.take(settings.load(home=home), name, tmp_path / "taken")

@@ -109,7 +109,11 @@ def texts(folder: Path, found: Settings) -> Trained:
         "data": {"source": "rows.csv", "target": "opinion", "features": {"review": "text"}},
         "train": {"estimator": "logistic_regression", "encoders": {"review": {"model": "encoder/model"}}},
     }
-    asked = [{"review": "the room was very good"}, {"review": "slow food"}, {"review": None}]
+    asked: list[dict[str, Any]] = [
+        {"review": "the room was very good"},
+        {"review": "slow food"},
+        {"review": None},
+    ]
     return Trained(train(folder, found, rows, spec), found, asked)
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,13 +86,12 @@ def execute(
     state, stopped = State.SUCCEEDED, None
     try:
         runner = None if remote is None else _kubeflow_runner(settings, engine, journal)
-        with stops.stoppable(engine, name):
+        with stops.stoppable(engine, name), nullcontext() if remote else _seen(store, name):
             if runner is not None:
                 runner.run(spec, folder, store.run(name).remote or {})
             else:
                 steps = _cache(engine, settings, spec, folder, name, cache)
-                with _seen(store, name):
-                    _carry_out(spec, folder, settings, journal, steps, workers)
+                _carry_out(spec, folder, settings, journal, steps, workers)
     except errors.LeaseLost:  # what becomes of the run is another process's to say
         raise
     except Stopped as stop:
