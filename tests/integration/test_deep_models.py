@@ -27,6 +27,7 @@ from pilotage.core.registry.clients import FORM_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines.execution import runs
+from pilotage.pipelines.journals.results import RunResult
 from pilotage.serving.monitor import watches
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
@@ -58,7 +59,7 @@ class World:
         assert champion.tags[SKEW_TAG] == "none"
         return lives.load(self.registry, self.settings, champion)
 
-    def run(self) -> runs.RunResult:
+    def run(self) -> RunResult:
         return runs.run(self.pilot.spec, self.folder, self.settings, cache=False)
 
 

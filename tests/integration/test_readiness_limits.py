@@ -17,8 +17,8 @@ from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.decisions import approvals, promotions
 from pilotage.pipelines.decisions import rollouts as controller
-from pilotage.pipelines.execution.runs import RunResult
 from pilotage.pipelines.journals import audits, catalogues
+from pilotage.pipelines.journals.results import RunResult
 from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.readiness import holds, notes, rubrics
 from pilotage.pipelines.releases import evidence

@@ -20,6 +20,15 @@ StudyOption = Annotated[
     typer.Option(metavar="ID", help="Go on with a study that was asked for, failed or died."),
 ]
 
+PointsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv",
+        help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of"
+        " models of size n trained on d examples; `stderr` if it is known.",
+    ),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -34,14 +43,7 @@ def forecast(
             metavar="[PILOT]", help="Folder with a pilot.yaml, or the file; with PILOTAGE_URL also the name."
         ),
     ] = None,
-    points: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.csv",
-            help="In place of a pilot: columns `n`, `error` of a learning curve, or `n`, `d`, `loss` of"
-            " models of size n trained on d examples; `stderr` if it is known.",
-        ),
-    ] = None,
+    points: PointsOption = None,
     at: Annotated[
         list[str] | None,
         typer.Option(

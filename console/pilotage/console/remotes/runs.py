@@ -21,9 +21,9 @@ from pilotage.console.views.progress import RunProgress
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Scorecard
 from pilotage.core.places import Place
-from pilotage.pipelines.execution.runs import RunResult
 from pilotage.pipelines.journals.events import Event, Kind, StepOutcome
 from pilotage.pipelines.journals.records import RunRecord, StepRecord
+from pilotage.pipelines.journals.results import RunResult
 from pilotage.pipelines.journals.states import State
 
 _EVERY_SECONDS = 0.5

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pilotage.console.operations.execution.costs import RunCost
-    from pilotage.pipelines.execution.runs import RunResult
     from pilotage.pipelines.journals.records import RunRecord, StepRecord
+    from pilotage.pipelines.journals.results import RunResult
 
 
 def show_runs(console: Console, records: Sequence[RunRecord]) -> None:

@@ -31,10 +31,10 @@ from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
 from pilotage.pipelines.decisions import promotions
-from pilotage.pipelines.execution.runs import RunResult
 from pilotage.pipelines.journals import stops, usages
 from pilotage.pipelines.journals.events import Journal, Kind, OnEvent, StepOutcome
 from pilotage.pipelines.journals.records import Along, Records, RunRecord
+from pilotage.pipelines.journals.results import RunResult
 from pilotage.pipelines.journals.states import STEPS, State
 from pilotage.pipelines.journals.stops import Reason, Stopped
 from pilotage.pipelines.machines import processes

@@ -18,7 +18,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
 from pilotage.pipelines.decisions import promotions
-from pilotage.pipelines.execution.runs import RunResult
+from pilotage.pipelines.journals.results import RunResult
 from pilotage.pipelines.readiness import limits
 
 logger = logging.getLogger(__name__)

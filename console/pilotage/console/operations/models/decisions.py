@@ -1,6 +1,6 @@
 """What people decide about versions: yes, no, at once, and back.
 
-Each decision is carried out and recorded by `pipelines.promotions` and
+Each decision is carried out and recorded by `pipelines.decisions.promotions` and
 `pipelines.rollouts`; here it is asked whether the actor may.
 """
 
