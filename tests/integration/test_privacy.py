@@ -5,6 +5,7 @@ One pilot is run, served and labelled; values that nobody else has are looked fo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import tables
-from pilotage.pipelines.deletions import erasures, holdings, previews, retentions, traffic
+from pilotage.pipelines.deletions import erasures, holdings, previews, retentions
 from pilotage.pipelines.execution import runs
 from pilotage.pipelines.journals import audits, records, states
 from pilotage.pipelines.studies import batches, uploads
@@ -592,7 +593,9 @@ def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: W
     vectors.write_bytes(b"")
     storage, scores = Storage(world.settings.storage), f"studies/people/s1/{batches.FILE}"
     column = world.pilot.spec.data.key
-    storage.write(scores, traffic.encoded(pa.table({column: [stored(23), stored(24)], "score": [0.1, 0.2]})))
+    kept = io.BytesIO()
+    pq.write_table(pa.table({column: [stored(23), stored(24)], "score": [0.1, 0.2]}), kept, row_group_size=1)
+    storage.write(scores, kept.getvalue())
     waiting = uploads.keep(storage, "people", "t.csv", b"a\n1\n")
     before = world.holding(stored(23))
     found = previews.preview(world.engine, world.settings, "people", person)
