@@ -29,7 +29,7 @@ from sqlalchemy import Engine, insert, select, update
 from pilotage.components import ingest, snapshots, train
 from pilotage.components import score as scoring
 from pilotage.core import errors, pilots, samples, settings
-from pilotage.core.artifacts import Report, Scorecard, Snapshot
+from pilotage.core.artifacts import Explanations, Report, Scorecard, Snapshot
 from pilotage.core.personal import erasures as notes
 from pilotage.core.personal import keys
 from pilotage.core.pilots import Pilot
@@ -162,6 +162,23 @@ def test_no_personal_value_is_in_any_file_after_a_run_and_traffic(world: World) 
     assert KEY not in str(world.settings)
 
 
+def test_no_row_is_kept_where_no_key_could_find_it(world: World) -> None:
+    """Neither the model's example of its input nor what the scorecard explains is a row of the source."""
+    registry = Registry(world.settings)
+    champion = registry.champion("people")
+    assert champion is not None
+    held = json.loads((registry.folder(champion) / "input_example.json").read_text())
+    (example,) = (dict(zip(held["columns"], values, strict=True)) for values in held["data"])
+    rows = [row(number) for number in range(ROWS)]
+    assert 18 <= example["age"] < 80
+    assert not [each for each in rows if (each["age"], each["spent"]) == (example["age"], example["spent"])]
+    explained = registry.scorecard(champion).explanations
+    assert explained is not None
+    assert explained.examples == ()
+    assert any("the source has personal data" in gap for gap in explained.gaps)
+    assert explained.importances
+
+
 def test_the_server_asks_the_model_what_it_was_trained_on(world: World) -> None:
     """The answers to raw rows are those of batch scoring, and of the champion on replaced values."""
     (world.pilot.folder / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(40)))
@@ -271,6 +288,16 @@ def test_what_is_left_is_what_a_source_without_the_row_gives(world: World, tmp_p
     assert world.holding(stored(7)) == []
 
 
+def test_an_erasure_says_which_cards_explain_rows_without_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Explanations.model_construct(examples=("typical", "wrong"))
+    card = Scorecard.model_construct(explanations=shown)
+    monkeypatch.setattr(Registry, "scorecard", lambda *_: card)
+    done = world.forget(9)
+    assert any("scorecard of version 1 explains 2 held-out rows" in note for note in done.notes)
+
+
 class Killed(BaseException):
     """In the place of a kill: nothing of ours may catch it."""
 
@@ -290,8 +317,8 @@ def interrupt(number: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
         return act
 
     for owner, name in (
-        (Storage, "write"), (Storage, "delete"), (Storage, "publish"), (Registry, "tag"), (samples, "write"),
-        (audits, "write"),
+        (Storage, "write"), (Storage, "put"), (Storage, "delete"), (Storage, "publish"), (Registry, "tag"),
+        (samples, "write"), (audits, "write"),
     ):  # fmt: skip
         patch.setattr(owner, name, before(getattr(owner, name)))
     return lambda: count
