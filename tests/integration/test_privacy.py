@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from sqlalchemy import Engine, insert, select, update
 from pilotage.components import ingest, snapshots, train
 from pilotage.components import score as scoring
 from pilotage.core import errors, pilots, samples, settings
-from pilotage.core.artifacts import Explanations, Report, Scorecard, Snapshot
+from pilotage.core.artifacts import Report, Scorecard, Snapshot
 from pilotage.core.personal import erasures as notes
 from pilotage.core.personal import keys
 from pilotage.core.pilots import Pilot
@@ -291,8 +292,7 @@ def test_what_is_left_is_what_a_source_without_the_row_gives(world: World, tmp_p
 def test_an_erasure_says_which_cards_explain_rows_without_keys(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = Explanations.model_construct(examples=("typical", "wrong"))
-    card = Scorecard.model_construct(explanations=shown)
+    card = SimpleNamespace(explanations=SimpleNamespace(examples=("typical", "wrong")))
     monkeypatch.setattr(Registry, "scorecard", lambda *_: card)
     done = world.forget(9)
     assert any("scorecard of version 1 explains 2 held-out rows" in note for note in done.notes)

@@ -90,9 +90,9 @@ def test_a_snapshot_and_its_report_name_column_example_and_remedy(tmp_path: Path
 
 def test_columns_that_the_pilot_does_not_use_are_not_told(tmp_path: Path) -> None:
     source = sales(tmp_path)
-    unused = {"key": "price", "exclude": ["amount", "birth_date"]}
+    unused: dict[str, Any] = {"key": "price", "exclude": ["amount", "birth_date"]}
     assert [each.column for each in ingested(tmp_path, source, "sold", **unused).notices] == ["day"]
-    named = {"features": {"no": "number", "day": "category"}}
+    named: dict[str, Any] = {"features": {"no": "number", "day": "category"}}
     assert [each.column for each in ingested(tmp_path, source, "sold", **named).notices] == ["day"]
 
 
