@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.components import ingest, sources
+from pilotage.components.ingestion import notations
 from pilotage.components.training import own_estimators
 from pilotage.components.validation import suites
 from pilotage.core.artifacts import Snapshot
@@ -98,7 +99,8 @@ def _require_params(spec: PilotSpec, task: Task) -> None:
 
 
 def _doubts(spec: PilotSpec, snapshot: Snapshot, settings: Settings) -> Iterator[str]:
-    """What several workers are too many for, where they run on this machine."""
+    """Columns that are probably misread, and what several workers are too many for."""
+    yield from map(notations.warning, snapshot.notices)
     resources = spec.train.resources
     if resources.workers == 1:
         return
