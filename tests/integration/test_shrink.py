@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,18 +27,20 @@ from sqlalchemy import select
 from tests.unit.components.shrinking import edges
 
 from pilotage.components import register, shells
+from pilotage.components.datasets import Dataset
 from pilotage.components.measures import latencies, races
 from pilotage.components.shrinking import stores, trials
 from pilotage.components.shrinking.trials import Made
 from pilotage.components.training import importances
 from pilotage.core import errors, features, forms, pilots, settings
-from pilotage.core.artifacts import Report, Shrink, Snapshot
+from pilotage.core.artifacts import Decision, Report, Share, Shrink, Snapshot
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
-from pilotage.core.models import open_predictor
+from pilotage.core.models import Answering, open_predictor
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.specs import FeatureKind
-from pilotage.pipelines import promotions, shrinks, studies, tables
+from pilotage.pipelines import approvals, promotions, shrinks, studies, tables
+from pilotage.pipelines.readiness import holds
 from pilotage.pipelines.shrinks import Options
 from pilotage.pipelines.states import State
 
@@ -65,6 +67,9 @@ from pilotage.serving import servers
 folder, url = sys.argv[1:]
 servers.run(pilots.load(Path(folder)), settings.load(), port=0, on_ready=Path(url).write_text)
 """
+
+
+real_race = races.run
 
 
 @dataclass(frozen=True)
@@ -157,12 +162,27 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def measure_briefly(patch: pytest.MonkeyPatch) -> None:
-    """Fewer calls and rounds: how exactly times are measured is not what this is about."""
+    """Fewer calls and rounds: how exactly times are measured is not what this is about.
+
+    Every candidate is a little faster than the version, so that a busy machine decides nothing.
+    """
     quick = partial(importances.measure, budget_seconds=0.1)
     patch.setattr(importances, "measure", quick)
     patch.setattr(latencies, "CALLS", 20)
     patch.setattr(races, "ROUNDS", 5)
+    take_times(patch, 0.9)
     patch.setattr(trials, "_RESAMPLES", 40)
+
+
+def take_times(patch: pytest.MonkeyPatch, share: float) -> None:
+    """Let every candidate take this share of the version's times."""
+    same = Share(value=share, low=share, high=share)
+
+    def run(models: Sequence[Answering], rows: Dataset) -> list[races.Time]:
+        first, *others = real_race(models, rows)
+        return [first, *(replace(item, row=same, row_p99=same, batch=same) for item in others)]
+
+    patch.setattr(races, "run", run)
 
 
 @pytest.fixture(autouse=True)
@@ -348,6 +368,33 @@ def test_a_candidate_that_a_gate_refuses_is_not_registered_even_by_name(bench: B
     assert bench.registered() == before
     with pytest.raises(errors.NotFound, match="No candidate is called"):
         bench.shrink(max_drop=0.3, choose="smallest")
+
+
+def test_one_that_is_slower_is_chosen_for_its_size_alone_and_waits_for_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.registry.promote("parcels", 1)
+    take_times(monkeypatch, 1.3)
+    before = bench.registered()
+    _, refused = bench.shrink(max_drop=0.31)
+    assert refused.chosen is None
+    assert "it is slower: 1.30 of the time for a row" in refused.reason
+    assert bench.registered() == before
+
+    _, found = bench.shrink(max_drop=0.31, objective="size")
+    version = int(found.registered or 0)
+    assert version not in before
+    assert found.decision == Decision.PENDING
+    assert found.held is not None
+    assert "slower than version 1: 1.30 of the time for a row" in found.held
+    assert bench.registry.aliases("parcels")[Alias.CHAMPION] == 1
+    waiting = approvals.of(bench.installation, "parcels", version)
+    assert waiting is not None
+    assert waiting.state is approvals.ApprovalState.PENDING
+    with pytest.raises(errors.PromotionRefused, match="waits for a person: it is slower"):
+        holds.promote(bench.installation, "parcels", version)
+    promotions.approve(bench.installation, "parcels", version, who="ann", why="it fits the device now")
+    assert bench.registry.aliases("parcels")[Alias.CHAMPION] == version
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ from pilotage.core.artifacts.scorecards import (
     Worth,
 )
 from pilotage.core.artifacts.scores import Scores
-from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.shrinks import Candidate, Objective, Share, Shrink, Technique
 from pilotage.core.artifacts.syntheses import (
     Association,
     Fidelity,
@@ -188,6 +188,7 @@ __all__ = [
     "ModelFormat",
     "Multivariate",
     "NumberInput",
+    "Objective",
     "OneHotInput",
     "Outcome",
     "Part",

@@ -25,6 +25,8 @@ DECISION_TAG = "pilotage.decision"
 """Of a version: what was decided of it, a `Decision`."""
 REASON_TAG = "pilotage.reason"
 """Of a version: why."""
+HELD_TAG = "pilotage.held"
+"""Of a version: why a person is asked about it, also where pilot.yaml asks none."""
 
 
 class Alias(StrEnum):
