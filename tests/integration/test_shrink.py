@@ -170,19 +170,14 @@ def measure_briefly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(importances, "measure", quick)
     patch.setattr(latencies, "CALLS", 20)
     patch.setattr(races, "ROUNDS", 5)
-    take_times(patch, 0.9)
-    patch.setattr(trials, "_RESAMPLES", 40)
-
-
-def take_times(patch: pytest.MonkeyPatch, share: float) -> None:
-    """Let every candidate take this share of the version's times."""
-    same = Share(value=share, low=share, high=share)
+    same = Share(value=0.9, low=0.9, high=0.9)
 
     def run(models: Sequence[Answering], rows: Dataset) -> list[races.Time]:
         first, *others = real_race(models, rows)
         return [first, *(replace(item, row=same, row_p99=same, batch=same) for item in others)]
 
     patch.setattr(races, "run", run)
+    patch.setattr(trials, "_RESAMPLES", 40)
 
 
 @pytest.fixture(autouse=True)
@@ -374,14 +369,23 @@ def test_one_that_is_slower_is_chosen_for_its_size_alone_and_waits_for_a_person(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.registry.promote("parcels", 1)
-    take_times(monkeypatch, 1.3)
+    measured, slower = shrinks._Shrinking._measured, Share(value=1.3, low=1.2, high=1.4)
+
+    def slow(study: Any, source: Any) -> Shrink:
+        found = measured(study, source)
+        rows = [
+            item if item.row is None else item.model_copy(update={"row": slower}) for item in found.candidates
+        ]
+        return found.model_copy(update={"candidates": tuple(rows)})
+
+    monkeypatch.setattr(shrinks._Shrinking, "_measured", slow)
     before = bench.registered()
-    _, refused = bench.shrink(max_drop=0.31)
+    _, refused = bench.shrink(max_drop=0.3)
     assert refused.chosen is None
     assert "it is slower: 1.30 of the time for a row" in refused.reason
     assert bench.registered() == before
 
-    _, found = bench.shrink(max_drop=0.31, objective="size")
+    _, found = bench.shrink(max_drop=0.3, objective="size", choose="float32", at_most=1)
     version = int(found.registered or 0)
     assert version not in before
     assert found.decision == Decision.PENDING

@@ -10,7 +10,6 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Candidate, Objective
 
 
-
 def choose(
     candidates: Sequence[Candidate], wanted: str | None = None, objective: Objective = Objective.BALANCED
 ) -> tuple[str | None, str]:

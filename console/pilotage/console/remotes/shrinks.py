@@ -43,9 +43,7 @@ def shrink(
             "A console elsewhere gives bundles of versions, as zips.",
             remedy="Name a file that ends in .zip, and leave `--no-register` out.",
         )
-    options = shrinks.options_of(
-        version, max_drop, at_most, choose, objective=objective, register=register
-    )
+    options = shrinks.options_of(version, max_drop, at_most, choose, objective=objective, register=register)
     found = studies.carry_out(session, name_of(pilot), Kind.SHRINK, options.told)
     document = {"study": found["id"], **found["document"]}
     if bundle is not None and document["registered"] is not None:

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 def show(console: Console, document: Mapping[str, Any]) -> None:
     """The candidates, which was chosen, and what became of it."""
     table = tables.table(
-        *("#", "candidate", document["metric"], "lost", "size", "row", "row p99", "batch", "memory", "verdict"),
+        *(
+            "#",
+            "candidate",
+            document["metric"],
+            "lost",
+            "size",
+            "row",
+            "row p99",
+            "batch",
+            "memory",
+            "verdict",
+        ),
         right=("#", document["metric"], "lost", "size", "row", "row p99", "batch", "memory"),
     )
     for number, item in enumerate([document["original"], *document["candidates"]]):
