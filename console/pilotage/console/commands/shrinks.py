@@ -55,7 +55,7 @@ def shrink(
     objective: Annotated[
         Purpose,
         typer.Option(
-            help="What it is for: less of anything and slower nowhere, a smaller file, a row or a batch sooner."
+            help="Less of anything and slower nowhere; or a smaller file; or a row, or a batch, sooner."
         ),
     ] = Purpose.BALANCED,
     choose: Annotated[
