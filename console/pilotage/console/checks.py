@@ -156,7 +156,7 @@ def _numbers_as_texts(spec: PilotSpec, files: Sequence[Path]) -> Iterator[str]:
     texts = [name for name, kind in (spec.data.features or {}).items() if kind is FeatureKind.TEXT]
     if not texts:
         return
-    there = pl.scan_parquet(files, glob=False).select(texts)
+    there = pl.scan_parquet(list(files), glob=False).select(texts)
     counted = there.select(
         pl.struct(
             present=pl.col(name).is_not_null().sum(),
