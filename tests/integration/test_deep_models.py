@@ -26,7 +26,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import FORM_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import runs
+from pilotage.pipelines.execution import runs
 from pilotage.pipelines.readiness import trials
 from pilotage.pipelines.readiness.proofs import Kind
 from pilotage.serving.monitor import watches

@@ -39,10 +39,12 @@ from pilotage.core.forms import FormPredictor
 from pilotage.core.models import Answering, open_predictor
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.specs import FeatureKind
-from pilotage.pipelines import approvals, promotions, shrinks, studies, tables
+from pilotage.pipelines import studies, tables
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.readiness import holds
-from pilotage.pipelines.shrinks import Options
-from pilotage.pipelines.states import State
+from pilotage.pipelines.studies import shrinks
+from pilotage.pipelines.studies.shrinks import Options
 
 ROWS = 1500
 SPEC: dict[str, Any] = {

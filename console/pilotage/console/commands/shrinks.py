@@ -15,7 +15,7 @@ from pilotage.console.sessions import Session, command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotage.pipelines.shrinks import Options
+    from pilotage.pipelines.studies.shrinks import Options
 
 _FAR = "pilotage.console.remotes.shrinks:shrink"
 
@@ -82,7 +82,8 @@ def shrink(
     """
     from pilotage.console.views import shrinks as views
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import people, shrinks
+    from pilotage.pipelines.machines import people
+    from pilotage.pipelines.studies import shrinks
 
     found = load_pilot(pilot)
     options = options_of(version, max_drop, at_most, choose, objective=objective, register=register)
@@ -117,7 +118,7 @@ def options_of(
     from pydantic import ValidationError
 
     from pilotage.core import errors
-    from pilotage.pipelines.shrinks import Options
+    from pilotage.pipelines.studies.shrinks import Options
 
     told = {
         "version": version,
