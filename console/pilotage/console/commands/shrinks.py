@@ -29,6 +29,14 @@ class Purpose(StrEnum):
     THROUGHPUT = "throughput"
 
 
+ObjectiveOption = Annotated[
+    Purpose,
+    typer.Option(
+        help="Less of anything and slower nowhere; or a smaller file; or a row, or a batch, sooner."
+    ),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(app, "shrink", _FAR)(shrink)
@@ -52,12 +60,7 @@ def shrink(
             max=1, metavar="SHARE", help="Share of the size, or of a time, that a candidate may have."
         ),
     ] = 0.5,
-    objective: Annotated[
-        Purpose,
-        typer.Option(
-            help="Less of anything and slower nowhere; or a smaller file; or a row, or a batch, sooner."
-        ),
-    ] = Purpose.BALANCED,
+    objective: ObjectiveOption = Purpose.BALANCED,
     choose: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="This candidate, in place of the rule; `original` for a bundle."),
