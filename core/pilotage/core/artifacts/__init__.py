@@ -84,7 +84,7 @@ from pilotage.core.artifacts.scorecards import (
     Worth,
 )
 from pilotage.core.artifacts.scores import Scores
-from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.shrinks import Candidate, Objective, Share, Shrink, Technique
 from pilotage.core.artifacts.syntheses import (
     Association,
     Fidelity,
@@ -192,6 +192,7 @@ __all__ = [
     "Notation",
     "Notice",
     "NumberInput",
+    "Objective",
     "OneHotInput",
     "Outcome",
     "Part",
