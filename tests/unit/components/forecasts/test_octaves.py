@@ -1,4 +1,4 @@
-"""The last octaves go on: by shares of what they fell, never up, and less than families where these told better."""
+"""The last octaves go on by shares of what they fell, never up, and count by how well they told the last."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from pilotage.components.forecasts import behaviours, curves, octaves
 from pilotage.components.forecasts.curves import Curve, Mean
 
@@ -27,7 +28,7 @@ def test_a_curve_that_has_settled_stays():
     assert octaves.go_on(SIZES, np.full(13, 0.2), 16 * float(SIZES[-1])) == pytest.approx(0.2)
 
 
-def test_families_that_told_the_last_octave_exactly_count_for_nearly_all():
+def test_what_told_the_last_octave_better_counts_for_more():
     exact = Mean(Curve(SIZES, 0.1 + 1.2 * SIZES**-0.5))
     broken = Mean(Curve(SIZES, np.where(SIZES > 256, 0.25 - 0.02 * np.log2(SIZES / 256), 0.25 + 4 / SIZES)))
     assert exact.octaves_share < 0.4
