@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
 from sklearn.neural_network import MLPClassifier
@@ -97,7 +98,7 @@ def tables(folder: Path) -> Iterator[tuple[str, Callable[[], curves.Table]]]:
         yield name, partial(_matrix, folder / "classification" / name, name)
     for name, target, cut in _FRAMES:
         yield name, partial(curves._frame, name, target, cut)
-    yield "digits", partial(curves.datasets.load_digits, return_X_y=True)
+    yield "digits", partial(datasets.load_digits, return_X_y=True)
     yield "flights", curves._flights
 
 
