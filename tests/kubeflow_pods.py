@@ -26,12 +26,12 @@ def main(file: Path, home: Path) -> None:
 
     from pilotage.core import pilots, settings
     from pilotage.pipelines import tables
-    from pilotage.pipelines.caches import Cache
-    from pilotage.pipelines.events import Event, Journal
-    from pilotage.pipelines.local import LocalRunner
-    from pilotage.pipelines.records import Records
-    from pilotage.pipelines.runs import STEPS
-    from pilotage.pipelines.workers import Workers
+    from pilotage.pipelines.journals.events import Event, Journal
+    from pilotage.pipelines.journals.records import Records
+    from pilotage.pipelines.journals.states import STEPS
+    from pilotage.pipelines.steps.caches import Cache
+    from pilotage.pipelines.steps.local import LocalRunner
+    from pilotage.pipelines.steps.workers import Workers
 
     def tell(event: Event) -> None:
         sys.stdout.write(json.dumps({"kind": event.kind, "step": event.step, "state": event.state}) + "\n")

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, insert
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, days, tables
-from pilotage.pipelines.runs import STEPS
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, days
+from pilotage.pipelines.journals.states import STEPS
 
 FEATURES = 12
 _STATES = ("succeeded",) * 8 + ("failed", "cancelled")

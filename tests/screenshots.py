@@ -25,8 +25,8 @@ from pilotage.console.access import links
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import schedules
-from pilotage.pipelines.records import Records
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.retraining import schedules
 
 REPOSITORY = Path(__file__).parents[1]
 FLAGS = ("--no-sandbox", "--disable-gpu", "--force-color-profile=srgb", "--hide-scrollbars")

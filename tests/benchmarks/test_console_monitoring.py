@@ -27,7 +27,8 @@ from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 from pilotage.core.artifacts import Estimate, Latency, Rival, Scorecard, Verdict, Worth
 from pilotage.core.windows import reports_folder
-from pilotage.pipelines import days, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import days
 
 PILOTS, VERSIONS, FEATURES = 200, 52, 12
 YEAR, QUICK = 24 * 365, 24 * 30

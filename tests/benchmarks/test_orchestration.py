@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 
 from pilotage.core import pilots, settings
-from pilotage.pipelines import environments, training
+from pilotage.pipelines.definitions import training
+from pilotage.pipelines.machines import environments
 
 ROUNDS = 3
 ROWS = 5_000

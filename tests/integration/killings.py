@@ -35,9 +35,14 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
 from pilotage.pipelines import __main__ as entry
-from pilotage.pipelines import audits, claims, executions, outbox, records, rollouts, tables, triggers, waits
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import rollouts
+from pilotage.pipelines.execution import executions
+from pilotage.pipelines.journals import audits, outbox, records
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.queue import claims
+from pilotage.pipelines.retraining import triggers, waits
 from pilotage.serving.monitor import watches as monitor
 
 TEXT = (

@@ -27,13 +27,16 @@ from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import reports_folder
-from pilotage.pipelines import observations, promotions, schedules, states, tables
-from pilotage.pipelines import rollouts as controller
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.decisions import rollouts as controller
+from pilotage.pipelines.journals import states
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.readiness import judgements, proofs, trials
 from pilotage.pipelines.readiness.scores import Readiness
 from pilotage.pipelines.readiness.subjects import Subject
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines.retraining import observations, schedules
 
 NAME = "ready"
 PILOT = """\

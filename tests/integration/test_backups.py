@@ -9,8 +9,9 @@ from pilotage.core import settings
 from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.registry.remotes import ClientReader
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.backups import creations, restorations
+from pilotage.pipelines.journals import audits
 
 
 def add(registry: Registry, folder: Path, run: str) -> int:

@@ -31,7 +31,8 @@ from tests.unit.console.desks import actor
 from tests.unit.serving import small_profiles
 
 from pilotage.console.access.actors import Grant, Role
-from pilotage.console.operations import pilots, tokens
+from pilotage.console.operations import pilots
+from pilotage.console.operations.access import tokens
 from pilotage.console.operations.desks import Desk
 from pilotage.core import profiles, settings, window_files, windows
 from pilotage.core.artifacts import Estimate, Feature, Latency, Model, ModelFormat, Rival, Scorecard

@@ -20,8 +20,10 @@ from tests.unit.console.desks import actor
 from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
-from pilotage.console.operations import pilots, runs, tokens
+from pilotage.console.operations import pilots
+from pilotage.console.operations.access import tokens
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.execution import runs
 from pilotage.core import settings
 from pilotage.pipelines import tables
 

@@ -29,7 +29,9 @@ from pilotage.core.artifacts import (
 )
 from pilotage.core.registry import Alias
 from pilotage.core.registry.clients import RUN_TAG
-from pilotage.pipelines import audits, promotions, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.journals import audits
 
 DIGEST = "0" * 64
 HOSTILE = "<script>alert(1)</script>"

@@ -26,7 +26,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import FORM_TAG, SKEW_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import runs
+from pilotage.pipelines.execution import runs
 from pilotage.serving.monitor import watches
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served

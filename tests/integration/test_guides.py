@@ -21,7 +21,7 @@ from pilotage.core import pilots
 from pilotage.core.metrics import Measure
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Estimator
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines.journals.outbox import Kind
 
 DOCS = Path(__file__).parents[2] / "docs"
 PILOTS = DOCS.parent / "pilots"

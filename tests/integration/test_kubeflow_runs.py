@@ -24,10 +24,11 @@ from tests.kubeflows import Kubeflow, Pod, Pods, Run, Step, now
 from pilotage.core import settings
 from pilotage.core.registry import Registry
 from pilotage.core.storage import Storage
-from pilotage.pipelines import environments, remotes, requests, schedulers, tables
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.runs import STEPS
-from pilotage.pipelines.states import State
+from pilotage.pipelines import schedulers, tables
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import STEPS, State
+from pilotage.pipelines.machines import environments
+from pilotage.pipelines.queue import remotes, requests
 
 PODS = Path(__file__).parents[1] / "kubeflow_pods.py"
 

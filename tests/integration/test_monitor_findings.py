@@ -18,7 +18,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Cause
 from pilotage.core.storage import Storage
-from pilotage.pipelines import runs
+from pilotage.pipelines.execution import runs
 from pilotage.serving.monitor import watches
 from pilotage.serving.monitor.causes.causes import CONCEPT
 from pilotage.serving.records.labels import store_labels

@@ -13,9 +13,11 @@ from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import approvals, audits, promotions, tables
-from pilotage.pipelines.approvals import ApprovalState
-from pilotage.pipelines.records import Records
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.decisions.approvals import ApprovalState
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.records import Records
 
 DIGEST = "0" * 64
 

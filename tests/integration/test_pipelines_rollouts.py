@@ -31,8 +31,10 @@ from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.rollouts import Halt
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, promotions, tables
-from pilotage.pipelines import rollouts as controller
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.decisions import rollouts as controller
+from pilotage.pipelines.journals import audits
 
 DIGEST = "0" * 64
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

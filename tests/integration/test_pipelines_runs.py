@@ -21,9 +21,10 @@ import pytest
 
 from pilotage.core import settings
 from pilotage.core.registry import Registry
-from pilotage.pipelines import environments, tables
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import environments
 
 STEPS = ["ingest", "validate", "train", "evaluate", "register"]
 PILOT = """\
@@ -188,7 +189,7 @@ def test_a_gate_that_says_no_registers_and_exits_with_three(tmp_path: Path, inst
 
 
 def test_a_version_that_needs_an_approval_waits(tmp_path: Path, installation: Installation):
-    from pilotage.pipelines import promotions
+    from pilotage.pipelines.decisions import promotions
 
     document = installation.run(write_pilot(tmp_path / "pilot", more="approval: manual"))
     assert (document["returned"], document["promoted"], document["decision"]) == (0, False, "pending")

@@ -36,8 +36,11 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, batches, records, runs, states, tables, uploads
+from pilotage.pipelines import tables
 from pilotage.pipelines.deletions import erasures, holdings, previews, retentions, traffic
+from pilotage.pipelines.execution import runs
+from pilotage.pipelines.journals import audits, records, states
+from pilotage.pipelines.studies import batches, uploads
 from pilotage.serving.endpoints import Endpoint
 from pilotage.serving.inference.works import Request
 from pilotage.serving.limits import Limits

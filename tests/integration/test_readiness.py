@@ -19,7 +19,8 @@ from tests.integration.readiness_homes import NAME, Home
 
 from pilotage.core import errors, pilots
 from pilotage.core.registry.versions import SqlReader
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.readiness import fragments, histories, judgements, notes, rubrics
 from pilotage.pipelines.readiness.scores import How, Means
 

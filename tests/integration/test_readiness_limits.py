@@ -14,12 +14,14 @@ from pilotage.core.artifacts import Decision, RolloutState
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import approvals, audits, catalogues, promotions, tables
-from pilotage.pipelines import rollouts as controller
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.decisions import rollouts as controller
+from pilotage.pipelines.execution.runs import RunResult
+from pilotage.pipelines.journals import audits, catalogues
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.readiness import holds, notes, rubrics
 from pilotage.pipelines.releases import evidence
-from pilotage.pipelines.runs import RunResult
-from pilotage.pipelines.states import State
 
 TEXT = """\
 version: 1
@@ -190,7 +192,7 @@ def test_a_setting_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, wrong: 
 
 
 def test_a_setting_gets_into_other_processes(monkeypatch: pytest.MonkeyPatch):
-    from pilotage.pipelines import environments
+    from pilotage.pipelines.machines import environments
 
     monkeypatch.setenv("PILOTAGE_READINESS", "production=2, staging=1.5")
     found = settings.load()

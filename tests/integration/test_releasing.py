@@ -18,8 +18,11 @@ from pilotage.core.artifacts import Alarm, Decision, DriftReport, TriggerState
 from pilotage.core.registry import Registry
 from pilotage.core.settings import ClusterAccess, Settings
 from pilotage.core.specs import Cause
-from pilotage.pipelines import promotions, requests, tables, triggers
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.queue import requests
+from pilotage.pipelines.retraining import triggers
 from pilotage.pipelines.transitions import reconcilers, rows
 from pilotage.pipelines.transitions import requests as transitions
 from pilotage.pipelines.transitions.stages import Stage

@@ -26,14 +26,16 @@ from pilotage.console import applications, cli
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.adoption import analyses, notebooks, writing
-from pilotage.console.operations import pilots, runs, tokens
+from pilotage.console.operations import pilots
+from pilotage.console.operations.access import tokens
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.execution import runs
 from pilotage.console.remotes import clients
 from pilotage.console.remotes.clients import Remote
 from pilotage.core import errors, logs, settings
-from pilotage.pipelines import audits
-from pilotage.pipelines import runs as pipelines
-from pilotage.pipelines.states import State
+from pilotage.pipelines.execution import runs as pipelines
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.states import STEPS, State
 
 PILOT = """\
 version: 1
@@ -148,11 +150,11 @@ def test_a_run_is_started_followed_and_decided_there(there: There, call: Call) -
     document = json.loads(out)
     assert process.returncode == document["exit_code"] == 0, err
     assert (document["state"], document["version"], document["decision"]) == ("succeeded", 1, "pending")
-    assert [step["name"] for step in document["steps"]] == list(pipelines.STEPS)
+    assert [step["name"] for step in document["steps"]] == list(STEPS)
     told = runs.get_run(there.desk, actor(), document["run"])
     assert document == told.result
     assert told.asked_by == "operator"
-    assert all(f" {step}" in err for step in pipelines.STEPS), err
+    assert all(f" {step}" in err for step in STEPS), err
 
     assert call("runs")["runs"][0]["run"] == document["run"]
     shown = call("runs", "show", document["run"][:-2])

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from tests.databases import Server
 
 from pilotage.console.access.actors import ALL, Grant, Role, at_this_machine
-from pilotage.console.operations import users
+from pilotage.console.operations.access import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
 

@@ -18,11 +18,14 @@ from tests.integration.test_pipelines_runs import write_pilot
 
 from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues, dispatches, environments, requests, schedulers, tables
-from pilotage.pipelines.parameters import Parameters
-from pilotage.pipelines.records import Records, RunRecord
-from pilotage.pipelines.requests import Request
-from pilotage.pipelines.states import State
+from pilotage.pipelines import schedulers, tables
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.records import Records, RunRecord
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import environments
+from pilotage.pipelines.queue import dispatches, requests
+from pilotage.pipelines.queue.parameters import Parameters
+from pilotage.pipelines.queue.requests import Request
 
 
 @dataclass

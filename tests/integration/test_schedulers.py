@@ -14,13 +14,17 @@ import pytest
 from sqlalchemy import Engine, Row, select, update
 
 from pilotage.core import pilots, settings
-from pilotage.pipelines import catalogues, environments, leases, schedules, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import environments, leases
+from pilotage.pipelines.retraining import schedules
 
 FOLLOW = """
 import sys, time
 from pilotage.core import settings
-from pilotage.pipelines import dispatches, schedulers
+from pilotage.pipelines import schedulers
+from pilotage.pipelines.queue import dispatches
 dispatches.dispatch = lambda *_: []  # what is due is asked for; nothing is carried out
 scheduler = schedulers.Scheduler(settings.load(), ttl_seconds=float(sys.argv[1]))
 while True:

@@ -27,7 +27,7 @@ from pilotage.core.artifacts import Scores
 from pilotage.core.metrics import Task
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import scorings
+from pilotage.pipelines.execution import scorings
 
 PARTS = 500
 """Rows of a part in these tests."""

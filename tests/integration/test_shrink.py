@@ -38,9 +38,11 @@ from pilotage.core.forms import FormPredictor
 from pilotage.core.models import open_predictor
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.specs import FeatureKind
-from pilotage.pipelines import promotions, shrinks, studies, tables
-from pilotage.pipelines.shrinks import Options
-from pilotage.pipelines.states import State
+from pilotage.pipelines import studies, tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.studies import shrinks
+from pilotage.pipelines.studies.shrinks import Options
 
 ROWS = 1500
 SPEC: dict[str, Any] = {

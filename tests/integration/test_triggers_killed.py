@@ -21,9 +21,10 @@ from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Alarm, TriggerState
 from pilotage.core.registry import Registry
 from pilotage.core.specs import Cause
-from pilotage.pipelines import tables, triggers
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.retraining import triggers
 
 pytestmark = pytest.mark.usefixtures("uncovered")
 

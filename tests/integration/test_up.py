@@ -21,12 +21,13 @@ import pytest
 from tests.integration.test_pipelines_runs import write_pilot
 
 from pilotage.console.access.actors import ALL, Actor, Grant, Role
-from pilotage.console.operations import tokens
+from pilotage.console.operations.access import tokens
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
-from pilotage.pipelines import audits, tables
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
 
 READY_SECONDS = 120.0
 

@@ -25,8 +25,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from pilotage.core import settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import outbox, tables
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import outbox
+from pilotage.pipelines.journals.outbox import Kind
 from pilotage.pipelines.webhooks import couriers, deliveries, senders, signatures
 from pilotage.pipelines.webhooks.deliveries import Delivery, DeliveryState
 

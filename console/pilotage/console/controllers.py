@@ -64,8 +64,8 @@ def _look(name: str, settings: Settings) -> None:
 
     if all(rollout.ended_at is not None for rollout in rollouts.find(Storage(settings.storage), name)):
         return
-    from pilotage.pipelines import environments
-    from pilotage.pipelines.rollouts import due
+    from pilotage.pipelines.decisions.rollouts import due
+    from pilotage.pipelines.machines import environments
 
     if not due(settings, name):
         return

@@ -21,8 +21,11 @@ from pilotage.core.artifacts import DriftReport, Rollout, Trigger
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import claims, observations, rollouts, tables, triggers
-from pilotage.pipelines.records import Records
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import rollouts
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.queue import claims
+from pilotage.pipelines.retraining import observations, triggers
 from pilotage.serving.monitor import watches as monitor
 
 logger = logging.getLogger(__name__)

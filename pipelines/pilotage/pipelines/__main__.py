@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
-    from pilotage.pipelines import runs
+    from pilotage.pipelines.execution import runs
 
     installation = settings.load()
     try:
@@ -53,7 +53,8 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
         )
     except errors.RunActive:
         if trigger is not None:
-            from pilotage.pipelines import claims, tables
+            from pilotage.pipelines import tables
+            from pilotage.pipelines.queue import claims
 
             claims.reopen(tables.connect(installation), trigger)
         raise
@@ -62,7 +63,7 @@ def _run(pilot: pilots.Pilot, *, cache: bool, trigger: str | None) -> int:
 
 
 def _run_asked(run: str) -> int:
-    from pilotage.pipelines import runs
+    from pilotage.pipelines.execution import runs
 
     result = runs.run_asked(run, settings.load())
     sys.stdout.write(json.dumps(result.document) + "\n")
@@ -70,7 +71,7 @@ def _run_asked(run: str) -> int:
 
 
 def _settle(name: str) -> int:
-    from pilotage.pipelines import rollouts
+    from pilotage.pipelines.decisions import rollouts
 
     for rollout in rollouts.settle(name, settings.load()):
         sys.stdout.write(rollout.model_dump_json() + "\n")
@@ -78,7 +79,7 @@ def _settle(name: str) -> int:
 
 
 def _compile(pilot: pilots.Pilot, output: Path) -> int:
-    from pilotage.pipelines import needs, training
+    from pilotage.pipelines.definitions import needs, training
 
     training.write(output, pilot.spec, pilot.folder, needs.of(settings.load()))
     return 0

@@ -23,19 +23,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.core import errors, pilots
 from pilotage.core.settings import Settings
-from pilotage.pipelines import (
-    catalogues,
-    dispatches,
-    executions,
-    leases,
-    processes,
-    schedules,
-    tables,
-    triggers,
-    webhooks,
-)
-from pilotage.pipelines.leases import Lease
-from pilotage.pipelines.records import Records
+from pilotage.pipelines import tables, webhooks
+from pilotage.pipelines.execution import executions
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.machines import leases, processes
+from pilotage.pipelines.machines.leases import Lease
+from pilotage.pipelines.queue import dispatches
+from pilotage.pipelines.retraining import schedules, triggers
 from pilotage.pipelines.transitions import reconcilers
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from pilotage.console.access import links
 from pilotage.console.operations.desks import Desk
 from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

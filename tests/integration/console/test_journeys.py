@@ -17,10 +17,10 @@ from tests.unit.console.desks import actor
 
 from pilotage.console.access import links
 from pilotage.console.access.actors import ALL, Grant, Role
-from pilotage.console.operations import users
+from pilotage.console.operations.access import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 
 pytestmark = pytest.mark.browser
 

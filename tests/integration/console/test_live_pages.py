@@ -13,10 +13,11 @@ from tests.integration.console.processes import Console
 
 from pilotage.core import pilots
 from pilotage.core.settings import Settings
-from pilotage.pipelines import requests, tables
-from pilotage.pipelines.events import Journal
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.events import Journal
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.queue import requests
 
 pytestmark = pytest.mark.browser
 

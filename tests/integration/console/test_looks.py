@@ -13,7 +13,7 @@ from tests.integration.console.processes import Console
 
 from pilotage.core.settings import Settings
 from pilotage.pipelines import tables
-from pilotage.pipelines.records import Records
+from pilotage.pipelines.journals.records import Records
 
 pytestmark = pytest.mark.browser
 

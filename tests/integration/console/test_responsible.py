@@ -20,12 +20,12 @@ from tests.unit.console.desks import actor, client
 
 from pilotage.components import cards
 from pilotage.console.access.actors import Role
-from pilotage.console.operations import archives, dossiers, exports
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.evidence import archives, dossiers, exports
 from pilotage.core import settings, signatures
 from pilotage.core.artifacts import Scorecard
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 
 PLACE = "/api/v1/pilots/parcels/versions/1"
 PLANTED = "planted-in-the-environment"

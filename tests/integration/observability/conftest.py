@@ -23,7 +23,9 @@ from tests.unit.serving.security.certificates import certify
 
 from pilotage.core import settings
 from pilotage.core.registry import Registry
-from pilotage.pipelines import audits, leases, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.machines import leases
 
 PILOT = small_models.NAME
 

@@ -12,7 +12,8 @@ from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
 
 DIGEST = "5" * 64
 PILOT = """

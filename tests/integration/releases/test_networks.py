@@ -20,7 +20,8 @@ from tests.integration.releases.installations import commit_files, git, log, sho
 
 from pilotage.core import errors
 from pilotage.core.settings import ReleaseMode, Settings
-from pilotage.pipelines import audits, releases, tables
+from pilotage.pipelines import releases, tables
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.releases import changes
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")

@@ -25,8 +25,10 @@ from tests.integration.releases.installations import (
 from pilotage.core import errors
 from pilotage.core.registry import Registry
 from pilotage.core.settings import ReleaseMode, Settings
-from pilotage.pipelines import audits, promotions, releases, tables
-from pilotage.pipelines.records import Records
+from pilotage.pipelines import releases, tables
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.records import Records
 from pilotage.pipelines.releases.messages import trailers_of
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")

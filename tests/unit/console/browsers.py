@@ -12,7 +12,7 @@ from tests.unit.console.desks import actor
 from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
-from pilotage.console.operations import tokens, users
+from pilotage.console.operations.access import tokens, users
 from pilotage.console.operations.desks import Desk
 
 PASSWORD = "correct horse battery"

@@ -9,7 +9,8 @@ from pilotage.core.artifacts import DriftReport
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
 from pilotage.core.windows import reports_folder
-from pilotage.pipelines import catalogues, observations
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.retraining import observations
 
 
 def know(desk: Desk, spec: PilotSpec) -> None:

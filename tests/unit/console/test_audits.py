@@ -10,7 +10,8 @@ from sqlalchemy import Engine, text
 from tests.unit.console.calls import Call
 
 from pilotage.core import settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 
 @pytest.fixture

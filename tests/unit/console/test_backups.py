@@ -9,7 +9,8 @@ from sqlalchemy import text
 from tests.unit.console.calls import Call
 
 from pilotage.core import settings, storage
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 
 def test_an_installation_comes_back_from_one_file(call: Call, home: Path, tmp_path: Path):

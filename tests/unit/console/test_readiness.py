@@ -21,7 +21,7 @@ from pilotage.console.operations import studies
 from pilotage.console.operations.desks import Desk
 from pilotage.console.pages.figures import badges
 from pilotage.core import errors, settings
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.readiness import histories, proofs, rubrics
 from pilotage.pipelines.readiness.subjects import Subject
 from pilotage.pipelines.studies import Kind

@@ -11,8 +11,10 @@ from tests.unit.console.calls import Call
 from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Alarm
 from pilotage.core.specs import Cause
-from pilotage.pipelines import audits, outbox, tables, triggers
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, outbox
+from pilotage.pipelines.journals.outbox import Kind
+from pilotage.pipelines.retraining import triggers
 from pilotage.pipelines.webhooks import couriers, signatures
 
 TEXT = "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"

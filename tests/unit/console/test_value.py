@@ -12,7 +12,7 @@ from tests.unit.pipelines.drift_reports import TEXT, VALUE, brought, realized, r
 
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
-from pilotage.pipelines import observations
+from pilotage.pipelines.retraining import observations
 
 
 @pytest.fixture

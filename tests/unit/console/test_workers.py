@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pilotage.console import checks
-from pilotage.console.operations.runs import Run, Step
+from pilotage.console.operations.execution.runs import Run, Step
 from pilotage.console.pages import run_details
 from pilotage.core import pilots, settings
 

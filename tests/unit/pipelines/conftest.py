@@ -13,12 +13,14 @@ import pytest
 from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import environments, states, tables
-from pilotage.pipelines.caches import Cache
-from pilotage.pipelines.events import Event, Journal
-from pilotage.pipelines.local import LocalRunner
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.workers import Group, Job, Worker, Workers
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import states
+from pilotage.pipelines.journals.events import Event, Journal
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.machines import environments
+from pilotage.pipelines.steps.caches import Cache
+from pilotage.pipelines.steps.local import LocalRunner
+from pilotage.pipelines.steps.workers import Group, Job, Worker, Workers
 
 LIGHT = (Group("light", ()),)
 

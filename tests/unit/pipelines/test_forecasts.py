@@ -19,7 +19,7 @@ from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import forecasts, studies, tables
 from pilotage.pipelines.forecasts import Options, answers, plans
 from pilotage.pipelines.forecasts.answers import Verdict
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import Kind
 
 YAML = """\

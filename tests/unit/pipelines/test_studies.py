@@ -15,8 +15,10 @@ from sqlalchemy import Engine, update
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, processes, studies, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import studies, tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import processes
 from pilotage.pipelines.studies import Kind, Progress, records
 
 pytestmark = pytest.mark.databases

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, inspect, text
 
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.migrations import HISTORY, History
 from pilotage.pipelines.tables import revisions
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pilotage.core import errors
-from pilotage.pipelines import people
+from pilotage.pipelines.machines import people
 
 ALL = "*"
 """Stands for every pilot, and for what belongs to none."""

@@ -19,7 +19,8 @@ from pilotage.console.access.actors import Grant
 from pilotage.console.access.digests import digest_of
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.access.digests import digest_of, new_secret
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
-from pilotage.pipelines import audits, people, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.machines import people
 
 LOCAL = "local"
 """The user who stands for whoever is at the machine."""

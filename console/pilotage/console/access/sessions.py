@@ -12,7 +12,8 @@ from pilotage.console.access import accounts
 from pilotage.console.access.actors import Actor
 from pilotage.console.access.digests import digest_of, new_id, new_secret
 from pilotage.console.operations.desks import Desk
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 _SEEN_EVERY = timedelta(minutes=1)
 _KEPT = timedelta(days=30)

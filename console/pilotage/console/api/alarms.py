@@ -12,11 +12,11 @@ from pilotage.console.api.parameters import (
     OptionalVersionParameter,
 )
 from pilotage.console.api.versions import Word
-from pilotage.console.operations import alarms
-from pilotage.console.operations.alarms import Alarm
 from pilotage.console.operations.listings import Listing
+from pilotage.console.operations.monitoring import alarms
+from pilotage.console.operations.monitoring.alarms import Alarm
 from pilotage.core.specs import Cause
-from pilotage.pipelines.observations import AlarmState
+from pilotage.pipelines.retraining.observations import AlarmState
 
 router = APIRouter(tags=["monitoring"])
 

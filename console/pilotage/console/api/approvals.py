@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import approvals
 from pilotage.console.operations.listings import Listing
-from pilotage.console.operations.versions import Approval
-from pilotage.pipelines.approvals import ApprovalState
+from pilotage.console.operations.models import approvals
+from pilotage.console.operations.models.versions import Approval
+from pilotage.pipelines.decisions.approvals import ApprovalState
 
 router = APIRouter(prefix="/approvals", tags=["versions"])
 

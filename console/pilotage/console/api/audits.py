@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import audits
-from pilotage.console.operations.audits import Filter, Format, Line
 from pilotage.console.operations.chains import Chain
+from pilotage.console.operations.evidence import audits
+from pilotage.console.operations.evidence.audits import Filter, Format, Line
 from pilotage.console.operations.listings import Listing
 
 router = APIRouter(prefix="/audit", tags=["audit"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from pilotage.console.api.parameters import ActorParameter, DeskParameter, SinceParameter, UntilParameter
-from pilotage.console.operations import costs
-from pilotage.console.operations.costs import Costs, RunCost
+from pilotage.console.operations.execution import costs
+from pilotage.console.operations.execution.costs import Costs, RunCost
 
 router = APIRouter(tags=["costs"])
 

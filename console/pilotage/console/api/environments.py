@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import environments
-from pilotage.console.operations.environments import EnvironmentRelease, ReleaseDifference, ReleaseDone
 from pilotage.console.operations.listings import Listing, Model
+from pilotage.console.operations.models import environments
+from pilotage.console.operations.models.environments import EnvironmentRelease, ReleaseDifference, ReleaseDone
 
 router = APIRouter(prefix="/pilots/{pilot}/environments", tags=["versions"])
 

@@ -18,11 +18,11 @@ from pilotage.console.api.parameters import (
     UntilParameter,
     VersionParameter,
 )
-from pilotage.console.operations import drifts, monitors, values
-from pilotage.console.operations.drifts import MOST_WINDOWS, Distribution, Matrix, Of
 from pilotage.console.operations.listings import Listing
-from pilotage.console.operations.monitors import Monitor, Window
-from pilotage.console.operations.values import Period, Value
+from pilotage.console.operations.monitoring import drifts, monitors, values
+from pilotage.console.operations.monitoring.drifts import MOST_WINDOWS, Distribution, Matrix, Of
+from pilotage.console.operations.monitoring.monitors import Monitor, Window
+from pilotage.console.operations.monitoring.values import Period, Value
 from pilotage.core.artifacts import DriftReport
 
 router = APIRouter(tags=["monitoring"])

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import observations
 from pilotage.console.operations.listings import Model
-from pilotage.console.operations.observations import Inventory, Observed
+from pilotage.console.operations.monitoring import observations
+from pilotage.console.operations.monitoring.observations import Inventory, Observed
 from pilotage.core.artifacts import DriftReport
 
 router = APIRouter(prefix="/pilots/{pilot}/observations", tags=["monitoring"])

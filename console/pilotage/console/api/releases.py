@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import releases
 from pilotage.console.operations.listings import Listing
-from pilotage.console.operations.releases import Release
+from pilotage.console.operations.models import releases
+from pilotage.console.operations.models.releases import Release
 
 router = APIRouter(prefix="/pilots/{pilot}/releases", tags=["versions"])
 

@@ -27,8 +27,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.console.api import problems
 from pilotage.core import errors
-from pilotage.pipelines import repeats, tables
-from pilotage.pipelines.repeats import Key
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import repeats
+from pilotage.pipelines.journals.repeats import Key
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"

@@ -16,12 +16,12 @@ from pilotage.console.api.parameters import (
     LimitParameter,
     Moment,
 )
-from pilotage.console.operations import run_files, runs
+from pilotage.console.operations.execution import run_files, runs
+from pilotage.console.operations.execution.run_files import MOST_BYTES, LogPart
+from pilotage.console.operations.execution.runs import Run, RunSummary, Step
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.run_files import MOST_BYTES, LogPart
-from pilotage.console.operations.runs import Run, RunSummary, Step
-from pilotage.pipelines.parameters import Parameters
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.queue.parameters import Parameters
 
 router = APIRouter(tags=["runs"])
 

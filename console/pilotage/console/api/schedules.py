@@ -9,10 +9,10 @@ from pydantic import Field
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
 from pilotage.console.api.runs import Why
-from pilotage.console.operations import schedules
+from pilotage.console.operations.execution import schedules
+from pilotage.console.operations.execution.runs import Run
+from pilotage.console.operations.execution.schedules import Schedule
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.runs import Run
-from pilotage.console.operations.schedules import Schedule
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
 

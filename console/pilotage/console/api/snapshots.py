@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import snapshots
+from pilotage.console.operations.execution import snapshots
+from pilotage.console.operations.execution.snapshots import Snapshot
 from pilotage.console.operations.listings import Listing
-from pilotage.console.operations.snapshots import Snapshot
 
 router = APIRouter(prefix="/snapshots", tags=["snapshots"])
 

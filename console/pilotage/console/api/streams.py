@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from pilotage.console.access import doors
 from pilotage.console.access.actors import Actor
-from pilotage.console.operations import run_files
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.run_files import LogPart
+from pilotage.console.operations.execution import run_files
+from pilotage.console.operations.execution.run_files import LogPart
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

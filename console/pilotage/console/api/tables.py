@@ -14,7 +14,7 @@ from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.operations import scores
 from pilotage.console.operations.scores import Format, Table
 from pilotage.core import errors
-from pilotage.pipelines import uploads
+from pilotage.pipelines.studies import uploads
 
 router = APIRouter(prefix="/pilots/{pilot}", tags=["studies"])
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from pilotage.console.access.accounts import parse_grant
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import tokens
+from pilotage.console.operations.access import tokens
+from pilotage.console.operations.access.tokens import MOST_DAYS, NewToken, Token
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.tokens import MOST_DAYS, NewToken, Token
 
 router = APIRouter(prefix="/tokens", tags=["access"])
 

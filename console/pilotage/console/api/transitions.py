@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import transitions
 from pilotage.console.operations.listings import Listing
-from pilotage.console.operations.transitions import Transition
+from pilotage.console.operations.models import transitions
+from pilotage.console.operations.models.transitions import Transition
 
 router = APIRouter(prefix="/pilots/{pilot}/transitions", tags=["versions"])
 

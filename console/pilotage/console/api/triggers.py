@@ -10,10 +10,10 @@ from pydantic import Field
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
 from pilotage.console.api.versions import Word
-from pilotage.console.operations import runs, triggers
+from pilotage.console.operations.execution import runs, triggers
+from pilotage.console.operations.execution.runs import Run
+from pilotage.console.operations.execution.triggers import Snooze, Trigger
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.runs import Run
-from pilotage.console.operations.triggers import Snooze, Trigger
 from pilotage.core.artifacts import TriggerState
 from pilotage.core.durations import Duration
 

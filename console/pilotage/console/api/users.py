@@ -11,10 +11,10 @@ from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.api.etags import IfMatchParameter
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter, LimitParameter
-from pilotage.console.operations import browsers, users
-from pilotage.console.operations.browsers import Browser, SignedOut
+from pilotage.console.operations.access import browsers, users
+from pilotage.console.operations.access.browsers import Browser, SignedOut
+from pilotage.console.operations.access.users import User
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.users import User
 
 router = APIRouter(prefix="/users", tags=["access"])
 

@@ -17,11 +17,12 @@ from pilotage.console.api.parameters import (
     SearchParameter,
     VersionParameter,
 )
-from pilotage.console.operations import decisions, dossiers, exports, shrinks, versions
-from pilotage.console.operations.decisions import Moved
-from pilotage.console.operations.dossiers import Told
+from pilotage.console.operations.evidence import dossiers, exports
+from pilotage.console.operations.evidence.dossiers import Told
 from pilotage.console.operations.listings import Listing, Model
-from pilotage.console.operations.versions import Live, Version
+from pilotage.console.operations.models import decisions, shrinks, versions
+from pilotage.console.operations.models.decisions import Moved
+from pilotage.console.operations.models.versions import Live, Version
 from pilotage.core.artifacts import Scorecard
 
 router = APIRouter(tags=["versions"])

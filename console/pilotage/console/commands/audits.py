@@ -10,7 +10,7 @@ import typer
 from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.operations.audits import Filter, Format
+    from pilotage.console.operations.evidence.audits import Filter, Format
 
 PilotOption = Annotated[str, typer.Option(help="Of this pilot.")]
 AuthorOption = Annotated[str, typer.Option("--who", help="By those with this in their name.")]
@@ -41,8 +41,8 @@ def list_lines(
 ) -> None:
     """Who did what, newest first."""
     from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import audits
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.evidence import audits
     from pilotage.console.views import audits as views
 
     which = _filter(pilot, who, action, since, until)
@@ -65,11 +65,11 @@ def verify(
     cut off, which the audit alone cannot tell.
     """
     from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import audits as operations
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.evidence import audits as operations
     from pilotage.console.views import audits as views
     from pilotage.core.errors import ExitCode
-    from pilotage.pipelines import audits
+    from pilotage.pipelines.journals import audits
 
     noted = [audits.Head.parse(text) for text in head or []]
     found = operations.verify(Desk(session.settings), at_this_machine(), noted)
@@ -100,8 +100,8 @@ def export(
     It is CSV or JSON, as the name of the file ends.
     """
     from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import audits
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.evidence import audits
     from pilotage.core.storage import written
 
     kind = _format(file)
@@ -115,7 +115,7 @@ def export(
 
 
 def _format(file: Path) -> Format:
-    from pilotage.console.operations.audits import Format
+    from pilotage.console.operations.evidence.audits import Format
     from pilotage.core import errors
 
     try:
@@ -127,7 +127,7 @@ def _format(file: Path) -> Format:
 
 
 def _filter(pilot: str, who: str, action: str, since: str, until: str) -> Filter:
-    from pilotage.console.operations.audits import Filter, parse_moment
+    from pilotage.console.operations.evidence.audits import Filter, parse_moment
 
     return Filter(
         pilot=pilot,

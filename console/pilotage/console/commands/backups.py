@@ -39,8 +39,9 @@ def backup(
     tokens: keep it as safe as the home.
     """
     from pilotage.core import errors
-    from pilotage.pipelines import people, tables
+    from pilotage.pipelines import tables
     from pilotage.pipelines.backups import creations, rotations
+    from pilotage.pipelines.machines import people
 
     folder = file if file.is_dir() else None
     if keep is not None and folder is None:
@@ -76,8 +77,8 @@ def restore(
     tampered with. Killed on the way, it is completed by the same command.
     """
     from pilotage.core.errors import ExitCode
-    from pilotage.pipelines import people
     from pilotage.pipelines.backups import restorations
+    from pilotage.pipelines.machines import people
 
     done = restorations.restore(session.settings, file, who or people.user())
     if done.outside:

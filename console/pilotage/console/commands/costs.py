@@ -29,8 +29,8 @@ def costs(
     the month's budget is used; and where servers ask for more than they use. Money where PILOTAGE_PRICES
     says what is paid for what.
     """
-    from pilotage.console.operations import costs as operations
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.execution import costs as operations
     from pilotage.console.views import costs as views
 
     desk = Desk(session.settings)

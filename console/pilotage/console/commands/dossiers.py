@@ -11,8 +11,8 @@ from pilotage.console.commands.arguments import NameArgument, load_pilot, name_o
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.operations.dossiers import Told
-    from pilotage.console.operations.exports import Export, Verdict
+    from pilotage.console.operations.evidence.dossiers import Told
+    from pilotage.console.operations.evidence.exports import Export, Verdict
     from pilotage.core.specs import PilotSpec
 
 OptionalVersion = Annotated[
@@ -40,8 +40,8 @@ def card(
     Where PILOT is a folder, `card`, `owner` and `description` are read from its pilot.yaml as it is now.
     """
     from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import dossiers
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.evidence import dossiers
 
     suffix = suffix_of(out)
     desk, name = Desk(session.settings), name_of(pilot)
@@ -71,8 +71,8 @@ def export(
     finds something wrong.
     """
     from pilotage.console.access.actors import at_this_machine
-    from pilotage.console.operations import dossiers, exports
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.evidence import dossiers, exports
     from pilotage.core.storage import written
 
     if verify is not None:
@@ -91,7 +91,7 @@ def export(
 
 def check(session: Session, pilot: str | None, file: Path) -> int:
     """Look at an archive that is here, wherever it was made."""
-    from pilotage.console.operations import exports
+    from pilotage.console.operations.evidence import exports
     from pilotage.core import errors
 
     if pilot is not None:

@@ -69,7 +69,8 @@ def forecast(
         return
     from pilotage.console.views import forecasts as views
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import forecasts, people
+    from pilotage.pipelines import forecasts
+    from pilotage.pipelines.machines import people
 
     found, options = load_pilot(_required(pilot)), options_of(at, repeats, models, features)
     with StudyProgress(session.output) as progress:

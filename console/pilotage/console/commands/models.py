@@ -21,7 +21,7 @@ from pilotage.console.sessions import Session, command
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Rollout, Scorecard
     from pilotage.core.registry import Registered, Registry
-    from pilotage.pipelines.promotions import Promotion
+    from pilotage.pipelines.decisions.promotions import Promotion
 
 OptionalVersion = Annotated[
     int | None, typer.Argument(metavar="[VERSION]", min=1, help="The newest that waits when left out.")
@@ -73,7 +73,7 @@ def promote(
     PILOTAGE_RELEASE_TO names a repository it is released, and champion when the cluster runs it;
     of one that is committed, --force (or that no cluster is watched) takes your word that it is live.
     """
-    from pilotage.pipelines import promotions, rollouts
+    from pilotage.pipelines.decisions import promotions, rollouts
 
     name = name_of(pilot)
     done = promotions.promote(session.settings, name, version, who=who, why=why, force=force)
@@ -100,7 +100,8 @@ def rollback(
     While a version is being rolled out it is taken back; otherwise the previous champion is champion again.
     With --env, git says of that environment what it said before its last release, and champions stay.
     """
-    from pilotage.pipelines import promotions, releases, rollouts
+    from pilotage.pipelines import releases
+    from pilotage.pipelines.decisions import promotions, rollouts
 
     name = name_of(pilot)
     if environment is not None:
@@ -135,7 +136,7 @@ def approve(
     why: WhyOption = "",
 ) -> None:
     """Make the version that waits for approval champion."""
-    from pilotage.pipelines import promotions
+    from pilotage.pipelines.decisions import promotions
 
     _answer(session, promotions.approve(session.settings, name_of(pilot), version, who=who, why=why))
 
@@ -148,7 +149,7 @@ def reject(
     why: WhyOption = "",
 ) -> None:
     """Turn down a version that waits or is being rolled out."""
-    from pilotage.pipelines import promotions, rollouts
+    from pilotage.pipelines.decisions import promotions, rollouts
 
     name = name_of(pilot)
     halted = rollouts.reject(session.settings, name, version, who=who, why=why)

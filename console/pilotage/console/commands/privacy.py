@@ -13,7 +13,7 @@ from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Synthesis
-    from pilotage.pipelines.syntheses import Options
+    from pilotage.pipelines.studies.syntheses import Options
 
 _FAR = "pilotage.console.remotes.privacy"
 
@@ -48,7 +48,8 @@ def synthesize(
     """
     from pilotage.components import synthesize as step
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import people, syntheses
+    from pilotage.pipelines.machines import people
+    from pilotage.pipelines.studies import syntheses
 
     options = options_of(rows, output)
     found = load_pilot(pilot)
@@ -73,7 +74,7 @@ def options_of(rows: int, output: Path | None) -> Options:
         RequestError: there is no such format, or the number of rows cannot be.
     """
     from pilotage.components import synthesize as step
-    from pilotage.pipelines.syntheses import Format, Options
+    from pilotage.pipelines.studies.syntheses import Format, Options
 
     target = output or Path("rows.csv")
     step.require_possible(rows, target)
@@ -105,8 +106,9 @@ def purge(
     every hour.
     """
     from pilotage.console.views import privacy as views
-    from pilotage.pipelines import people, tables
+    from pilotage.pipelines import tables
     from pilotage.pipelines.deletions import retentions
+    from pilotage.pipelines.machines import people
 
     name = None if pilot is None else name_of(pilot)
     engine = tables.connect(session.settings)
@@ -138,8 +140,9 @@ def forget(
     again, or by the scheduler.
     """
     from pilotage.console.views import privacy as views
-    from pilotage.pipelines import people, tables
+    from pilotage.pipelines import tables
     from pilotage.pipelines.deletions import erasures, previews
+    from pilotage.pipelines.machines import people
 
     name, wanted = name_of(pilot), read_keys(keys, file)
     engine = tables.connect(session.settings)

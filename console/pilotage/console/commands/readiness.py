@@ -170,7 +170,7 @@ def show_note(session: Session, note: Note) -> int:
 
 def _known(desk: Desk, pilot: str) -> str:
     """The pilot's name; a folder that was never taken in is."""
-    from pilotage.pipelines import catalogues
+    from pilotage.pipelines.journals import catalogues
 
     if Path(pilot).expanduser().exists():
         found = load_pilot(str(Path(pilot).expanduser()))
@@ -208,7 +208,7 @@ def _vouch(
 ) -> int:
     from pilotage.console.access.actors import ALL, Actor, Grant, Role
     from pilotage.console.operations import readiness as operations
-    from pilotage.pipelines import people
+    from pilotage.pipelines.machines import people
 
     actor = Actor(who or people.user(), frozenset({Grant(ALL, Role.ADMIN)}))
     if note is not None:
@@ -219,7 +219,7 @@ def _vouch(
 
 def _prove(session: Session, desk: Desk, pilot: str, prove: Trial, who: str | None, study: str | None) -> int:
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import people
+    from pilotage.pipelines.machines import people
     from pilotage.pipelines.readiness import trials
 
     with StudyProgress(session.output) as progress:

@@ -26,10 +26,11 @@ def show_rollouts(session: Session, pilot: NameArgument) -> None:
     Lists the rollout that goes on and those before, and how both versions compare. `pilotage promote`
     ends one at once, `pilotage rollback` and `pilotage reject` take the version back.
     """
-    from pilotage.console.operations import transitions
+    from pilotage.console.operations.models import transitions
     from pilotage.console.views import rollouts as views
     from pilotage.core.registry import Registry
-    from pilotage.pipelines import rollouts, tables
+    from pilotage.pipelines import tables
+    from pilotage.pipelines.decisions import rollouts
     from pilotage.pipelines.transitions import requests
 
     name = name_of(pilot)

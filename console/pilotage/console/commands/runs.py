@@ -20,7 +20,7 @@ from pilotage.console.sessions import Session, command
 from pilotage.core.places import Place
 
 if TYPE_CHECKING:
-    from pilotage.pipelines.records import Records, RunRecord, StepRecord
+    from pilotage.pipelines.journals.records import Records, RunRecord, StepRecord
 
 _FAR = "pilotage.console.remotes.runs"
 
@@ -64,7 +64,7 @@ def run(
     settings = session.settings
     from pilotage.console.views import runs as views
     from pilotage.console.views.progress import RunProgress
-    from pilotage.pipelines import runs
+    from pilotage.pipelines.execution import runs
 
     with RunProgress(session.output) as progress:
         result = runs.run(
@@ -97,7 +97,7 @@ def compile_pipeline(
     """
     found = load_pilot(pilot)
     from pilotage.core import errors
-    from pilotage.pipelines import needs, scoring, training
+    from pilotage.pipelines.definitions import needs, scoring, training
 
     if output.is_dir():
         raise errors.NotFound(f"`{output}` is a folder.", remedy="Name a file, such as `-o training.yaml`.")
@@ -132,9 +132,9 @@ def list_runs(
 
 def show_run(session: Session, run_id: RunArgument) -> None:
     """What one run did, step by step."""
-    from pilotage.console.operations import costs
+    from pilotage.console.operations.execution import costs
     from pilotage.console.views import runs as views
-    from pilotage.pipelines import usages
+    from pilotage.pipelines.journals import usages
 
     records = _records(session)
     record = records.run(run_id)
@@ -177,7 +177,8 @@ def show_logs(
 def cancel_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> None:
     """End a run that waits or goes on."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, runs
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import runs
 
     found = runs.cancel_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     said = "is cancelled" if found.ended else "was told to stop"
@@ -192,7 +193,8 @@ def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> Non
     `pilotage up` starts it; steps that succeeded are taken from the cache.
     """
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, runs
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import runs
 
     found = runs.retry_run(desks.Desk(session.settings), actors.at_this_machine(), run_id, why=why)
     session.output.answer(
@@ -202,8 +204,9 @@ def retry_run(session: Session, run_id: RunArgument, why: WhyOption = "") -> Non
 
 
 def _records(session: Session) -> Records:
-    from pilotage.pipelines import executions, tables
-    from pilotage.pipelines.records import Records
+    from pilotage.pipelines import tables
+    from pilotage.pipelines.execution import executions
+    from pilotage.pipelines.journals.records import Records
 
     records = Records(tables.connect(session.settings))
     executions.bury_dead_runs(records, session.settings)

@@ -11,7 +11,7 @@ from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.operations.schedules import Schedule
+    from pilotage.console.operations.execution.schedules import Schedule
 
 _FAR = "pilotage.console.remotes.schedules"
 
@@ -38,7 +38,8 @@ def list_schedules(
 ) -> None:
     """When runs are asked for, and what passed without one."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, listings, schedules
+    from pilotage.console.operations import desks, listings
+    from pilotage.console.operations.execution import schedules
     from pilotage.console.views import schedules as views
 
     desk, name = desks.Desk(session.settings), name_of(pilot) if pilot else None
@@ -57,7 +58,8 @@ def add_schedule(
     They are asked for at the moments of a cron expression; `pilotage up` starts them.
     """
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, schedules
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import schedules
 
     desk, name = desks.Desk(session.settings), name_of(pilot)
     _answer(session, schedules.add_schedule(desk, actors.at_this_machine(), name, cron, zone))
@@ -66,7 +68,8 @@ def add_schedule(
 def pause_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Let a schedule ask for nothing until it is resumed."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, schedules
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import schedules
 
     desk = desks.Desk(session.settings)
     _answer(session, schedules.pause_schedule(desk, actors.at_this_machine(), schedule, why=why))
@@ -78,7 +81,8 @@ def resume_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOptio
     What passed while it was paused is not made up for.
     """
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, schedules
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import schedules
 
     desk = desks.Desk(session.settings)
     _answer(session, schedules.resume_schedule(desk, actors.at_this_machine(), schedule, why=why))
@@ -87,7 +91,8 @@ def resume_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOptio
 def remove_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Forget a schedule that a person made."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, schedules
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import schedules
 
     schedules.remove_schedule(desks.Desk(session.settings), actors.at_this_machine(), schedule, why=why)
     session.output.answer(
@@ -98,7 +103,8 @@ def remove_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOptio
 def run_schedule(session: Session, schedule: _ScheduleArgument, why: WhyOption = "") -> None:
     """Ask for a schedule's run now; `pilotage up` starts it."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, schedules
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.execution import schedules
 
     desk = desks.Desk(session.settings)
     run = schedules.run_schedule(desk, actors.at_this_machine(), schedule, why=why)

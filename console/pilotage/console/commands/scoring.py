@@ -106,7 +106,8 @@ def required(source: str | None, output: Path | None) -> tuple[str, Path]:
 def _study(session: Session, pilot: str, study: str) -> None:
     """Carry out what a console was asked for."""
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import batches, people
+    from pilotage.pipelines.machines import people
+    from pilotage.pipelines.studies import batches
 
     found = load_pilot(pilot)
     with StudyProgress(session.output) as progress:
@@ -148,7 +149,7 @@ def _by_pipeline(session: Session, pilot: str, source: str, output: Path, versio
 
     found = load_pilot(pilot)
     from pilotage.console.views.progress import RunProgress
-    from pilotage.pipelines import scorings
+    from pilotage.pipelines.execution import scorings
 
     place = source if "://" in source else str(Path(source).absolute())
     with RunProgress(session.output) as progress:

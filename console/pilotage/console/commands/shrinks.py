@@ -14,7 +14,7 @@ from pilotage.console.sessions import Session, command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pilotage.pipelines.shrinks import Options
+    from pilotage.pipelines.studies.shrinks import Options
 
 _FAR = "pilotage.console.remotes.shrinks:shrink"
 
@@ -66,7 +66,8 @@ def shrink(
     """
     from pilotage.console.views import shrinks as views
     from pilotage.console.views.studies import StudyProgress
-    from pilotage.pipelines import people, shrinks
+    from pilotage.pipelines.machines import people
+    from pilotage.pipelines.studies import shrinks
 
     found = load_pilot(pilot)
     options = options_of(version, max_drop, at_most, choose, register=register)
@@ -95,7 +96,7 @@ def options_of(
     from pydantic import ValidationError
 
     from pilotage.core import errors
-    from pilotage.pipelines.shrinks import Options
+    from pilotage.pipelines.studies.shrinks import Options
 
     told = {
         "version": version,

@@ -12,7 +12,7 @@ from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
     from pilotage.core.artifacts import Trigger
-    from pilotage.pipelines.waits import Snooze
+    from pilotage.pipelines.retraining.waits import Snooze
 
 _FAR = "pilotage.console.remotes.triggers"
 
@@ -35,7 +35,7 @@ def list_triggers(
 ) -> None:
     """What asked for retrainings of a pilot, the newest data first."""
     from pilotage.console.views import triggers as views
-    from pilotage.pipelines import triggers, waits
+    from pilotage.pipelines.retraining import triggers, waits
 
     name = name_of(pilot)
     found = triggers.triggers(session.settings, name)[:limit]
@@ -60,7 +60,7 @@ def snooze(
     What asks for one waits. It takes the place of a snooze before. A retraining that is under way goes on.
     """
     from pilotage.core import durations, errors
-    from pilotage.pipelines import waits
+    from pilotage.pipelines.retraining import waits
 
     try:
         length = durations.parse(duration)
@@ -80,7 +80,7 @@ def unsnooze(session: Session, pilot: NameArgument, who: WhoOption = None, why: 
 
     What waits for it is started by the next look of the monitor.
     """
-    from pilotage.pipelines import waits
+    from pilotage.pipelines.retraining import waits
 
     name = name_of(pilot)
     ended = waits.unsnooze(session.settings, name, who=who, why=why)

@@ -11,7 +11,7 @@ from pilotage.console.commands.groups import ListsByDefault
 from pilotage.console.sessions import HERE_ONLY, Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.operations.users import User
+    from pilotage.console.operations.access.users import User
 
 _FAR = "pilotage.console.remotes.users"
 _UserArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
@@ -46,7 +46,8 @@ def add_to(app: typer.Typer) -> None:
 def list_users(session: Session, limit: Annotated[int, typer.Option(min=1)] = 200) -> None:
     """Users, their roles, and how they sign in."""
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk, cursor, found = desks.Desk(session.settings), None, list[Any]()
     while len(found) < limit:
@@ -76,7 +77,8 @@ def add_user(
     """
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     grants = [parse_grant(text) for text in role or ()]
     secret = read_password() if with_password else None
@@ -93,7 +95,8 @@ def grant(session: Session, name: _UserArgument, role: _RoleArgument, why: _WhyO
     """Give a role."""
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk = desks.Desk(session.settings)
     answer(session, users.give_role(desk, actors.at_this_machine(), name, parse_grant(role), why))
@@ -103,7 +106,8 @@ def revoke(session: Session, name: _UserArgument, role: _RoleArgument, why: _Why
     """Take a role back."""
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk = desks.Desk(session.settings)
     answer(session, users.take_role(desk, actors.at_this_machine(), name, parse_grant(role), why))
@@ -116,7 +120,8 @@ def disable(session: Session, name: _UserArgument, why: _WhyOption = "") -> None
     """
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import UserState
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk = desks.Desk(session.settings)
     done = users.change_user(desk, actors.at_this_machine(), name, state=UserState.DISABLED, why=why)
@@ -127,7 +132,8 @@ def enable(session: Session, name: _UserArgument, why: _WhyOption = "") -> None:
     """Let somebody in again."""
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import UserState
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk = desks.Desk(session.settings)
     answer(session, users.change_user(desk, actors.at_this_machine(), name, state=UserState.ACTIVE, why=why))
@@ -139,7 +145,8 @@ def password(session: Session, name: _UserArgument, why: _WhyOption = "") -> Non
     It is asked for on a terminal, or is the first line of stdin.
     """
     from pilotage.console.access import actors
-    from pilotage.console.operations import desks, users
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import users
 
     desk = desks.Desk(session.settings)
     answer(session, users.set_password(desk, actors.at_this_machine(), name, read_password(), why))
@@ -160,7 +167,8 @@ def token(
     """
     from pilotage.console.access import actors
     from pilotage.console.access.accounts import parse_grant
-    from pilotage.console.operations import desks, tokens
+    from pilotage.console.operations import desks
+    from pilotage.console.operations.access import tokens
 
     desk, grants = desks.Desk(session.settings), [parse_grant(text) for text in role or ["viewer"]]
     made = tokens.make_token(desk, actors.at_this_machine(), name, grants, days, user=user, why=why)

@@ -10,7 +10,7 @@ from pilotage.console.commands.arguments import NameArgument, moment, spec_of
 from pilotage.console.sessions import Session, command
 
 if TYPE_CHECKING:
-    from pilotage.console.operations.values import Period
+    from pilotage.console.operations.monitoring.values import Period
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,8 +34,8 @@ def value(
     Money where pilot.yaml says `goal.value`, counted on the rows whose labels have come; otherwise the metric
     against the target.
     """
-    from pilotage.console.operations import values
     from pilotage.console.operations.desks import Desk
+    from pilotage.console.operations.monitoring import values
     from pilotage.console.views import values as views
 
     desk = Desk(session.settings)
@@ -50,7 +50,7 @@ def value(
 
 
 def _period(text: str) -> Period:
-    from pilotage.console.operations.values import Period
+    from pilotage.console.operations.monitoring.values import Period
     from pilotage.core import errors
 
     try:

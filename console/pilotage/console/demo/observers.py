@@ -11,9 +11,10 @@ from pilotage.core import windows
 from pilotage.core.artifacts import DriftReport, Trigger, TriggerState
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables, triggers
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.retraining import triggers
 
 _ENDED = (TriggerState.DONE, TriggerState.FAILED)
 

@@ -33,7 +33,8 @@ from pilotage.console.outputs import Output
 from pilotage.console.views.progress import RunProgress
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import environments, runs
+from pilotage.pipelines.execution import runs
+from pilotage.pipelines.machines import environments
 
 _SLOW_REQUESTS_PER_SECOND = 16.0
 _LOOK_SECONDS = 0.3

@@ -14,10 +14,11 @@ from sqlalchemy import Connection, Row, func, select
 
 from pilotage.console.metrics.families import counter, gauge, seconds
 from pilotage.core.artifacts import TriggerState
-from pilotage.pipelines import schedules, tables
-from pilotage.pipelines.approvals import ApprovalState
-from pilotage.pipelines.schedules import ScheduleState
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions.approvals import ApprovalState
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.retraining import schedules
+from pilotage.pipelines.retraining.schedules import ScheduleState
 
 _ACTIVE = (State.PENDING, State.RUNNING)
 _ENDED = (State.SUCCEEDED, State.FAILED, State.DIED, State.CANCELLED)

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, and_, func, select
 
 from pilotage.console.metrics.families import gauge, seconds, single
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import budgets, tables
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.outbox import Kind
+from pilotage.pipelines.retraining import budgets
 
 logger = logging.getLogger(__name__)
 

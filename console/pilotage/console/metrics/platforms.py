@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, select
 from pilotage.console.metrics.families import counter, gauge, seconds, single
 from pilotage.console.supervision.states import ServiceState
 from pilotage.core.settings import Settings
-from pilotage.pipelines import leases, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import leases
 from pilotage.pipelines.webhooks import DeliveryState
 
 _USED = timedelta(days=7)

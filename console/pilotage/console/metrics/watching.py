@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from pilotage.console.metrics.families import gauge, seconds
 from pilotage.pipelines import tables
-from pilotage.pipelines.observations import LIVING
+from pilotage.pipelines.retraining.observations import LIVING
 
 MOST_FEATURES = 5
 """Of a pilot, those that drifted furthest; a pilot may have thousands."""

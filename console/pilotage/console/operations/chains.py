@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 
 from pilotage.console.operations.listings import Model
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 STEP = 1000
 """Records of one look."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from pilotage.console.operations.desks import Desk
 from pilotage.pipelines import tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 
 Mark = tuple[object, ...]
 

@@ -15,17 +15,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, union_all
 
 from pilotage.console.access.actors import Actor
-from pilotage.console.operations import pilots, services, sights, values
+from pilotage.console.operations import pilots, services, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model
+from pilotage.console.operations.monitoring import values
 from pilotage.console.operations.pilots import Pilot
 from pilotage.console.supervision.states import ServiceState
 from pilotage.core.registry import Registered
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import tables
-from pilotage.pipelines.approvals import ApprovalState
-from pilotage.pipelines.observations import AlarmState
-from pilotage.pipelines.schedules import ScheduleState
+from pilotage.pipelines.decisions.approvals import ApprovalState
+from pilotage.pipelines.retraining.observations import AlarmState
+from pilotage.pipelines.retraining.schedules import ScheduleState
 
 WINDOWS = 30
 """Latest windows that a sparkline shows."""

@@ -14,7 +14,8 @@ from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import pilots
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, catalogues
 
 
 class Pilot(Model):

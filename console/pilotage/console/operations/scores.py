@@ -11,8 +11,7 @@ from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Model
 from pilotage.core import errors
 from pilotage.core.storage import Storage
-from pilotage.pipelines import batches, uploads
-from pilotage.pipelines.studies import Kind
+from pilotage.pipelines.studies import Kind, batches, uploads
 
 
 class Format(StrEnum):

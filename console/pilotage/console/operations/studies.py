@@ -15,8 +15,9 @@ from pilotage.console.operations import positions, sights
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
 from pilotage.core import errors, pilots
-from pilotage.pipelines import catalogues, studies, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import studies, tables
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import Kind
 
 
@@ -69,13 +70,13 @@ def _forecast() -> type[BaseModel]:
 
 
 def _shrink() -> type[BaseModel]:
-    from pilotage.pipelines.shrinks import Options
+    from pilotage.pipelines.studies.shrinks import Options
 
     return Options
 
 
 def _synthesis() -> type[BaseModel]:
-    from pilotage.pipelines.syntheses import Options
+    from pilotage.pipelines.studies.syntheses import Options
 
     return Options
 
@@ -87,7 +88,7 @@ def _readiness() -> type[BaseModel]:
 
 
 def _score() -> type[BaseModel]:
-    from pilotage.pipelines.batches import Options
+    from pilotage.pipelines.studies.batches import Options
 
     return Options
 
@@ -175,7 +176,7 @@ def start_study(desk: Desk, actor: Actor, pilot: str, kind: Kind, options: Mappi
 def _require_rows(desk: Desk, pilot: str, folder: Path, options: Mapping[str, Any]) -> None:
     """There is a table to score; said before a process is started."""
     from pilotage.core.storage import Storage
-    from pilotage.pipelines import batches, uploads
+    from pilotage.pipelines.studies import batches, uploads
 
     if options["table"] is None:
         batches.own_source(pilots.load(folder).spec)
@@ -218,7 +219,7 @@ def read_rows(desk: Desk, actor: Actor, pilot: str, study: str) -> tuple[str, st
         NotFound: there are none, or they are not for this actor.
         Conflict: it is no synthesis that succeeded.
     """
-    from pilotage.pipelines import syntheses
+    from pilotage.pipelines.studies import syntheses
 
     found = _of_pilot(desk, actor, pilot, study)
     name, data = syntheses.read_rows(desk.settings, found)

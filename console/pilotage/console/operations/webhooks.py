@@ -8,7 +8,7 @@ from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.operations import positions
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.webhooks import Delivery as Sent
 from pilotage.pipelines.webhooks import DeliveryState, couriers, deliveries, endpoints
 

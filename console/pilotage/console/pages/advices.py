@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pilotage.console.operations.overviews import Overview
 from pilotage.console.supervision.states import ServiceState
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 
 
 class Advice(NamedTuple):

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
-from pilotage.console.operations import audits
-from pilotage.console.operations.audits import Filter
+from pilotage.console.operations.evidence import audits
+from pilotage.console.operations.evidence.audits import Filter
 from pilotage.console.pages.rendering import page
 
 router = APIRouter()

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import comparisons, runs
-from pilotage.console.operations.comparisons import Section
+from pilotage.console.operations.execution import comparisons, runs
+from pilotage.console.operations.execution.comparisons import Section
 from pilotage.console.pages.rendering import page
 
 router = APIRouter()

@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from pilotage.console.api.parameters import ActorParameter, DeskParameter, SinceParameter
-from pilotage.console.operations import costs
-from pilotage.console.operations.costs import Costs, MonthCost
+from pilotage.console.operations.execution import costs
+from pilotage.console.operations.execution.costs import Costs, MonthCost
 from pilotage.console.pages import rendering, words
 from pilotage.console.pages.figures import series
 from pilotage.console.pages.figures.series import Dot, Line

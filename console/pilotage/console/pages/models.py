@@ -17,14 +17,15 @@ from pilotage.console.api.parameters import (
     VersionParameter,
 )
 from pilotage.console.api.versions import CARD_POLICY
-from pilotage.console.operations import approvals, decisions, dossiers, environments, releases, versions
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.versions import Version
+from pilotage.console.operations.evidence import dossiers
+from pilotage.console.operations.models import approvals, decisions, environments, releases, versions
+from pilotage.console.operations.models.versions import Version
 from pilotage.console.pages import rendering, words
 from pilotage.core import errors
 from pilotage.core.artifacts import Estimate, Scorecard
 from pilotage.core.registry import Alias
-from pilotage.pipelines.approvals import ApprovalState
+from pilotage.pipelines.decisions.approvals import ApprovalState
 
 router = APIRouter()
 

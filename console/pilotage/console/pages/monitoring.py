@@ -17,16 +17,17 @@ from pilotage.console.api.parameters import (
     OptionalVersionParameter,
     SearchParameter,
 )
-from pilotage.console.operations import alarms, drifts, monitors, runs, triggers, values
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.drifts import Distribution, Matrix, Of
-from pilotage.console.operations.monitors import Window
-from pilotage.console.operations.values import Value
+from pilotage.console.operations.execution import runs, triggers
+from pilotage.console.operations.monitoring import alarms, drifts, monitors, values
+from pilotage.console.operations.monitoring.drifts import Distribution, Matrix, Of
+from pilotage.console.operations.monitoring.monitors import Window
+from pilotage.console.operations.monitoring.values import Value
 from pilotage.console.pages import rendering, words
 from pilotage.console.pages.figures import distributions, heatmaps, series
 from pilotage.console.pages.figures.series import Dot, Line
 from pilotage.core import durations, errors
-from pilotage.pipelines.observations import AlarmState
+from pilotage.pipelines.retraining.observations import AlarmState
 
 router = APIRouter()
 

@@ -10,9 +10,12 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
-from pilotage.console.operations import chronicles, marks, overviews, pilots, runs, transitions
-from pilotage.console.operations.chronicles import Chronicle, Kind
+from pilotage.console.operations import marks, overviews, pilots
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.execution import runs
+from pilotage.console.operations.models import transitions
+from pilotage.console.operations.monitoring import chronicles
+from pilotage.console.operations.monitoring.chronicles import Chronicle, Kind
 from pilotage.console.operations.overviews import Overview
 from pilotage.console.pages import advices, rendering, streams, words
 from pilotage.console.pages.figures import loops, timelines

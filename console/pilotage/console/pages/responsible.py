@@ -12,9 +12,10 @@ from fastapi.responses import HTMLResponse
 
 from pilotage.console.access.actors import Actor
 from pilotage.console.api.parameters import ActorParameter, DeskParameter, OptionalVersionParameter
-from pilotage.console.operations import specs, versions
+from pilotage.console.operations import specs
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.versions import Version
+from pilotage.console.operations.models import versions
+from pilotage.console.operations.models.versions import Version
 from pilotage.console.pages import rendering
 from pilotage.console.pages.sections import cards, explanations, exports, fairness, personal
 from pilotage.console.pages.sections.bases import Section, Show, Subject

@@ -12,9 +12,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
 from pilotage.console.api.runs import REPORT_POLICY
-from pilotage.console.operations import costs, marks, run_files, runs
+from pilotage.console.operations import marks
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.runs import Run, Step
+from pilotage.console.operations.execution import costs, run_files, runs
+from pilotage.console.operations.execution.runs import Run, Step
 from pilotage.console.pages import rendering, streams, words
 from pilotage.console.pages.figures import graphs
 from pilotage.console.pages.runs import After

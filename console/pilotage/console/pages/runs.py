@@ -12,13 +12,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from pilotage.console.access.actors import Actor, Permission
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
-from pilotage.console.operations import marks, overviews, runs
+from pilotage.console.operations import marks, overviews
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.execution import runs
 from pilotage.console.pages import rendering, streams
 from pilotage.console.pages.streams import Reading
 from pilotage.core import errors
-from pilotage.pipelines.parameters import Parameters
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.queue.parameters import Parameters
 
 router = APIRouter()
 

@@ -23,7 +23,7 @@ from pilotage.console.pages import rendering, scores, shrinks, streams
 from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.core import errors
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import Kind
 
 router = APIRouter()

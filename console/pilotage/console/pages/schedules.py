@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pilotage.console.access.actors import Permission
 from pilotage.console.api import problems
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
-from pilotage.console.operations import pilots, schedules
+from pilotage.console.operations import pilots
+from pilotage.console.operations.execution import schedules
 from pilotage.console.operations.listings import MOST
 from pilotage.console.pages.rendering import page
 from pilotage.core import errors

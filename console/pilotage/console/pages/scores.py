@@ -13,8 +13,7 @@ from pilotage.console.operations import scores, studies
 from pilotage.console.operations.studies import Study
 from pilotage.console.pages import rendering
 from pilotage.core import errors
-from pilotage.pipelines import uploads
-from pilotage.pipelines.studies import Kind
+from pilotage.pipelines.studies import Kind, uploads
 
 router = APIRouter()
 

@@ -11,9 +11,10 @@ from pilotage.console.access import accounts, doors
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Actor, Grant, Permission, Role
 from pilotage.console.api.parameters import ActorParameter, CursorParameter, DeskParameter
-from pilotage.console.operations import browsers, tokens, users, webhooks
+from pilotage.console.operations import webhooks
+from pilotage.console.operations.access import browsers, tokens, users
+from pilotage.console.operations.access.tokens import NewToken
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.tokens import NewToken
 from pilotage.console.pages.rendering import page, see
 from pilotage.core import errors
 from pilotage.pipelines.webhooks import DeliveryState

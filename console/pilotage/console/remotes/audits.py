@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilotage.console.operations.audits import Line
+from pilotage.console.operations.evidence.audits import Line
 from pilotage.console.sessions import Session
 from pilotage.console.views import audits as views
 

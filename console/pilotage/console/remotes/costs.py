@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotage.console.commands.arguments import name_of
-from pilotage.console.operations.costs import Costs
+from pilotage.console.operations.execution.costs import Costs
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import costs as views

@@ -10,9 +10,9 @@ from typing import Any
 
 from pilotage.console.commands import dossiers as here
 from pilotage.console.commands.arguments import name_of
-from pilotage.console.operations import archives, exports
-from pilotage.console.operations.dossiers import Told
-from pilotage.console.operations.exports import Export
+from pilotage.console.operations.evidence import archives, exports
+from pilotage.console.operations.evidence.dossiers import Told
+from pilotage.console.operations.evidence.exports import Export
 from pilotage.console.remotes.clients import Remote, segment
 from pilotage.console.sessions import Session
 from pilotage.core import errors, storage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotage.console.commands.arguments import name_of
-from pilotage.console.operations.transitions import Transition
+from pilotage.console.operations.models.transitions import Transition
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import rollouts as views

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from pilotage.console.commands.arguments import name_of
 from pilotage.console.commands.runs import run_document, step_document
-from pilotage.console.operations.costs import RunCost
+from pilotage.console.operations.execution.costs import RunCost
 from pilotage.console.outputs import Output
 from pilotage.console.remotes.clients import Remote, segment
 from pilotage.console.sessions import Session
@@ -21,10 +21,10 @@ from pilotage.console.views.progress import RunProgress
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Scorecard
 from pilotage.core.places import Place
-from pilotage.pipelines.events import Event, Kind, StepOutcome
-from pilotage.pipelines.records import RunRecord, StepRecord
-from pilotage.pipelines.runs import RunResult
-from pilotage.pipelines.states import State
+from pilotage.pipelines.execution.runs import RunResult
+from pilotage.pipelines.journals.events import Event, Kind, StepOutcome
+from pilotage.pipelines.journals.records import RunRecord, StepRecord
+from pilotage.pipelines.journals.states import State
 
 _EVERY_SECONDS = 0.5
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DIED)

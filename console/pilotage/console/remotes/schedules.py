@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pilotage.console.commands.arguments import name_of
+from pilotage.console.operations.execution.schedules import Schedule
 from pilotage.console.operations.listings import MOST
-from pilotage.console.operations.schedules import Schedule
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import schedules as views

@@ -12,8 +12,7 @@ from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.core import errors, storage
 from pilotage.core.artifacts import Scores
-from pilotage.pipelines import uploads
-from pilotage.pipelines.studies import Kind
+from pilotage.pipelines.studies import Kind, uploads
 
 
 def score(

@@ -14,7 +14,7 @@ from pilotage.console.sessions import Session
 from pilotage.console.views import forecasts as views
 from pilotage.console.views.studies import StudyProgress
 from pilotage.core import errors
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import Kind, Progress
 
 _EVERY_SECONDS = 1.0

@@ -12,7 +12,7 @@ from pilotage.console.sessions import Session
 from pilotage.console.views import triggers as views
 from pilotage.core import errors
 from pilotage.core.artifacts import Trigger
-from pilotage.pipelines.waits import Snooze
+from pilotage.pipelines.retraining.waits import Snooze
 
 
 def list_triggers(session: Session, pilot: str, limit: int = 20) -> None:

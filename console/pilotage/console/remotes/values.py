@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotage.console.commands.arguments import name_of
-from pilotage.console.operations.values import Value
+from pilotage.console.operations.monitoring.values import Value
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
 from pilotage.console.views import values as views

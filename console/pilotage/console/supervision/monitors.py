@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.console.watches import Watch
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from pilotage.console.supervision.states import ServiceKind
 from pilotage.core import pilots
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
 
 _MLFLOW_PORT = 8500
 _SERVER_PORT = 8600

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine, delete, insert, select, update
 
 from pilotage.console.supervision.states import ServiceKind, ServiceState
-from pilotage.pipelines import processes, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import processes
 
 _FORGET = timedelta(minutes=5)
 

@@ -31,7 +31,9 @@ from pilotage.console.supervision.registers import Entry
 from pilotage.console.supervision.states import ServiceKind, ServiceState
 from pilotage.core import errors
 from pilotage.core.settings import Settings, is_loopback
-from pilotage.pipelines import dispatches, processes, schedulers, tables
+from pilotage.pipelines import schedulers, tables
+from pilotage.pipelines.machines import processes
+from pilotage.pipelines.queue import dispatches
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,9 @@ from pilotage.console.supervision.services import Definition, Service
 from pilotage.console.supervision.states import ServiceKind, ServiceState
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines import dispatches, environments, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import environments
+from pilotage.pipelines.queue import dispatches
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.audits import Line
-    from pilotage.pipelines.audits import Verification
+    from pilotage.console.operations.evidence.audits import Line
+    from pilotage.pipelines.journals.audits import Verification
 
 
 def show(console: Console, lines: Sequence[Line]) -> None:

@@ -11,7 +11,7 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.costs import Costs, Group, RunCost, Serving
+    from pilotage.console.operations.execution.costs import Costs, Group, RunCost, Serving
     from pilotage.core.costs.estimates import Bill
 
 _NUMBERS = ("CPU", "GPU", "peak memory", "energy", "CO2", "cost")

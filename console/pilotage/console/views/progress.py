@@ -10,7 +10,7 @@ from pilotage.console.outputs import Output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from pilotage.pipelines.events import Event
+    from pilotage.pipelines.journals.events import Event
 
 _SIGNS = {
     "succeeded": "[green]✓[/]",

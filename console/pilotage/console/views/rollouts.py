@@ -12,7 +12,7 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.transitions import Transition
+    from pilotage.console.operations.models.transitions import Transition
     from pilotage.core.artifacts import Measured, Rollout
 
 

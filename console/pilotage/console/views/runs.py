@@ -14,9 +14,9 @@ from pilotage.core.artifacts import Scorecard
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.costs import RunCost
-    from pilotage.pipelines.records import RunRecord, StepRecord
-    from pilotage.pipelines.runs import RunResult
+    from pilotage.console.operations.execution.costs import RunCost
+    from pilotage.pipelines.execution.runs import RunResult
+    from pilotage.pipelines.journals.records import RunRecord, StepRecord
 
 
 def show_runs(console: Console, records: Sequence[RunRecord]) -> None:

@@ -10,7 +10,7 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.schedules import Schedule
+    from pilotage.console.operations.execution.schedules import Schedule
 
 
 def show(console: Console, schedules: Sequence[Schedule]) -> None:

@@ -13,7 +13,7 @@ from pilotage.core.artifacts import Trigger, TriggerState, Wait
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.pipelines.waits import Snooze
+    from pilotage.pipelines.retraining.waits import Snooze
     from pilotage.pipelines.webhooks import Delivery
 
 _WORDS = {

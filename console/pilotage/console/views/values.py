@@ -11,8 +11,8 @@ from pilotage.console.views import tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.console.operations.monitors import Interval
-    from pilotage.console.operations.values import Amount, Point, Value
+    from pilotage.console.operations.monitoring.monitors import Interval
+    from pilotage.console.operations.monitoring.values import Amount, Point, Value
 
 
 def show(console: Console, found: Value) -> None:

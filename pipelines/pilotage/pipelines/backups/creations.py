@@ -15,9 +15,10 @@ from pilotage.core import errors, storage
 from pilotage.core.registry import copies
 from pilotage.core.registry.versions import sqlite_file
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, tables
-from pilotage.pipelines.audits import Head
+from pilotage.pipelines import tables
 from pilotage.pipelines.backups import archives, contents, rows
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.audits import Head
 from pilotage.pipelines.tables import revisions
 
 

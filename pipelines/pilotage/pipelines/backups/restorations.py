@@ -23,11 +23,13 @@ from sqlalchemy.exc import OperationalError
 from pilotage.core import errors, storage
 from pilotage.core.registry import copies
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, locks, tables
-from pilotage.pipelines.audits import Head, Verification
+from pilotage.pipelines import tables
 from pilotage.pipelines.backups import archives, contents, rows
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.journals.audits import Head, Verification
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import locks
 from pilotage.pipelines.migrations import HISTORY, upgrades
-from pilotage.pipelines.states import State
 from pilotage.pipelines.tables import connections, revisions
 
 _STAGING = ".restore"

@@ -29,8 +29,11 @@ from pilotage.core.registry.versions import local_path
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, catalogues, locks, states, tables, uploads
+from pilotage.pipelines import tables
 from pilotage.pipelines.deletions import holdings, traffic
+from pilotage.pipelines.journals import audits, catalogues, states
+from pilotage.pipelines.machines import locks
+from pilotage.pipelines.studies import uploads
 
 logger = logging.getLogger(__name__)
 

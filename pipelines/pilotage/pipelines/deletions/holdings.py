@@ -12,8 +12,9 @@ from pilotage.core import errors
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import batches, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.studies import batches
 from pilotage.serving.versions.shadows import FOLDER as SHADOWS
 
 _STEP = "ingest"

@@ -23,10 +23,11 @@ from pilotage.core.personal.erasures import Deleted, write_note
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import COMPLETE, Storage
-from pilotage.pipelines import audits, catalogues, states, tables
-from pilotage.pipelines.catalogues import Entry
+from pilotage.pipelines import tables
 from pilotage.pipelines.deletions import holdings
 from pilotage.pipelines.deletions.holdings import Use
+from pilotage.pipelines.journals import audits, catalogues, states
+from pilotage.pipelines.journals.catalogues import Entry
 
 ACTION = "purge"
 _WHY = "data.retention"

@@ -21,14 +21,13 @@ from pilotage.core import errors
 from pilotage.core.artifacts import Outcome
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines.events import Journal
+from pilotage.pipelines.journals.events import Journal
+from pilotage.pipelines.journals.states import STEPS, State
+from pilotage.pipelines.journals.stops import Reason, Stopped
 from pilotage.pipelines.kubeflow import tasks
 from pilotage.pipelines.kubeflow.clients import Client
 from pilotage.pipelines.kubeflow.logs import Logs
 from pilotage.pipelines.kubeflow.tasks import Course, Task
-from pilotage.pipelines.runs import STEPS
-from pilotage.pipelines.states import State
-from pilotage.pipelines.stops import Reason, Stopped
 
 logger = logging.getLogger(__name__)
 

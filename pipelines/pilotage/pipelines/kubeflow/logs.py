@@ -15,7 +15,7 @@ from pathlib import Path
 from pilotage.components import outcomes
 from pilotage.core import errors
 from pilotage.core.storage import Storage
-from pilotage.pipelines.events import Journal
+from pilotage.pipelines.journals.events import Journal
 from pilotage.pipelines.kubeflow.clients import Client
 
 logger = logging.getLogger(__name__)

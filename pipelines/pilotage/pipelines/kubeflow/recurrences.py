@@ -25,14 +25,16 @@ from sqlalchemy import Engine, insert, select
 from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, budgets, catalogues, leases, records, tables
-from pilotage.pipelines.catalogues import Entry
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, catalogues, records
+from pilotage.pipelines.journals.catalogues import Entry
+from pilotage.pipelines.journals.states import STEPS, State
 from pilotage.pipelines.kubeflow import requirements, submissions
 from pilotage.pipelines.kubeflow.clients import Client
-from pilotage.pipelines.leases import Lease
-from pilotage.pipelines.runs import STEPS
-from pilotage.pipelines.schedules import ScheduleState, Source
-from pilotage.pipelines.states import State
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
+from pilotage.pipelines.retraining import budgets
+from pilotage.pipelines.retraining.schedules import ScheduleState, Source
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import remotes
-from pilotage.pipelines.events import Journal
+from pilotage.pipelines.journals.events import Journal
+from pilotage.pipelines.journals.stops import Reason, Stopped
 from pilotage.pipelines.kubeflow import requirements, submissions
 from pilotage.pipelines.kubeflow.clients import Client
 from pilotage.pipelines.kubeflow.followers import Follower
-from pilotage.pipelines.stops import Reason, Stopped
+from pilotage.pipelines.queue import remotes
 
 logger = logging.getLogger(__name__)
 

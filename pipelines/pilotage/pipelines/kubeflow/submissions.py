@@ -23,9 +23,10 @@ from pilotage.core import bundles, errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import needs, remotes, training
+from pilotage.pipelines.definitions import needs, training
 from pilotage.pipelines.kubeflow.clients import Client
 from pilotage.pipelines.kubeflow.tasks import course
+from pilotage.pipelines.queue import remotes
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,10 @@ from sqlalchemy import Engine, Row, insert, select
 from pilotage.core import errors
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
-from pilotage.pipelines import catalogues, leases, states, tables
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues, states
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.readiness import judgements
 from pilotage.pipelines.readiness.rubrics import RULES, Section
 from pilotage.pipelines.readiness.scores import Readiness

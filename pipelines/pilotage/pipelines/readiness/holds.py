@@ -17,9 +17,9 @@ from pilotage.core.artifacts import Decision, Verdict
 from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
-from pilotage.pipelines import promotions
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.execution.runs import RunResult
 from pilotage.pipelines.readiness import limits
-from pilotage.pipelines.runs import RunResult
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from pilotage.core.metrics import Measure
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
-from pilotage.pipelines import catalogues, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
 from pilotage.pipelines.readiness import judgements
 from pilotage.pipelines.readiness.scores import Readiness
 

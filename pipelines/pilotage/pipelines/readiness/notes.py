@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from pilotage.core import errors
-from pilotage.pipelines import audits, states, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, states
 from pilotage.pipelines.readiness.rubrics import BY_ID, RULES
 
 USUAL, LONGEST = timedelta(days=90), timedelta(days=366)

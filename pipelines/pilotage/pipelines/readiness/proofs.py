@@ -19,7 +19,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, codes, states, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, states
+from pilotage.pipelines.steps import codes
 
 HOLDS = timedelta(days=30)
 """How long a proof speaks for a pilot: what is automated is done again."""

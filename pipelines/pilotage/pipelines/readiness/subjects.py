@@ -33,11 +33,12 @@ from pilotage.core.registry.clients import INSIDE, RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import catalogues, tables
-from pilotage.pipelines.catalogues import Entry
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.journals.catalogues import Entry
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.readiness import proofs
 from pilotage.pipelines.readiness.proofs import Kind, Proof
-from pilotage.pipelines.states import State
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 

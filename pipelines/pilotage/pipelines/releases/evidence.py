@@ -16,8 +16,8 @@ from pilotage.core.profiles import ReferenceProfile
 from pilotage.core.registry import Registered, Registry
 from pilotage.core.registry.clients import INSIDE, RUN_TAG
 from pilotage.core.settings import Settings
-from pilotage.pipelines import approvals, promotions
-from pilotage.pipelines.approvals import Approval, ApprovalState
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.decisions.approvals import Approval, ApprovalState
 from pilotage.pipelines.releases import values
 from pilotage.pipelines.releases.messages import Message, line, paragraph
 

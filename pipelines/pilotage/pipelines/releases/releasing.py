@@ -17,7 +17,9 @@ from pilotage.core import errors
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.settings import ReleaseMode, Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, catalogues, people, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, catalogues
+from pilotage.pipelines.machines import people
 from pilotage.pipelines.releases import (
     changes,
     evidence,

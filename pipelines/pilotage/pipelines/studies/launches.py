@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines import environments, processes
+from pilotage.pipelines.machines import environments, processes
 from pilotage.pipelines.studies import records
 from pilotage.pipelines.studies.records import Study
 

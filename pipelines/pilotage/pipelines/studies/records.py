@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from pilotage.core import errors
-from pilotage.pipelines import audits, processes, states, tables
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, states
+from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.machines import processes
 
 SILENT = timedelta(minutes=3)
 """After which a process of another machine that says nothing is taken to be gone."""

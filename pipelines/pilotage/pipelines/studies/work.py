@@ -23,8 +23,9 @@ from pilotage.core.artifacts import Usage
 from pilotage.core.costs.usages import Clock
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
-from pilotage.pipelines import tables, usages
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import usages
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.studies import records
 from pilotage.pipelines.studies.records import Kind, Progress, Study
 

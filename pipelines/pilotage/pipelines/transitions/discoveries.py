@@ -12,8 +12,9 @@ from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Registry
 from pilotage.core.registry.clients import RUN_TAG
 from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
-from pilotage.pipelines import leases, tables
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.transitions import requests
 from pilotage.pipelines.transitions.requests import Wish
 

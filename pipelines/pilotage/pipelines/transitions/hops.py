@@ -19,8 +19,11 @@ from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.registry.versions import DECISION_TAG, REASON_TAG
 from pilotage.core.settings import Settings
-from pilotage.pipelines import approvals, audits, leases, promotions, tables
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines import tables
+from pilotage.pipelines.decisions import approvals, promotions
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.transitions import looks, requests
 from pilotage.pipelines.transitions.gits import Git
 from pilotage.pipelines.transitions.looks import Watcher

@@ -19,8 +19,9 @@ from sqlalchemy import select
 
 from pilotage.core.artifacts import Decision
 from pilotage.core.registry import Alias
-from pilotage.pipelines import leases, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.clusters.workloads import Phase, Workload
+from pilotage.pipelines.machines import leases
 from pilotage.pipelines.transitions import requests, rows
 from pilotage.pipelines.transitions.stages import GIVEN_UP, Stage, Transition
 

@@ -20,9 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilotage.core import errors
 from pilotage.core.registry import Registry
 from pilotage.core.settings import ClusterAccess, Settings
-from pilotage.pipelines import leases, promotions, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.clusters.workloads import Workload
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.transitions import discoveries, hops, rows
 from pilotage.pipelines.transitions.gits import Git, Repository
 from pilotage.pipelines.transitions.looks import Watcher

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from pilotage.core import errors
-from pilotage.pipelines import audits, states, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, states
 from pilotage.pipelines.transitions.rows import line
 from pilotage.pipelines.transitions.stages import HALTABLE, UNDER_WAY, Stage, Transition, transition
 

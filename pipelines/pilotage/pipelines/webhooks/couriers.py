@@ -18,8 +18,9 @@ from sqlalchemy import Engine
 
 from pilotage.core import errors
 from pilotage.core.settings import Settings
-from pilotage.pipelines import outbox, tables
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import outbox
+from pilotage.pipelines.journals.outbox import Kind
 from pilotage.pipelines.webhooks import deliveries, endpoints, senders, signatures
 from pilotage.pipelines.webhooks.deliveries import Delivery, DeliveryState, Leased
 from pilotage.pipelines.webhooks.endpoints import Endpoint

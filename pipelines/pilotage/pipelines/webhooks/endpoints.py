@@ -33,7 +33,7 @@ from pydantic import (
 from pilotage.core import errors
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Name
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines.journals.outbox import Kind
 from pilotage.pipelines.webhooks import addresses, signatures
 
 VARIABLE = "PILOTAGE_WEBHOOKS_FILE"

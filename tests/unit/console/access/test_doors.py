@@ -19,10 +19,11 @@ from pilotage.console.access.accounts import UserState, parse_grant, text_of
 from pilotage.console.access.actors import ALL, Actor, Grant, Permission, Role, meet
 from pilotage.console.access.digests import digest_of
 from pilotage.console.access.tokens import limited
-from pilotage.console.operations import tokens, users
+from pilotage.console.operations.access import tokens, users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 GRANTS = st.builds(Grant, st.sampled_from([ALL, "a", "b"]), st.sampled_from(list(Role)))
 NEW_TOKEN = {"name": "x", "grants": ["viewer"], "days": 1}

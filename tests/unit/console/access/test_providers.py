@@ -23,10 +23,11 @@ from tests.unit.console.desks import actor
 from pilotage.console.access import identities, links, providers
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Grant, Role
-from pilotage.console.operations import users
+from pilotage.console.operations.access import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,11 @@ from pilotage.console.access import attempts, doors, links, passwords
 from pilotage.console.access.accounts import UserState
 from pilotage.console.access.actors import ALL, Grant, Permission, Role
 from pilotage.console.access.digests import digest_of
-from pilotage.console.operations import users
+from pilotage.console.operations.access import users
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 ADMIN = Grant(ALL, Role.ADMIN)
 

@@ -12,10 +12,11 @@ from sqlalchemy import text
 from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import Role
-from pilotage.console.operations import audits as operations
 from pilotage.console.operations import chains
 from pilotage.console.operations.desks import Desk
-from pilotage.pipelines import audits, tables
+from pilotage.console.operations.evidence import audits as operations
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 pytestmark = pytest.mark.databases
 

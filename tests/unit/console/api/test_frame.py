@@ -18,12 +18,13 @@ from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.api import bodies, replays
-from pilotage.console.operations import users
+from pilotage.console.operations.access import users
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.tags import require_same, tag_of
 from pilotage.core import errors
-from pilotage.pipelines import audits, repeats, tables
-from pilotage.pipelines.repeats import Key
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, repeats
+from pilotage.pipelines.journals.repeats import Key
 
 KEY = {"Idempotency-Key": "5f1c2f6e"}
 NEW = {"name": "ada"}

@@ -16,7 +16,8 @@ from tests.unit.pipelines.drift_reports import HOUR, START, alarm, drift, estima
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.core.specs import Cause
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 API = "/api/v1"
 

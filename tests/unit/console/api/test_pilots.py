@@ -10,7 +10,7 @@ from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 
 
 @pytest.fixture

@@ -22,15 +22,16 @@ from pilotage.console import applications
 from pilotage.console.access import doors
 from pilotage.console.access.actors import ALL, Grant, Role
 from pilotage.console.api import streams
-from pilotage.console.operations import tokens
+from pilotage.console.operations.access import tokens
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.run_files import read_log
+from pilotage.console.operations.execution.run_files import read_log
 from pilotage.core.artifacts import Outcome
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, records, requests, tables
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.runs import STEPS
-from pilotage.pipelines.states import State
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits, records
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import STEPS, State
+from pilotage.pipelines.queue import requests
 
 
 @pytest.fixture

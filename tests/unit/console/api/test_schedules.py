@@ -12,7 +12,8 @@ from tests.unit.console.desks import actor, client
 
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
-from pilotage.pipelines import audits, schedules
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.retraining import schedules
 
 
 @pytest.fixture

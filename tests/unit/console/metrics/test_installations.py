@@ -18,7 +18,9 @@ from pilotage.console.metrics import installations
 from pilotage.console.metrics.installations import Installation
 from pilotage.console.operations.desks import Desk
 from pilotage.core import settings
-from pilotage.pipelines import audits, leases, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.machines import leases
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

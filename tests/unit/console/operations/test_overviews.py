@@ -11,13 +11,16 @@ from tests import populations
 from tests.unit.console.desks import actor
 
 from pilotage.console.access.actors import Role
-from pilotage.console.operations import chronicles, comparisons, marks, overviews
-from pilotage.console.operations.comparisons import Section
+from pilotage.console.operations import marks, overviews
 from pilotage.console.operations.desks import Desk
+from pilotage.console.operations.execution import comparisons
+from pilotage.console.operations.execution.comparisons import Section
+from pilotage.console.operations.monitoring import chronicles
 from pilotage.console.operations.overviews import Ground
 from pilotage.console.pages import advices
 from pilotage.core import errors
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 VIEWER = actor(Role.VIEWER)
 LAST, LAST_OF_THIRD = "20260101-000009-abcdef", "20260101-000011-abcdef"

@@ -22,8 +22,8 @@ from pilotage.console.operations.desks import Desk
 from pilotage.core import errors, pilots, settings
 from pilotage.core.registry import Registry
 from pilotage.core.storage import Storage
-from pilotage.pipelines import batches, studies, uploads
-from pilotage.pipelines.studies import launches
+from pilotage.pipelines import studies
+from pilotage.pipelines.studies import batches, launches, uploads
 
 NAME = small_models.NAME
 PLACE = f"/api/v1/pilots/{NAME}"

@@ -20,7 +20,7 @@ from tests.unit.pipelines.drift_reports import (
 
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
-from pilotage.pipelines import audits
+from pilotage.pipelines.journals import audits
 
 HOSTILE = '<script>alert(1)</script>"x'
 

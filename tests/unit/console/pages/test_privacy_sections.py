@@ -22,8 +22,9 @@ from pilotage.core.artifacts import Estimate, Leakage, PersonalFinding, Snapshot
 from pilotage.core.metrics import Task
 from pilotage.core.specs import PersonalKind, PilotSpec, Policy
 from pilotage.core.storage import Storage
-from pilotage.pipelines import audits, syntheses, tables
-from pilotage.pipelines.studies import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
+from pilotage.pipelines.studies import Kind, syntheses
 
 NOW = datetime(2026, 11, 2, 6, tzinfo=UTC)
 PAGE, PRIVACY = "/pilots/small/responsible", "/api/v1/pilots/small/privacy"

@@ -8,7 +8,7 @@ from tests.unit.components.scorecards import HOSTILE
 from tests.unit.console.desks import actor
 
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.versions import Version
+from pilotage.console.operations.models.versions import Version
 from pilotage.console.pages import rendering
 from pilotage.console.pages.sections import explanations, fairness
 from pilotage.console.pages.sections.bases import Section, Show, Subject

@@ -13,7 +13,8 @@ from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.console.pages.runs import read_overrides
 from pilotage.core import errors
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import audits
 
 RUN, FAILED = "20260101-000009-abcdef", "20260101-000006-abcdef"
 

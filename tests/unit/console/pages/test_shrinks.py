@@ -15,8 +15,8 @@ from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
 from pilotage.core.artifacts import Candidate, Share, Shrink, Technique
-from pilotage.pipelines import shrinks, studies
-from pilotage.pipelines.studies import Kind, Study
+from pilotage.pipelines import studies
+from pilotage.pipelines.studies import Kind, Study, shrinks
 
 PAGE = "/pilots/small/scaling"
 

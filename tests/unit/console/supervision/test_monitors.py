@@ -14,8 +14,9 @@ from pilotage.console.watches import Watch
 from pilotage.core import pilots, settings
 from pilotage.core.artifacts import Trigger, TriggerState
 from pilotage.core.specs import Cause
-from pilotage.pipelines import catalogues, claims
-from pilotage.pipelines.triggers import Dispatch
+from pilotage.pipelines.journals import catalogues
+from pilotage.pipelines.queue import claims
+from pilotage.pipelines.retraining.triggers import Dispatch
 
 SPEC = "version: 1\npilot: small\ndata: {source: rows.csv, target: y}\ngoal: {metric: roc_auc}\n"
 COUNT = 4

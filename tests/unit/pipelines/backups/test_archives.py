@@ -15,8 +15,9 @@ import pytest
 
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import audits, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.backups import archives, creations, restorations
+from pilotage.pipelines.journals import audits
 from pilotage.pipelines.migrations import HISTORY
 
 HEADER = {

@@ -18,11 +18,12 @@ from sqlalchemy import Engine, insert, null, select, text, update
 from pilotage.core import errors, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
-from pilotage.pipelines import audits, outbox, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.backups import archives, contents, creations, restorations, rows
-from pilotage.pipelines.outbox import Kind
-from pilotage.pipelines.records import Records
-from pilotage.pipelines.states import State
+from pilotage.pipelines.journals import audits, outbox
+from pilotage.pipelines.journals.outbox import Kind
+from pilotage.pipelines.journals.records import Records
+from pilotage.pipelines.journals.states import State
 
 FILES = {
     "artifacts/1/model.onnx": b"\x00\x01" * 3000,

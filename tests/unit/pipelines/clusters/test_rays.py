@@ -17,8 +17,8 @@ from pilotage.core import errors, settings
 from pilotage.core.artifacts import Report, Snapshot, TrainedModel
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import needs, rayjobs, training
 from pilotage.pipelines.clusters.rays import RayJobs
+from pilotage.pipelines.definitions import needs, rayjobs, training
 
 JOB_FIELDS = {
     "entrypoint", "submissionMode", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",

@@ -16,11 +16,12 @@ from pilotage.core import pilots, settings
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.core.storage import Storage
-from pilotage.pipelines import states, tables
-from pilotage.pipelines.events import Event, Journal, Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import states
+from pilotage.pipelines.journals.events import Event, Journal, Kind
+from pilotage.pipelines.journals.records import Records, StepRecord
+from pilotage.pipelines.journals.states import STEPS
 from pilotage.pipelines.kubeflow.runners import KubeflowRunner
-from pilotage.pipelines.records import Records, StepRecord
-from pilotage.pipelines.runs import STEPS
 
 PILOT = """\
 version: 1

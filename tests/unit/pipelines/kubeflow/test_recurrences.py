@@ -9,10 +9,12 @@ import pytest
 
 from pilotage.core import errors, pilots
 from pilotage.core.artifacts import Usage
-from pilotage.pipelines import catalogues, outbox, schedules, tables, usages
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import catalogues, outbox, usages
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.kubeflow import recurrences
 from pilotage.pipelines.kubeflow.clients import Client
-from pilotage.pipelines.states import State
+from pilotage.pipelines.retraining import schedules
 
 HOUR = Usage(wall_seconds=3600, cpu_seconds=3600)
 
@@ -123,7 +125,7 @@ def test_what_the_clock_starts_is_taken_in_once_and_followed(clock):
     }
     clock.name = started[0].id
     clock.play(*clock.whole())
-    from pilotage.pipelines.events import Journal
+    from pilotage.pipelines.journals.events import Journal
 
     clock.carry_out(Journal(clock.records, clock.name))
     assert {step.state for step in clock.steps.values()} == {State.SUCCEEDED}

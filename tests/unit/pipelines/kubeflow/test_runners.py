@@ -13,11 +13,12 @@ from tests.kubeflows import Run
 
 from pilotage.core import bundles, errors, pilots, settings
 from pilotage.core.costs import prices
-from pilotage.pipelines import needs, remotes, stops, training
-from pilotage.pipelines.events import Kind
-from pilotage.pipelines.runs import STEPS
-from pilotage.pipelines.states import State
-from pilotage.pipelines.stops import Reason, Stopped
+from pilotage.pipelines.definitions import needs, training
+from pilotage.pipelines.journals import stops
+from pilotage.pipelines.journals.events import Kind
+from pilotage.pipelines.journals.states import STEPS, State
+from pilotage.pipelines.journals.stops import Reason, Stopped
+from pilotage.pipelines.queue import remotes
 
 
 def test_a_run_is_told_as_one_of_this_machine_is(cluster):

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.kubeflows import Kubeflow, Run
 
 from pilotage.core import errors
+from pilotage.pipelines.journals.states import State
 from pilotage.pipelines.kubeflow import followers, submissions
 from pilotage.pipelines.kubeflow.clients import Client
-from pilotage.pipelines.states import State
 
 CREATE, GET, LIST = "run_service_create_run", "run_service_get_run", "run_service_list_runs"
 

@@ -11,7 +11,8 @@ from sqlalchemy import update
 from tests.unit.pipelines.transitions.worlds import HOME, PILOT, Console
 
 from pilotage.core import errors
-from pilotage.pipelines import leases, tables
+from pilotage.pipelines import tables
+from pilotage.pipelines.machines import leases
 from pilotage.pipelines.transitions import requests, rows
 from pilotage.pipelines.transitions.stages import Stage
 

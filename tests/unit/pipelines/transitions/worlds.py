@@ -19,9 +19,10 @@ from typing import Any
 from pilotage.core import errors, settings
 from pilotage.core.registry import Alias, Registered
 from pilotage.core.settings import Settings
-from pilotage.pipelines import leases, tables
+from pilotage.pipelines import tables
 from pilotage.pipelines.clusters.workloads import Kind, Phase, Workload
-from pilotage.pipelines.leases import Lease
+from pilotage.pipelines.machines import leases
+from pilotage.pipelines.machines.leases import Lease
 from pilotage.pipelines.transitions import reconcilers, requests
 from pilotage.pipelines.transitions.gits import Commit
 from pilotage.pipelines.transitions.reconcilers import Reconciler

@@ -12,8 +12,9 @@ from sqlalchemy import Engine, update
 
 from pilotage.core import settings
 from pilotage.core.settings import Settings
-from pilotage.pipelines import outbox, tables
-from pilotage.pipelines.outbox import Kind
+from pilotage.pipelines import tables
+from pilotage.pipelines.journals import outbox
+from pilotage.pipelines.journals.outbox import Kind
 from pilotage.pipelines.webhooks import deliveries
 from pilotage.pipelines.webhooks.deliveries import DeliveryState
 from pilotage.pipelines.webhooks.endpoints import Endpoint

@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotage.console.access.actors import Actor
 from pilotage.console.operations.desks import Desk
-from pilotage.console.operations.versions import Version
+from pilotage.console.operations.models.versions import Version
 from pilotage.core.artifacts import Scorecard
 from pilotage.core.specs import PilotSpec
 

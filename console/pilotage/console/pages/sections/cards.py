@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilotage.console.operations import dossiers
+from pilotage.console.operations.evidence import dossiers
 from pilotage.console.pages.sections.bases import Section, Subject
 
 

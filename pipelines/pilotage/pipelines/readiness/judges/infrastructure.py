@@ -7,15 +7,14 @@ from datetime import timedelta
 from pilotage.core.artifacts import Rollout, RolloutState
 from pilotage.core.registry import Alias
 from pilotage.core.specs import Strategy
+from pilotage.pipelines.journals.states import STEPS, State
 from pilotage.pipelines.readiness import fragments, places
 from pilotage.pipelines.readiness.judges import words
 from pilotage.pipelines.readiness.judges.data import proved_by_tests
 from pilotage.pipelines.readiness.proofs import Kind
 from pilotage.pipelines.readiness.scores import Evidence, Finding, Means, earned, wanting
 from pilotage.pipelines.readiness.subjects import Subject
-from pilotage.pipelines.states import State
 
-STEPS = ("ingest", "validate", "train", "evaluate", "register")
 REGULARLY = timedelta(days=30)
 """How old the latest run of the whole pipeline may be."""
 REHEARSED = timedelta(days=180)

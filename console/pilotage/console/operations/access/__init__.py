@@ -1,0 +1,3 @@
+"""Who may sign in, with what, and which rights they have."""
+
+from __future__ import annotations

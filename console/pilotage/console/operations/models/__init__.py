@@ -1,0 +1,3 @@
+"""Versions of models: judged, decided on, released, and on their way to traffic."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Runs that are carried out, from the lock to the result."""
+
+from __future__ import annotations
