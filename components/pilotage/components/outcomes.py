@@ -57,7 +57,7 @@ def told(step: str, artifact: str) -> Callable[[FunctionT], FunctionT]:
                 metadata = function(pilot, str(found), run, **named)
             except Exception as error:
                 logger.exception("step %s failed", step)
-                _fail(installation, outcome, error)
+                _fail(installation, outcome, error, artifact, Path(named["out"]))
             _succeed(installation, outcome, artifact, metadata, Path(named["out"]))
             return metadata
 
@@ -108,6 +108,18 @@ def _begin(installation: Settings, run: str, step: str) -> Outcome:
 def _succeed(
     installation: Settings, outcome: Outcome, artifact: str, metadata: Metadata, folder: Path
 ) -> None:
+    ended = {
+        "state": "succeeded",
+        "outputs": {artifact: json.loads(json.dumps(metadata, default=str))},
+        "files": _keep(installation, outcome, artifact, folder),
+    }
+    _write(installation, outcome.model_copy(update={**ended, **_end()}))
+
+
+def _keep(
+    installation: Settings, outcome: Outcome, artifact: str, folder: Path
+) -> dict[str, tuple[str, ...]]:
+    """Store the files beside an output; their names by artifact."""
     storage = Storage(installation.storage)
     kept = [
         file
@@ -116,16 +128,11 @@ def _succeed(
     ]
     for file in kept:
         storage.write(f"{place(outcome.run, outcome.step)}/{artifact}/{file.name}", file.read_bytes())
-    ended = {
-        "state": "succeeded",
-        "outputs": {artifact: json.loads(json.dumps(metadata, default=str))},
-        "files": {artifact: tuple(file.name for file in kept)},
-    }
-    _write(installation, outcome.model_copy(update={**ended, **_end()}))
+    return {artifact: tuple(file.name for file in kept)}
 
 
-def _fail(installation: Settings, outcome: Outcome, error: Exception) -> NoReturn:
-    """Tell of the failure and end the process as design says."""
+def _fail(installation: Settings, outcome: Outcome, error: Exception, artifact: str, out: Path) -> NoReturn:
+    """Tell of the failure, with what says why such as a report, and end the process as design says."""
     code = int(getattr(error, "exit_code", errors.ExitCode.FAILED))
     described = {
         "type": type(error).__name__,
@@ -135,7 +142,9 @@ def _fail(installation: Settings, outcome: Outcome, error: Exception) -> NoRetur
         "details": json.loads(json.dumps(getattr(error, "details", {}), default=str)),
     }
     try:
-        _write(installation, outcome.model_copy(update={"state": "failed", "error": described, **_end()}))
+        files = _keep(installation, outcome, artifact, out) if code in _FINAL and out.is_dir() else {}
+        ended = {"state": "failed", "error": described, "files": files, **_end()}
+        _write(installation, outcome.model_copy(update=ended))
     except Exception:  # the step's own failure matters more
         logger.exception("what became of step %s cannot be stored", outcome.step)
     sys.exit(code)

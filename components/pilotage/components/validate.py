@@ -105,7 +105,9 @@ def _suite(
     spec: PilotSpec, folder: Path, settings: Settings, snapshot: Snapshot, champion: Snapshot | None
 ) -> Suite:
     if spec.expectations is not None:
-        return suites.load(spec.expectations, folder)
+        suite = suites.load(spec.expectations, folder)
+        suites.require_stored(suite, spec)
+        return suite
     return suites.limited(suites.drafted(settings, champion or snapshot), snapshot)
 
 

@@ -82,7 +82,7 @@ def check(pilot: Pilot, settings: Settings) -> Checked:
     """
     spec, folder = pilot.spec, pilot.folder
     if spec.expectations is not None:
-        suites.load(spec.expectations, folder)
+        suites.require_stored(suites.load(spec.expectations, folder), spec)
     if ":" in spec.train.estimator:
         own_estimators.find(spec.train.estimator, folder)
     doubts = list(_encoders(spec, folder, settings))

@@ -18,7 +18,7 @@ from pilotage.components import snapshots
 from pilotage.core import errors, pilots
 from pilotage.core.artifacts import Check, Column, ColumnType, Severity, Snapshot
 from pilotage.core.settings import Settings
-from pilotage.core.specs import EMBEDDED
+from pilotage.core.specs import EMBEDDED, PilotSpec, Policy
 from pilotage.core.storage import Storage
 
 if TYPE_CHECKING:
@@ -74,6 +74,27 @@ def load(name: str, folder: Path) -> Suite:
         raise errors.SpecError(f"`{file}` has no list of `expectations`.", remedy=remedy)
     suite_name = str(content.get("name") or file.stem)
     return {"name": suite_name, "expectations": listed, "meta": content.get("meta") or {}}
+
+
+def require_stored(suite: Suite, spec: PilotSpec) -> None:
+    """Refuse a suite of the pilot's own that expects columns which are dropped before anything is stored.
+
+    Raises:
+        SpecError: it does; names them.
+    """
+    personal = spec.data.personal
+    if personal is None:
+        return
+    asked = {str((item.get("kwargs") or {}).get("column")) for item in suite["expectations"]}
+    dropped = sorted(name for name in personal.columns if personal.column(name) is Policy.DROP)
+    if missed := [name for name in dropped if name in asked]:
+        told = ", ".join(f"`{name}`" for name in missed)
+        columns = "column" if len(missed) == 1 else "columns"
+        raise errors.SpecError(
+            f"`{spec.expectations}` expects something of {columns} {told}, which `data.personal` drops"
+            " before anything is stored.",
+            remedy=f"Take the expectations of {told} out of `{spec.expectations}`, or hash or mask instead.",
+        )
 
 
 def drafted(settings: Settings, reference: Snapshot) -> Suite:

@@ -43,6 +43,6 @@ def advise(pilot: Overview) -> list[Advice]:
         told = f"{pilot.standing.metric} is below its target."
         found.append(Advice("warn", "down", told, "Look at its performance", f"{home}/monitoring"))
     if pilot.version and not pilot.windows:
-        told = "Nothing was served yet, so that nothing can be watched."
+        told = "No window of served rows has closed yet, so that nothing can be watched."
         found.append(Advice("calm", "dot", told, "Where it is served", f"{home}/models"))
     return found

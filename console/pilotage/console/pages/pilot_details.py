@@ -65,7 +65,9 @@ class PilotSource:
                 "past": rendering.fragment(
                     "parts/pilot_past.html.j2", figure=_draw(past), most=_EVENTS, **context
                 ),
-                "runs": rendering.fragment("parts/runs.html.j2", listing=latest, filters={}, first=False),
+                "runs": rendering.fragment(
+                    "parts/runs.html.j2", listing=latest, filters={}, first=False, only=self.pilot
+                ),
             }
         )
 
@@ -128,7 +130,7 @@ def _version(pilot: Overview, address: str) -> Part:
 
 def _serving(pilot: Overview, address: str) -> Part:
     last = pilot.windows[-1] if pilot.windows else None
-    note = f"{words.number(last.rows)} rows in the last window" if last else "no traffic yet"
+    note = f"{words.number(last.rows)} rows in the last window" if last else "no window has closed yet"
     if pilot.health is not None:
         state = "healthy" if pilot.health.state == ServiceState.RUNNING else pilot.health.state
         return Part("Serving", state, f"server {pilot.health.state}", note, address)
@@ -146,7 +148,7 @@ def _monitoring(pilot: Overview, address: str) -> Part:
     last = pilot.windows[-1]
     state = "drifted" if last.drifted else "stable"
     fact = f"{words.plural(last.drifted, 'feature')} drifted" if last.drifted else "no drift"
-    return Part("Monitoring", state, fact, f"window of {last.start:%Y-%m-%d %H:%M}", address)
+    return Part("Monitoring", state, fact, f"window of {words.instant(last.start)}", address)
 
 
 def _alarm(pilot: Overview, address: str) -> Part:

@@ -22,10 +22,13 @@ from pilotage.console.pages.runs import After
 from pilotage.console.pages.streams import Reading
 from pilotage.console.pages.tails import Tail
 from pilotage.console.views import costs as views
+from pilotage.pipelines.journals.states import State
 
 router = APIRouter()
 
 Why = Annotated[str, Form(max_length=1000)]
+_TOLD = 5
+"""Checks that are told of on the page; the report has all."""
 _COMPARED = 25
 """Runs that are offered beside one."""
 
@@ -56,7 +59,12 @@ class RunSource:
 
     def reading_of(self, run: Run) -> Reading:
         """The same of a run that is known."""
-        context = {"run": run, "may": self.may, "outcome": outcome_of(run)}
+        context = {
+            "run": run,
+            "may": self.may,
+            "outcome": outcome_of(run),
+            "checked": _checked(self.desk, run),
+        }
         parts = {
             name: rendering.fragment(f"parts/run_{name}.html.j2", **context)
             for name in ("state", "steps", "results")
@@ -135,16 +143,40 @@ def outcome_of(run: Run) -> dict[str, Any]:
     for step in run.steps:
         if not metrics and step.name == "evaluate":
             metrics = dict(step.metrics)
-    validate = next((step for step in run.steps if step.name == "validate"), None)
-    report = validate.outputs.get("report") if validate is not None else None
     return {
         "metrics": metrics,
         "gates": result.get("gates") or (),
         "reason": result.get("reason") or "",
-        "report": report,
         "goal": (run.spec.get("goal") or {}).get("metric", ""),
         "target": (run.spec.get("goal") or {}).get("target"),
     }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What validation said of a run's data."""
+
+    success: bool
+    checks: int
+    failed: int
+    """Checks that the data did not meet; where it passed, they warn."""
+    told: tuple[tuple[str, str], ...]
+    """What did not hold, by column or table: the first few."""
+
+
+def _checked(desk: Desk, run: Run) -> Checked | None:
+    """Of the run's report; its rows are read only where there is something to tell."""
+    step = next((step for step in run.steps if step.name == "validate"), None)
+    short = None if step is None else step.outputs.get("report")
+    if step is None or (short is None and step.state is not State.FAILED):
+        return None
+    report = None if short is not None and not short.get("failed") else run_files.find_report(desk, run)
+    if report is None:
+        return Checked(short["success"], short["checks"], short["failed"], ()) if short else None
+    wrong = [check for check in report.checks if not check.success]
+    told = [(skew.column, skew.message) for skew in report.schema_skew]
+    told += [(check.column or "the table", f"{check.expectation}: {check.observed}") for check in wrong]
+    return Checked(report.success, len(report.checks), len(wrong), tuple(told[:_TOLD]))
 
 
 def _node(run: Run, step: Step) -> graphs.Node:
@@ -158,7 +190,9 @@ def _note(run: Run, step: Step) -> str:
         return f"{words.number(outputs['snapshot'].get('rows'))} rows"
     if step.name == "validate" and "report" in outputs:
         report = outputs["report"]
-        return f"{words.plural(report.get('checks', 0), 'check')}, {report.get('failed', 0)} failed"
+        failed, warns = report.get("failed", 0), report.get("success")
+        told = words.plural(failed, "warning") if failed and warns else f"{failed} failed"
+        return f"{words.plural(report.get('checks', 0), 'check')}, {told}"
     if step.name == "train" and "model" in outputs:
         return ", ".join([f"model {words.short(outputs['model'].get('digest'), 8)}", *_hands(step)])
     goal = (run.spec.get("goal") or {}).get("metric", "")

@@ -19,6 +19,23 @@ NOTHING = "–"
 
 _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (30, "day"), (12, "month"), (math.inf, "year"))
 
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+"""By what its browsers call it; what contains another's mark comes before it."""
+
 _LOOKS: Mapping[str, tuple[str, str]] = {
     "pending": ("wait", "clock"),
     "running": ("busy", "spin"),
@@ -112,10 +129,14 @@ def length(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
+        return _parts(whole // 60, "min", whole % 60, "s")
     if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+        return _parts(whole // 3600, "h", whole % 3600 // 60, "min")
+    return _parts(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+
+
+def _parts(many: int, unit: str, few: int, smaller: str) -> str:
+    return f"{many} {unit} {few} {smaller}" if few else f"{many} {unit}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -199,6 +220,18 @@ def titled(metric: str) -> Markup:
     return Markup("_<wbr>").join(escape(part) for part in metric.split("_"))
 
 
+def decided(decision: str) -> str:
+    """What was decided of a version when its run ended, which may have changed since."""
+    return "was left to an approval" if decision == "pending" else decision.replace("_", " ")
+
+
+def browser(agent: str) -> str:
+    """What a browser says of itself, in short, such as `Firefox on Linux`; all of it where none is known."""
+    name = next((told for mark, told in _BROWSERS if mark in agent), "")
+    system = next((told for mark, told in _SYSTEMS if mark in agent), "")
+    return " on ".join(part for part in (name, system) if part) if name else agent
+
+
 def pair(value: str) -> tuple[str, str]:
     """A choice whose words are its value."""
     return value, value
@@ -206,7 +239,9 @@ def pair(value: str) -> tuple[str, str]:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
+    "browser": browser,
     "bytes": bytes_of,
+    "decided": decided,
     "instant": instant,
     "length_of": length,
     "look": look,

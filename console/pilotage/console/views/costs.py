@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pilotage.console.operations.execution.costs import Costs, Group, RunCost, Serving
     from pilotage.core.costs.estimates import Bill
 
+_MOST_PLACES = 6
+"""Of money behind the point."""
 _NUMBERS = ("CPU", "GPU", "peak memory", "energy", "CO2", "cost")
 
 
@@ -142,7 +145,11 @@ def _price(bill: Bill) -> str:
 
 
 def _money(amount: float) -> str:
-    return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.2g}"
+    """An amount; a small one with its first two digits, and never as a power of ten."""
+    if amount >= 1 or not amount:
+        return f"{amount:,.2f}"
+    places = max(2, 1 - math.floor(math.log10(amount)))
+    return f"{amount:.{places}f}" if places <= _MOST_PLACES else f"below {10**-_MOST_PLACES:.{_MOST_PLACES}f}"
 
 
 def _size(count: float) -> str:

@@ -122,7 +122,7 @@ def test_a_pilot_without_a_run_says_nothing_of_people(desk: Desk):
     know(desk, spec())
     told = client(desk).get(PRIVACY).json()
     assert (told["personal"], told["deletions"], told["synthetic"]) == ([], [], None)
-    assert "No personal data was recognised" in client(desk).get(PAGE).text
+    assert "No personal data is known of yet" in client(desk).get(PAGE).text
 
 
 PLACE = "/pilots/small/responsible"

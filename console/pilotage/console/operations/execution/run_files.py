@@ -88,8 +88,15 @@ def get_report(desk: Desk, actor: Actor, run: str) -> dict[str, Any]:
     Raises:
         NotFound: there is no such run for this actor, or it has none.
     """
-    report = Report.read(_output(desk, runs.get_run(desk, actor, run), "validate", "report"))
-    return report.model_dump(mode="json")
+    return Report.read(_report(desk, runs.get_run(desk, actor, run))).model_dump(mode="json")
+
+
+def find_report(desk: Desk, run: runs.Run) -> Report | None:
+    """The validation report of a run that is known; None where it has none, or none that can be read."""
+    try:
+        return Report.read(_report(desk, run))
+    except errors.PilotageError:
+        return None
 
 
 def get_report_page(desk: Desk, actor: Actor, run: str) -> str:
@@ -99,7 +106,7 @@ def get_report_page(desk: Desk, actor: Actor, run: str) -> str:
         NotFound: there is no such run for this actor, or it has none.
     """
     found = runs.get_run(desk, actor, run)
-    place = _output(desk, found, "validate", "report")
+    place = _report(desk, found)
     page = (place if place.is_dir() else place.parent) / _PAGE
     try:
         return page.read_text(encoding="utf-8")
@@ -117,13 +124,24 @@ def get_manifest(desk: Desk, actor: Actor, run: str) -> dict[str, Any]:
     return manifest.model_dump(mode="json")
 
 
+def _report(desk: Desk, run: runs.Run) -> Path:
+    """Where a run's validation report is; a step that refused the data left it without telling of it."""
+    refused = any(step.name == "validate" and step.state is State.FAILED for step in run.steps)
+    if refused:
+        written = sorted((desk.settings.home / "runs" / run.id).glob(f"*/validate/report/{Report.FILE}"))
+        kept = written[-1].parent if written else _kept_output(desk, run.id, "validate", "report")
+        if kept is not None:
+            return kept
+    return _output(desk, run, "validate", "report")
+
+
 def _output(desk: Desk, run: runs.Run, step: str, artifact: str) -> Path:
     """Where a run's artifact is; its file, or its folder."""
     uri = next((item.outputs.get(artifact, {}).get("uri") for item in run.steps if item.name == step), None)
     if not uri:
         raise errors.NotFound(
             f"Run {run.id} has no {artifact}.",
-            remedy=f"Step `{step}` leaves one when it succeeds.",
+            remedy=f"Step `{step}` leaves one when it comes to its end.",
             run=run.id,
         )
     place = Path(str(uri))

@@ -2,6 +2,7 @@
 //
 // <div data-live="/runs/…/live"> opens the stream. Inside it, `data-live-part="name"` is filled with each event
 // `name`; with `data-live-add` the event's text is appended to it instead, following its end while it is in view.
+// A part that comes with `data-closes="…"` closes the folds of that selector.
 // Every event's id says how far this page has come, so a new connection, also to another process, goes on there.
 "use strict";
 (() => {
@@ -70,6 +71,8 @@
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     htmx.swap(part, html, {swapStyle: "innerHTML", settleDelay: 0, swapDelay: 0});
     if (focused) document.getElementById(focused)?.focus();
+    for (const closing of part.querySelectorAll("[data-closes]"))
+      for (const fold of document.querySelectorAll(`${closing.dataset.closes}[open]`)) fold.open = false;
   }
 
   function append(part, text) {
