@@ -87,6 +87,22 @@ def test_a_failure_is_told_and_its_exit_code_means_what_design_says(
     assert bench.told.attempt == executed
 
 
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [(OSError("not yet"), {}), (errors.ValidationFailed("No."), {"snapshot": ("report.json",)})],
+    ids=["a retry may help", "refused"],
+)
+def test_what_a_refusing_step_left_is_kept_because_it_says_why(
+    bench: Bench, error: Exception, kept: dict[str, tuple[str, ...]]
+) -> None:
+    bench.error = error
+    bench.out.mkdir()
+    (bench.out / "report.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        bench.call()
+    assert bench.told.files == kept
+
+
 def test_a_bundle_that_is_gone_is_told_like_any_failure(bench: Bench) -> None:
     bench.storage.delete("bundles")
     with pytest.raises(SystemExit) as ended:

@@ -200,6 +200,20 @@ def test_a_wrong_suite_is_an_error_that_names_it(run, tmp_path, content, kind, w
     assert raised.value.remedy
 
 
+def test_a_suite_of_columns_that_personal_rules_drop_says_so_and_what_to_take_out(run, tmp_path):
+    kwargs = {"column": "mail"}
+    suite = {"expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": kwargs}]}
+    (tmp_path / "own.json").write_text(json.dumps(suite))
+    table = columns()
+    table["mail"] = [f"somebody{n}@example.org" for n in range(len(next(iter(table.values()))))]
+    with pytest.raises(
+        errors.SpecError, match=r"`own.json` expects something of column `mail`.*drops"
+    ) as raised:
+        run(table, expectations="own.json", personal={"columns": {"mail": "drop"}})
+    assert "Take the expectations of `mail` out" in raised.value.remedy
+    run(table, expectations="own.json", personal={"columns": {"mail": "mask"}})
+
+
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -146,9 +146,9 @@ def _price(bill: Bill) -> str:
 
 def _money(amount: float) -> str:
     """An amount; a small one with its first two digits, and never as a power of ten."""
-    if amount >= 1 or not amount:
+    if abs(amount) >= 1 or not amount:
         return f"{amount:,.2f}"
-    places = max(2, 1 - math.floor(math.log10(amount)))
+    places = max(2, 1 - math.floor(math.log10(abs(amount))))
     return f"{amount:.{places}f}" if places <= _MOST_PLACES else f"below {10**-_MOST_PLACES:.{_MOST_PLACES}f}"
 
 

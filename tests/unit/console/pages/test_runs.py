@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import update
@@ -13,6 +15,7 @@ from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.console.pages.runs import read_overrides
 from pilotage.core import errors
+from pilotage.core.artifacts import Check, Report, Severity
 from pilotage.pipelines import tables
 from pilotage.pipelines.journals import audits
 
@@ -53,6 +56,65 @@ def test_buttons_are_for_those_who_may(full: Desk):
     assert "Retry from the failed step" not in viewer.get(f"/runs/{FAILED}").text
     assert 'id="start"' in operator.get("/pilots/pilot-000").text
     assert 'id="start"' not in viewer.get("/pilots/pilot-000").text
+
+
+REPORT = Report(
+    pilot="pilot-000",
+    snapshot="a" * 64,
+    suite="b" * 64,
+    drafted=False,
+    success=False,
+    checks=(
+        Check(
+            expectation="expect_column_values_to_not_be_null",
+            column="age",
+            severity=Severity.CRITICAL,
+            success=False,
+            observed="12 <b>missing</b>",
+            expected="none",
+        ),
+    ),
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+def test_a_run_whose_data_was_refused_shows_why_before_any_log_and_has_its_report(full: Desk):
+    folder = full.settings.home / "runs" / FAILED / "training-1" / "validate" / "report"
+    folder.mkdir(parents=True)
+    REPORT.write(folder)
+    (folder / "report.html").write_text("<p>all of it</p>")
+    log = full.settings.logs / FAILED / "validate.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("Traceback (most recent call last):\n")
+    error = {"message": "The data of `pilot-000` does not pass.", "remedy": "", "exit_code": 3}
+    with full.engine.begin() as connection:
+        run, step = tables.runs.c.id == FAILED, tables.steps.c.run == FAILED
+        connection.execute(update(tables.runs).where(run), {"state": "failed", "error": error})
+        changed = {"state": "failed", "outputs": None, "error": error, "log": str(log)}
+        connection.execute(update(tables.steps).where(step, tables.steps.c.name == "validate"), changed)
+    caller = client(full, actor(Role.VIEWER))
+    page = caller.get(f"/runs/{FAILED}").text
+    assert page.index("does not pass") < page.index("12 &lt;b&gt;missing&lt;/b&gt;")
+    assert page.index("does not pass") < page.index("Traceback")
+    [fold] = re.findall(r'<details class="log-of"([^>]*)>\s*<summary>validate ', page)
+    assert "open" not in fold
+    assert f"/runs/{FAILED}/validation" in page
+    assert caller.get(f"/runs/{FAILED}/validation").text == "<p>all of it</p>"
+    assert caller.get(f"/api/v1/runs/{FAILED}/report").json()["success"] is False
+
+
+def test_a_form_that_cannot_be_taken_leads_back_to_its_page_and_to_no_other(full: Desk):
+    operator = client(full, actor(Role.OPERATOR))
+    own, other = "http://127.0.0.1:8400/pilots/pilot-000", "http://elsewhere.example/pilots/pilot-000"
+    for referer, back in ((own, True), (other, False)):
+        page = operator.post(
+            "/pilots/pilot-000/runs",
+            data={"overrides": "no value"},
+            headers={"referer": referer, "accept": "text/html"},
+        )
+        assert page.status_code == 422
+        assert "This cannot be taken" in page.text
+        assert ("Back to where you were" in page.text) is back
 
 
 def test_what_people_and_steps_wrote_is_escaped_everywhere(full: Desk):

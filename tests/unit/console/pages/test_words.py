@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from pilotage.console.pages import rendering, words
+from pilotage.console.views import costs
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
@@ -85,3 +86,27 @@ def test_a_badge_tells_its_state_in_words():
     badge = macros.badge("failed")  # type: ignore[attr-defined]
     assert "failed" in badge
     assert 'aria-hidden="true"' in badge
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36", "Chrome on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+            "Edge on Windows",
+        ),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iOS"),
+        ("curl/8.5", "curl/8.5"),
+    ],
+)
+def test_browsers_are_told_in_short(agent: str, told: str):
+    assert words.browser(agent) == told
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [(0, "0.00"), (12.345, "12.35"), (0.5, "0.50"), (0.000061, "0.000061"), (3e-9, "below 0.000001")],
+)
+def test_small_money_is_no_power_of_ten(amount: float, told: str):
+    assert costs._money(amount) == told
