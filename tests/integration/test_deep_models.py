@@ -28,6 +28,8 @@ from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines.execution import runs
 from pilotage.pipelines.journals.results import RunResult
+from pilotage.pipelines.readiness import trials
+from pilotage.pipelines.readiness.proofs import Kind
 from pilotage.serving.monitor import watches
 from pilotage.serving.records.recorders import Recorder
 from pilotage.serving.records.servings import Served
@@ -161,6 +163,13 @@ def test_versions_share_their_encoder_and_the_second_training_computes_no_vector
     store = Storage(reviews.settings.storage)
     held = {name.split("/")[1] for name in store.names("encoders")} - {"made"}
     assert held == set(next(iter(encoders)))
+
+
+def test_readiness_trains_beside_a_version_that_reads_texts(reviews: World) -> None:
+    options = trials.Options(prove=(Kind.REPEAT, Kind.SIMPLE))
+    found, _ = trials.run(reviews.settings, reviews.pilot.name, options, "ann")
+    assert {proof.kind for proof in found} == {Kind.REPEAT, Kind.SIMPLE}
+    assert next(proof for proof in found if proof.kind is Kind.REPEAT).passed
 
 
 def test_a_form_whose_encoder_is_gone_is_not_served(reviews: World, tmp_path: Path) -> None:

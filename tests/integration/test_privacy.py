@@ -5,6 +5,7 @@ One pilot is run, served and labelled; values that nobody else has are looked fo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ from pilotage.core.registry import Registry
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines import studies, tables
-from pilotage.pipelines.deletions import erasures, holdings, previews, retentions, traffic
+from pilotage.pipelines.deletions import erasures, holdings, previews, retentions
 from pilotage.pipelines.execution import runs
 from pilotage.pipelines.journals import audits, records, states
 from pilotage.pipelines.studies import batches, uploads
@@ -161,6 +163,23 @@ def test_no_personal_value_is_in_any_file_after_a_run_and_traffic(world: World) 
     assert KEY not in str(world.settings)
 
 
+def test_no_row_is_kept_where_no_key_could_find_it(world: World) -> None:
+    """Neither the model's example of its input nor what the scorecard explains is a row of the source."""
+    registry = Registry(world.settings)
+    champion = registry.champion("people")
+    assert champion is not None
+    held = json.loads((registry.folder(champion) / "input_example.json").read_text())
+    (example,) = (dict(zip(held["columns"], values, strict=True)) for values in held["data"])
+    rows = [row(number) for number in range(ROWS)]
+    assert 18 <= example["age"] < 80
+    assert not [each for each in rows if (each["age"], each["spent"]) == (example["age"], example["spent"])]
+    explained = registry.scorecard(champion).explanations
+    assert explained is not None
+    assert explained.examples == ()
+    assert any("the source has personal data" in gap for gap in explained.gaps)
+    assert explained.importances
+
+
 def test_the_server_asks_the_model_what_it_was_trained_on(world: World) -> None:
     """The answers to raw rows are those of batch scoring, and of the champion on replaced values."""
     (world.pilot.folder / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(40)))
@@ -270,6 +289,15 @@ def test_what_is_left_is_what_a_source_without_the_row_gives(world: World, tmp_p
     assert world.holding(stored(7)) == []
 
 
+def test_an_erasure_says_which_cards_explain_rows_without_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SimpleNamespace(explanations=SimpleNamespace(examples=("typical", "wrong")))
+    monkeypatch.setattr(Registry, "scorecard", lambda *_: card)
+    done = world.forget(9)
+    assert any("scorecard of version 1 explains 2 held-out rows" in note for note in done.notes)
+
+
 class Killed(BaseException):
     """In the place of a kill: nothing of ours may catch it."""
 
@@ -289,8 +317,8 @@ def interrupt(number: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
         return act
 
     for owner, name in (
-        (Storage, "write"), (Storage, "delete"), (Storage, "publish"), (Registry, "tag"), (samples, "write"),
-        (audits, "write"),
+        (Storage, "write"), (Storage, "put"), (Storage, "delete"), (Storage, "publish"), (Registry, "tag"),
+        (samples, "write"), (audits, "write"),
     ):  # fmt: skip
         patch.setattr(owner, name, before(getattr(owner, name)))
     return lambda: count
@@ -618,7 +646,9 @@ def test_a_preview_tells_what_an_erasure_then_takes_and_changes_nothing(world: W
     vectors.write_bytes(b"")
     storage, scores = Storage(world.settings.storage), f"studies/people/s1/{batches.FILE}"
     column = world.pilot.spec.data.key
-    storage.write(scores, traffic.encoded(pa.table({column: [stored(23), stored(24)], "score": [0.1, 0.2]})))
+    kept = io.BytesIO()
+    pq.write_table(pa.table({column: [stored(23), stored(24)], "score": [0.1, 0.2]}), kept, row_group_size=1)
+    storage.write(scores, kept.getvalue())
     waiting = uploads.keep(storage, "people", "t.csv", b"a\n1\n")
     before = world.holding(stored(23))
     found = previews.preview(world.engine, world.settings, "people", person)

@@ -433,7 +433,8 @@ def test_a_server_without_a_champion_waits_for_one(start: Start, home: Path, tem
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "no champion yet" in answer.json()["detail"]
     assert server.predict().status_code == 503
-    assert server.client.post("/labels", json={"ids": ["early"], "labels": [1]}).json() == {"stored": 1}
+    early = server.client.post("/labels", json={"ids": ["early"], "labels": ["whatever"]}).json()
+    assert (early["stored"], early["version"], early["unknown"]) == (1, None, 0)
     shutil.copytree(template, home, dirs_exist_ok=True)
     wait_for(lambda: server.client.get("/health/ready").status_code == 200)
     assert server.predict().json()["version"] == 1
@@ -464,8 +465,11 @@ def test_sigkill_loses_at_most_the_last_flush_and_corrupts_nothing(
     start: Start, installation: Settings
 ) -> None:
     server = start(installation, PILOTAGE_FLUSH_SECONDS="0.3")
-    stored = server.client.post("/labels", json={"ids": ["a", "b"], "labels": [True, False]})
-    assert stored.json() == {"stored": 2}
+    sent = {"ids": ["a", "b", "c", "d"], "labels": [True, False, "ture", "ture"]}
+    answer = server.client.post("/labels", json=sent).json()
+    assert (answer["stored"], answer["version"], answer["unknown"]) == (4, 1, 2)
+    assert answer["unknown_labels"] == [{"label": "ture", "rows": 2, "first": 2}]
+    assert "tells `False`, `True`; the first is `ture` in row 2" in answer["detail"]
     for _ in range(20):
         server.predict()
     wait_for(lambda: server.windows() and windows.merge(server.windows()).rows == 120)
@@ -488,7 +492,7 @@ def test_sigkill_loses_at_most_the_last_flush_and_corrupts_nothing(
     before = windows.merge(server.windows()).rows
     assert before >= 120
     assert len(server.logged()) >= 120
-    assert sorted(server.labels()) == ["a", "b"]
+    assert sorted(server.labels()) == ["a", "b", "c", "d"]
     again = start(installation)
     assert again.predict().status_code == 200
     assert again.stop() == 0

@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,20 +27,22 @@ from sqlalchemy import select
 from tests.unit.components.shrinking import edges
 
 from pilotage.components import register, shells
+from pilotage.components.datasets import Dataset
 from pilotage.components.measures import latencies, races
 from pilotage.components.shrinking import stores, trials
 from pilotage.components.shrinking.trials import Made
 from pilotage.components.training import importances
 from pilotage.core import errors, features, forms, pilots, settings
-from pilotage.core.artifacts import Report, Shrink, Snapshot
+from pilotage.core.artifacts import Decision, Report, Share, Shrink, Snapshot
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
-from pilotage.core.models import open_predictor
+from pilotage.core.models import Answering, open_predictor
 from pilotage.core.registry import Alias, Registry
 from pilotage.core.specs import FeatureKind
 from pilotage.pipelines import studies, tables
-from pilotage.pipelines.decisions import promotions
+from pilotage.pipelines.decisions import approvals, promotions
 from pilotage.pipelines.journals.states import State
+from pilotage.pipelines.readiness import holds
 from pilotage.pipelines.studies import shrinks
 from pilotage.pipelines.studies.shrinks import Options
 
@@ -67,6 +69,9 @@ from pilotage.serving import servers
 folder, url = sys.argv[1:]
 servers.run(pilots.load(Path(folder)), settings.load(), port=0, on_ready=Path(url).write_text)
 """
+
+
+real_race = races.run
 
 
 @dataclass(frozen=True)
@@ -159,11 +164,21 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def measure_briefly(patch: pytest.MonkeyPatch) -> None:
-    """Fewer calls and rounds: how exactly times are measured is not what this is about."""
+    """Fewer calls and rounds: how exactly times are measured is not what this is about.
+
+    Every candidate is a little faster than the version, so that a busy machine decides nothing.
+    """
     quick = partial(importances.measure, budget_seconds=0.1)
     patch.setattr(importances, "measure", quick)
     patch.setattr(latencies, "CALLS", 20)
     patch.setattr(races, "ROUNDS", 5)
+    same = Share(value=0.9, low=0.9, high=0.9)
+
+    def run(models: Sequence[Answering], rows: Dataset) -> list[races.Time]:
+        first, *others = real_race(models, rows)
+        return [first, *(replace(item, row=same, row_p99=same, batch=same) for item in others)]
+
+    patch.setattr(races, "run", run)
     patch.setattr(trials, "_RESAMPLES", 40)
 
 
@@ -350,6 +365,42 @@ def test_a_candidate_that_a_gate_refuses_is_not_registered_even_by_name(bench: B
     assert bench.registered() == before
     with pytest.raises(errors.NotFound, match="No candidate is called"):
         bench.shrink(max_drop=0.3, choose="smallest")
+
+
+def test_one_that_is_slower_is_chosen_for_its_size_alone_and_waits_for_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.registry.promote("parcels", 1)
+    measured, slower = shrinks._Shrinking._measured, Share(value=1.3, low=1.2, high=1.4)
+
+    def slow(study: Any, source: Any) -> Shrink:
+        found = measured(study, source)
+        rows = [
+            item if item.row is None else item.model_copy(update={"row": slower}) for item in found.candidates
+        ]
+        return found.model_copy(update={"candidates": tuple(rows)})
+
+    monkeypatch.setattr(shrinks._Shrinking, "_measured", slow)
+    before = bench.registered()
+    _, refused = bench.shrink(max_drop=0.3)
+    assert refused.chosen is None
+    assert "it is slower: 1.30 of the time for a row" in refused.reason
+    assert bench.registered() == before
+
+    _, found = bench.shrink(max_drop=0.3, objective="size", choose="float32", at_most=1)
+    version = int(found.registered or 0)
+    assert version not in before
+    assert found.decision == Decision.PENDING
+    assert found.held is not None
+    assert "slower than version 1: 1.30 of the time for a row" in found.held
+    assert bench.registry.aliases("parcels")[Alias.CHAMPION] == 1
+    waiting = approvals.of(bench.installation, "parcels", version)
+    assert waiting is not None
+    assert waiting.state is approvals.ApprovalState.PENDING
+    with pytest.raises(errors.PromotionRefused, match="waits for a person: it is slower"):
+        holds.promote(bench.installation, "parcels", version)
+    promotions.approve(bench.installation, "parcels", version, who="ann", why="it fits the device now")
+    assert bench.registry.aliases("parcels")[Alias.CHAMPION] == version
 
 
 @pytest.fixture

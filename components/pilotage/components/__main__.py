@@ -11,14 +11,13 @@ import argparse
 import json
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pilotage.components import shells
 from pilotage.components.outcomes import Metadata
-from pilotage.core import errors, pilots
+from pilotage.core import errors, failures, pilots
 
 _INPUTS = {
     "ingest": (),
@@ -45,12 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         metadata = _run(options)
-    except errors.PilotageError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return int(error.exit_code)
-    except Exception:
-        traceback.print_exc()
-        return int(errors.ExitCode.FAILED)
+    except Exception as error:
+        sys.stderr.write(failures.describe(error))
+        return int(error.exit_code if isinstance(error, errors.PilotageError) else errors.ExitCode.FAILED)
     sys.stdout.write(json.dumps(metadata) + "\n")
     return int(errors.ExitCode.DONE)
 

@@ -143,7 +143,7 @@ def evaluate(
         findings.found,
         spec.goal.metric,
         spec.train.seed,
-        examples=spec.card.example_rows,
+        hidden=reasons.hidden(spec, snapshot),
     )
     told = {"training": spent.training, "training_cost": spent.training_cost, "explanations": explained}
     scorecard = scorecard.model_copy(update=told)

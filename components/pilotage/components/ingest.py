@@ -80,6 +80,7 @@ def ingest(
         personal=guard.findings(),
         personal_key=guard.mark,
         forgotten=guard.left_out,
+        notices=roles.told(spec.data, table.notices),
         source=opened.description,
         created_at=manifest["created_at"],
     )

@@ -23,6 +23,7 @@ from pilotage.core.registry.tags import (
     CODE_TAG,
     DECISION_TAG,
     FORM_TAG,
+    HELD_TAG,
     PASSED_TAG,
     REASON_TAG,
     REVISION_TAG,
@@ -60,7 +61,8 @@ def register(
     """Register the model as challenger, promote it or begin its rollout if nothing speaks against it.
 
     Where releases are committed, that it is to be released is noted on the version, and no more. Writes
-    `version.json`. `also` are tags of the version beside those that all have.
+    `version.json`. `also` are tags of the version beside those that all have; with HELD_TAG it waits for a
+    person, whatever pilot.yaml says.
 
     Raises:
         DataError: model, scorecard, report and snapshot do not belong together.
@@ -69,7 +71,7 @@ def register(
     """
     _require_match(snapshot, report, trained, scorecard)
     registry = Registry(settings)
-    decision, reason = _decide(spec, scorecard)
+    decision, reason = _decide(spec, scorecard, (also or {}).get(HELD_TAG))
     if decision is Decision.PROMOTED:
         _require_same_champion(registry, spec.pilot, trained, scorecard)
     registry.log_file(trained.mlflow_run, scorecard.write(out))
@@ -127,10 +129,12 @@ def _sign(settings: Settings, registry: Registry, trained: TrainedModel) -> None
     registry.add_to_model(trained.uri, folder, (signatures.FILE,))
 
 
-def _decide(spec: PilotSpec, scorecard: Scorecard) -> tuple[Decision, str]:
+def _decide(spec: PilotSpec, scorecard: Scorecard, held: str | None) -> tuple[Decision, str]:
     failed = [verdict for verdict in scorecard.gates if not verdict.passed]
     if failed:
         return Decision.REFUSED, "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in failed)
+    if held is not None:
+        return Decision.PENDING, f"every gate passed, but {held}; waits for an approval"
     if spec.approval is Approval.MANUAL:
         return Decision.PENDING, "every gate passed; waits for an approval"
     return Decision.PROMOTED, "every gate passed"

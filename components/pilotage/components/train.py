@@ -26,7 +26,14 @@ import pilotage.core.safes  # noqa: F401 - takes seconds; loaded with the step a
 from pilotage.components import datasets, provenance, splits
 from pilotage.components.datasets import Dataset
 from pilotage.components.synthesis import augmentations
-from pilotage.components.training import estimators, importances, own_estimators, references, searches
+from pilotage.components.training import (
+    estimators,
+    examples,
+    importances,
+    own_estimators,
+    references,
+    searches,
+)
 from pilotage.components.training.deep import embedders, modules, torches
 from pilotage.components.training.deep.embedders import Embedder
 from pilotage.components.training.searches import Found
@@ -47,7 +54,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXAMPLE_ROWS = 5
 TRIALS_FILE = "trials.json"
 
 
@@ -296,7 +302,6 @@ def _store(
     settings: Settings,
 ) -> Model:
     """Write the model folder `target`; returns `model` with the digest of its file."""
-    example = rows.take(np.arange(min(EXAMPLE_ROWS, rows.rows))).frame()
     try:
         digest = folders.save_estimator(
             target,
@@ -305,7 +310,7 @@ def _store(
             features=model.features,
             task=model.task,
             classes=model.classes,
-            example=example,
+            example=examples.typical(rows),
             requirements=model.requirements,
             code=_copy_code(own, folder, target.with_name("own")),
             settings=settings,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.components import pages
-from pilotage.components.validation import leakages, repeats, skews, suites, undeclared, validations
+from pilotage.components.validation import leakages, misread, repeats, skews, suites, undeclared, validations
 from pilotage.components.validation.suites import Suite
 from pilotage.core import errors, storage
 from pilotage.core.artifacts import Report, Severity, Skew, Snapshot
@@ -60,6 +60,7 @@ def validate(
     values: tuple[Skew, ...] = ()
     findings = leakages.find(spec, snapshot, settings) + repeats.find(spec, snapshot, settings)
     findings += undeclared.find(snapshot)
+    findings += misread.find(snapshot)
     if champion is not None and champion.digest != snapshot.digest:
         schema = skews.schema_skew(spec, champion, snapshot)
         values = skews.value_skew(spec, readable, snapshot, settings) if readable else ()

@@ -92,25 +92,44 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Carry out one command line; returns the exit code."""
+    app = build()
     try:
-        code: Any = build()(arguments, prog_name="pilotage", standalone_mode=False)
+        code: Any = app(arguments, prog_name="pilotage", standalone_mode=False)
     except typer.TyperException as error:
-        return _wrong_usage(error, arguments)
+        return _wrong_usage(error, app, arguments)
     except typer.Abort:
         return int(ExitCode.FAILED)
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
-def _wrong_usage(error: typer.TyperException, arguments: list[str]) -> int:
+def _wrong_usage(error: typer.TyperException, app: typer.Typer, arguments: list[str]) -> int:
     """Say which argument was wrong; asking for nothing gets the help."""
-    message = error.format_message()
+    message = error.format_message().replace(": Value error, ", ": ")
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(message, err=True)
         return int(ExitCode.WRONG_INPUT)
-    command = context.command_path if context is not None else "pilotage"
+    if context is None:
+        command, choices = _called(app, arguments, getattr(error, "option_name", ""))
+        message = f"{message.rstrip('.')}: one of {', '.join(choices)}." if choices else message
+    else:
+        command = context.command_path
     with Output.open(as_json="--json" in arguments) as output:
         output.error(
             "UsageError", message, f"`{command} --help` shows how it is called.", ExitCode.WRONG_INPUT
         )
     return int(ExitCode.WRONG_INPUT)
+
+
+def _called(app: typer.Typer, arguments: list[str], option: str) -> tuple[str, list[str]]:
+    """Path of the command that `arguments` begin with, and what its option takes, where that is a choice."""
+    command: Any = typer.main.get_command(app)
+    path = ["pilotage"]
+    for word in arguments:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+        path.append(word)
+    taken = [known for known in command.params if option and option in known.opts]
+    choices = [choice for known in taken for choice in known.type_descriptor.choices or ()]
+    return " ".join(path), [f"`{getattr(choice, 'value', choice)}`" for choice in choices]

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from pilotage.components import ingest
-from pilotage.components.ingestion import tables
+from pilotage.components.ingestion import notations, tables
 from pilotage.components.ingestion.tables import Facts, Written
 from pilotage.components.sources import listings
 from pilotage.components.sources.batches import open_source
@@ -65,7 +65,13 @@ class Draft:
             "features": {feature.name: feature.kind.value for feature in self.snapshot.features},
             "excluded": {item.name: item.reason for item in self.snapshot.excluded},
             "expectations": self.expectations,
+            "warnings": list(self.warnings),
         }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Columns that are probably misread."""
+        return tuple(map(notations.warning, self.snapshot.notices))
 
 
 def make(name: str, table: str, target: str | None, here: Path) -> Draft:
@@ -95,7 +101,7 @@ def make(name: str, table: str, target: str | None, here: Path) -> Draft:
         content["data"]["features"] = {feature.name: feature.kind.value for feature in snapshot.features}
         suite = suites.draft(aside, snapshot)
         content["expectations"] = SUITE_FILE
-    heading = _HEADING.format(rows=snapshot.rows, name=name)
+    heading = _HEADING.format(rows=snapshot.rows, name=name) + _misread(snapshot)
     text = heading + _text({key: content[key] for key in _ORDER if key in content})
     spec = pilots.parse(text)
     _write(folder, text, suite)
@@ -118,6 +124,12 @@ _HEADING = """\
 # Drafted by `pilotage init` from {rows:,} rows; every line is yours to change.
 # `pilotage check {name}` reads the data, `pilotage run {name}` trains. `pilotage schema` prints every key.
 """
+
+
+def _misread(snapshot: Snapshot) -> str:
+    """Comments on columns that are probably meant to be numbers or dates."""
+    told = [f"`{notice.column}`: {notations.sentence(notice)}" for notice in snapshot.notices]
+    return "".join(f"# {''.join(each if each.isprintable() else ' ' for each in line)}\n" for line in told)
 
 
 def _check_free(name: str, folder: Path) -> None:

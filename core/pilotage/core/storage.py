@@ -24,6 +24,7 @@ COMPLETE = "manifest.json"
 """A published folder holds this file; it is the last one to appear."""
 READ_AT_ONCE = 128
 """Files that an object store is asked for together."""
+_PIECE_BYTES = 1 << 20
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -118,6 +119,21 @@ class Storage:
             raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
         return data
 
+    def open(self, name: str) -> IO[bytes]:
+        """File `name` to be read piece by piece, from anywhere in it; whoever opens it closes it.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            if self.local:
+                return Path(path).open("rb")
+            stream: IO[bytes] = self._files.open(path, "rb")
+        except FileNotFoundError as error:
+            raise errors.NotFound(f"`{self.location(name)}` does not exist.", name=name) from error
+        return stream
+
     def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """The content of each of many files in turn, None for one that is not there.
 
@@ -142,6 +158,14 @@ class Storage:
             write_file(Path(self._root, name), data, sync=sync)
         else:
             self._files.pipe_file(f"{self._root}/{name}", data)
+
+    def put(self, name: str, path: Path) -> None:
+        """Replace file `name` by the content of `path`, which memory need not hold."""
+        if not self.local:
+            self._files.put_file(str(path), f"{self._root}/{name}")
+            return
+        with path.open("rb") as source, written(Path(self._root, name)) as target:
+            shutil.copyfileobj(source, target, _PIECE_BYTES)
 
     def delete(self, name: str) -> None:
         """Remove the file or folder `name`; nothing happens when it is not there."""

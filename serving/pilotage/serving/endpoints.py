@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +21,33 @@ from pilotage.serving.inference.planes import DataPlane, Reply
 from pilotage.serving.inference.works import Request
 from pilotage.serving.limits import Limits
 from pilotage.serving.protocols import batches
-from pilotage.serving.records import labels
+from pilotage.serving.records import labels, spellings
 from pilotage.serving.records.recorders import Recorder
+from pilotage.serving.records.spellings import Unknown
 from pilotage.serving.telemetry import scores
 from pilotage.serving.telemetry.meters import Meters
 from pilotage.serving.versions import shadows
 from pilotage.serving.versions.champions import Follower
 from pilotage.serving.versions.lives import Live
 from pilotage.serving.versions.shadows import Shadow
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of labels that were sent."""
+
+    stored: int
+    version: int | None = None
+    """That they were compared with; None while none is live."""
+    unknown: tuple[Unknown, ...] = ()
+    """Those that it does not understand; they are stored, too."""
+    classes: tuple[Scalar, ...] = ()
+    """That it tells."""
+
+    @property
+    def rows(self) -> int:
+        """Labels that it does not understand."""
+        return sum(each.rows for each in self.unknown)
 
 
 class Endpoint:
@@ -114,8 +134,11 @@ class Endpoint:
         self.meters.refused.inc()
         self.plane.refused()
 
-    def keep_labels(self, body: bytes, content_type: str) -> int:
-        """Store a body of labels durably; returns how many. Blocks.
+    def keep_labels(self, body: bytes, content_type: str) -> Receipt:
+        """Store a body of labels durably. Blocks.
+
+        A class that the live version does not know is kept, because the next version may know it; a label
+        of a regression that is no number is refused, because none ever will.
 
         Raises:
             Problem: the body is not JSON or has too many labels.
@@ -124,7 +147,7 @@ class Endpoint:
         with batches.shallow():
             return self._keep_labels(body, content_type)
 
-    def _keep_labels(self, body: bytes, content_type: str) -> int:
+    def _keep_labels(self, body: bytes, content_type: str) -> Receipt:
         document = batches.check_keys(batches.parse_json(body, content_type), ("ids", "labels"), ("times",))
         ids = batches.check_list(document["ids"], "ids", self._limits.labels)
         given = batches.check_list(document["labels"], "labels", self._limits.labels)
@@ -135,7 +158,11 @@ class Endpoint:
             times = batches.check_list(times, "times", self._limits.labels)
         stored = labels.store_labels(self._storage, self.name, ids, given, times, self._stored_id)
         self.meters.labels.inc(stored)
-        return stored
+        live = self.follower.live
+        if live is None:
+            return Receipt(stored)
+        texts = [labels.label_text(value, position) for position, value in enumerate(given)]
+        return Receipt(stored, live.version, tuple(spellings.unknown(texts, live.model)), live.model.classes)
 
     def _swapped(self, live: Live) -> None:
         self.meters.swaps.inc()

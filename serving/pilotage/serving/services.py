@@ -10,7 +10,7 @@ from pilotage.core.pilots import Pilot
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.serving import problems
-from pilotage.serving.endpoints import Endpoint
+from pilotage.serving.endpoints import Endpoint, Receipt
 from pilotage.serving.inference.explanations.lanes import Lane
 from pilotage.serving.limits import Limits
 from pilotage.serving.security import tls
@@ -139,7 +139,7 @@ class Service:
             raise problems.draining()
         return [endpoint.plane.live() for endpoint in self.endpoints.values()]
 
-    async def keep_labels(self, endpoint: Endpoint, body: bytes, content_type: str) -> int:
+    async def keep_labels(self, endpoint: Endpoint, body: bytes, content_type: str) -> Receipt:
         """Store a body of labels durably, off the event loop; see `Endpoint.keep_labels`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._storing, endpoint.keep_labels, body, content_type)

@@ -32,7 +32,7 @@ from pilotage.serving.monitor.drift.calibrations import Calibration, Setup
 from pilotage.serving.monitor.drift.columns import Column, columns_of
 from pilotage.serving.monitor.judgements import SAMPLE_ROWS
 from pilotage.serving.monitor.performance import estimates as performance
-from pilotage.serving.monitor.performance import outcomes
+from pilotage.serving.records import spellings
 
 FEATURES = {
     name: Feature(name=name, kind=FeatureKind.NUMBER if name in tables.NUMBERS else FeatureKind.CATEGORY)
@@ -161,7 +161,7 @@ class Scored:
         """At most `most` of the rows, drawn at random, as training and servers keep them."""
         generator = np.random.default_rng(SEED)
         drawn = np.sort(generator.permutation(len(self.score))[:most])
-        score, classes = self.score[drawn], outcomes.order_of(self.model)
+        score, classes = self.score[drawn], spellings.order_of(self.model)
         told = [[str(features.category_text(classes[place])) for place in side[drawn]] for side in (
             self.prediction, self.truth)]  # fmt: skip
         return samples.build(

@@ -34,7 +34,7 @@ from tests.unit.components.deep import small_encoders
 
 from pilotage.core import features, models, pilots, settings
 from pilotage.core.registry import Registry
-from pilotage.core.registry.clients import FORM_TAG
+from pilotage.core.registry.tags import FORM_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.storage import Storage
 from pilotage.pipelines.execution import runs

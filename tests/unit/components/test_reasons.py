@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,18 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from tests.unit.components.tabular import columns, ingested, make_spec, write_csv
 from tests.unit.core.explanations import explained_models
 from tests.unit.serving import small_models
 
 from pilotage.components.datasets import Dataset
 from pilotage.components.measures import importances, reasons, scores
 from pilotage.components.measures.scores import Outcomes
+from pilotage.components.training import examples
 from pilotage.core.artifacts import Explanations, RowKind
 from pilotage.core.metrics import Task
 from pilotage.core.models import Prediction, Predictor
+from pilotage.core.specs.cards import Card
 
 MODELS: dict[str, tuple[Any, int, bool, str]] = {
     "linear": (LogisticRegression(max_iter=500), 2, False, "roc_auc"),
@@ -94,9 +99,9 @@ def test_rows_are_left_out_where_the_pilot_says_so() -> None:
     )
     rest = dataset(2)
     found = scores.outcomes(predictor, rest.frame(), rest.target)
-    none = reasons.explain(predictor, profile, rest, found, "roc_auc", 3, examples=False)
+    none = reasons.explain(predictor, profile, rest, found, "roc_auc", 3, hidden="they are nobody's business")
     assert none.examples == ()
-    assert "example rows: `card.example_rows` is false" in none.gaps
+    assert "example rows: they are nobody's business" in none.gaps
     assert none.importances[0].contribution is not None
 
 
@@ -182,3 +187,43 @@ def test_rows_to_show_are_the_surest_of_the_wrong_and_the_least_sure_of_all() ->
     assert chosen[RowKind.BORDERLINE] == [2, 3, 9]
     assert chosen[RowKind.WRONG] == [1, 5]
     assert set(chosen[RowKind.TYPICAL]).isdisjoint({1, 5})
+
+
+@pytest.mark.parametrize(
+    ("card", "personal", "expected"),
+    [
+        pytest.param({}, False, "", id="nobody's-rows"),
+        pytest.param({}, True, "the source has personal data", id="somebody's-rows"),
+        pytest.param({"example_rows": True}, True, "", id="wanted-all-the-same"),
+        pytest.param({"example_rows": False}, False, "`card.example_rows` is false", id="not-wanted"),
+    ],
+)
+def test_rows_of_people_are_shown_where_the_pilot_says_so_alone(
+    tmp_path: Path, card: dict[str, bool], personal: bool, expected: str
+) -> None:
+    table = columns()
+    if personal:
+        table["email"] = [f"somebody{place}@mail.example" for place in range(60)]
+    snapshot = ingested(tmp_path, write_csv(tmp_path / "rows.csv", table).name)
+    spec = make_spec("rows.csv").model_copy(update={"card": Card.model_validate(card)})
+    found = reasons.hidden(spec, snapshot)
+    assert found.startswith(expected)
+    assert bool(found) == bool(expected)
+
+
+def test_the_example_of_a_models_input_is_typical_and_no_row() -> None:
+    rows = dataset(2)
+    example = examples.typical(rows)
+    assert list(example.columns) == list(rows.frame().columns)
+    assert example.dtypes.tolist() == rows.frame().dtypes.tolist()
+    assert not (rows.frame().astype(str) == example.astype(str).iloc[0]).all(axis=1).any()
+    rare = replace(
+        rows,
+        columns={
+            name: np.array([f"one {place}" for place in range(rows.rows)], dtype=object)
+            if column.dtype == object
+            else np.full(rows.rows, np.nan)
+            for name, column in rows.columns.items()
+        },
+    )
+    assert examples.typical(rare).isna().all(axis=None), "a value of one row alone is not told"

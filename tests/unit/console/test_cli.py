@@ -61,6 +61,15 @@ def test_the_version_is_that_of_the_distribution(call: Call) -> None:
         (["run", "x", "--no-cash"], "No such option: --no-cash"),
         (["serve", "x", "--port", "99999"], "less than or equal to 65535"),
         (["promote", "x", "0"], "greater than or equal to 1"),
+        (
+            ["readiness", "x", "--prove"],
+            "'--prove' requires an argument: one of `tests`, `repeat`, `simple`, `all`.",
+        ),
+        (["readiness", "x", "--badge"], "'--badge' requires an argument."),
+        (
+            ["readiness", "x", "--prove", "it"],
+            "Invalid value for '--prove': 'it' is not one of 'tests', 'repeat'",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -68,8 +77,9 @@ def test_wrong_usage_names_the_mistake_and_exits_2(call: Call, arguments: list[s
     plain = call(*arguments)
     assert (plain.code, plain.out) == (2, "")
     assert said in plain.err
-    assert "--help` shows how it is called" in plain.err
-    document = call(*arguments, "--json").document["error"]
+    asked = " ".join(["pilotage", *(word for word in arguments[:1] if word != "rnu")])
+    assert f"`{asked} --help` shows how it is called" in plain.err
+    document = call(arguments[0], "--json", *arguments[1:]).document["error"]
     assert said in document["message"]
     assert document["exit_code"] == 2
 

@@ -106,3 +106,20 @@ def test_mistakes_are_named(call: Call, arguments: list[str], said: str) -> None
 def test_few_rows_get_an_estimator_that_can_learn_from_them(call: Call, count: int, estimator: str) -> None:
     drafted = draft(call, rows(count, lambda n: f"{n % 7},{'uvw'[n % 3]},{n % 2}"), "--target", "y")
     assert drafted.spec.train.estimator == estimator
+
+
+def test_columns_that_are_probably_misread_are_told_and_commented(call: Call) -> None:
+    rows_ = "".join(f"{n};{n},25;{'ab'[n % 2]};{n % 2}\n" for n in range(80))
+    Path("table.csv").write_text("n;preis\u2028version: 7;shop;target\n" + rows_, encoding="utf-8")
+    drafted = call("init", "fresh", "--from", "table.csv", "--json")
+    assert "such as `0,25`, look like numbers with a decimal comma" in drafted.document["warnings"][0]
+    text = Path("fresh/pilot.yaml").read_text(encoding="utf-8")
+    assert "# `preis version: 7`: 80 of 80 values" in text, "no name ends a comment"
+    assert pilots.load(Path("fresh")).spec.version == 1
+    Path("fresh/pilot.yaml").write_text(
+        text.replace("shop: category", "shop: category\n    'preis\\u2028version: 7': category")
+        .replace("'preis\\u2028version: 7'", '"preis\\u2028version: 7"'),
+        encoding="utf-8",
+    )  # fmt: skip
+    checked = call("check", "fresh", "--json")
+    assert 'pandas.read_csv(…, decimal=",")' in checked.document["warnings"][0]

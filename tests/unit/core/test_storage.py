@@ -57,6 +57,21 @@ def test_many_files_are_read_in_the_order_that_they_are_asked_for(
     assert list(place.read_all([])) == []
 
 
+def test_a_large_file_is_put_and_read_piece_by_piece(place: storage.Storage, tmp_path: Path) -> None:
+    made = tmp_path / "made.bin"
+    made.write_bytes(bytes(range(256)) * 10_000)
+    place.write("studies/one/file", b"old")
+    place.put("studies/one/file", made)
+    with place.open("studies/one/file") as stream:
+        stream.seek(-2, 2)
+        assert stream.read() == b"\xfe\xff"
+        stream.seek(0)
+        assert stream.read(3) == b"\x00\x01\x02"
+    assert place.names("studies") == ["studies/one/file"], "no draft is left"
+    with pytest.raises(errors.NotFound, match="studies/none"):
+        place.open("studies/none")
+
+
 def test_a_stamp_changes_with_its_file_and_no_other(place: storage.Storage) -> None:
     place.write("windows/a/1/x", b"1")
     place.write("windows/a/2/y", b"1")

@@ -22,6 +22,8 @@ LEAST_RANGE = 4.0
 """The largest size is at least so many times the smallest."""
 _CLEAR = 3.0
 """Standard errors that a rise, or a fall, is more than chance from."""
+_CLEAR_PEAK = 5.0
+"""The same of a rise that the curve has come down from: it misleads less than one that lasts."""
 _LEAST_RISE = 0.004
 """A rise below this share of the span matters to nobody."""
 _SURPRISE = 3.0
@@ -202,11 +204,12 @@ def _largest_rise(curve: Curve, noise: float) -> Verdict | None:
     place = int(np.argmax(curve.loss - lowest))
     start = int(np.argmin(curve.loss[: place + 1]))
     rise = float(curve.loss[place] - curve.loss[start])
-    chance = np.sqrt(2 * np.log(max(len(curve.n), 2))) + _CLEAR - 1
+    falls_again = float(curve.loss[place] - curve.loss[-1]) > rise / 2
+    clear = _CLEAR_PEAK if falls_again else _CLEAR
+    chance = np.sqrt(2 * np.log(max(len(curve.n), 2))) + clear - 1
     limit = max(chance * float(np.hypot(errors[start], errors[place])) / np.sqrt(2), _LEAST_RISE * curve.span)
     if rise <= limit:
         return None
-    falls_again = float(curve.loss[place] - curve.loss[-1]) > rise / 2
     kind = "peaking" if falls_again else "rising" if start == 0 else "dipping"
     return Verdict(
         kind,

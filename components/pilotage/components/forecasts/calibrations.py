@@ -12,11 +12,11 @@ import numpy as np
 
 FACTORS = (2.0, 4.0, 8.0, 16.0)
 """Times the largest size, that the weights are known for; between them they are interpolated."""
-SPREAD = (0.956, 0.783, 0.792, 0.879)
-NOISE = (1.61, 1.82, 2.24, 2.29)
-FALL = (0.369, 0.411, 0.444, 0.354)
-LEAST = (0.0012, 0.0019, 0.0021, 0.0026)
-FEW = (0.74, 0.79, 0.30, 0.27)
+SPREAD = (1.21, 0.945, 0.828, 0.867)
+NOISE = (1.60, 1.96, 2.28, 1.88)
+FALL = (0.290, 0.387, 0.398, 0.326)
+LEAST = (0.0009, 0.0013, 0.0017, 0.0087)
+FEW = (0.74, 0.66, 0.22, 0.21)
 """What few points add: the half width grows by this over their number beyond four."""
 
 

@@ -1,7 +1,8 @@
 """Forecasts of learning curves: the loss on more rows than were tried, with an interval, or a refusal.
 
 The centre is the mean over all candidates of all families, each weighted by how well it fits (model
-averaging). The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
+averaging), and over how the last octaves go on (see `octaves`), weighted by how well each would have told the
+last octave. The interval is that centre plus multiples of a scale: how far candidates that fit differ, how
 noisy the points are, and how much the curve still falls. The multiples were calibrated on curves of real
 tables by split-conformal prediction (see `calibrations`), since what the families themselves say covers far
 too little. Curves that are not of the kind that was calibrated on are refused (see `behaviours`).
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pilotage.components.forecasts import behaviours, calibrations, families
+from pilotage.components.forecasts import behaviours, calibrations, families, octaves
 from pilotage.components.forecasts.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +34,10 @@ _RECENT = 1.5
 """Power of the size that a point's weight grows with: large sizes say more about larger ones."""
 _FLOOR = 0.003
 """Noise that the mean of any number of trainings has, as a share of the range of the losses."""
+_LEAST_NOISE = 0.001
+"""Share of the range of the losses that it is chance to be off by."""
+_HIDDEN = 1.9
+"""Sizes above the largest over this are hidden to look back."""
 _GRID = 60
 _DENSE = 1.25
 """Density from which on points are left out."""
@@ -196,11 +201,33 @@ class Mean:
         self.share: Floats = fit / fit.sum()
 
     def at(self, size: float) -> tuple[float, float]:
-        """Mean and standard deviation over candidates."""
+        """Mean and standard deviation over candidates, of which how the last octaves go on is one."""
+        values = np.append(self._values(size), octaves.go_on(self.curve.n, self._falling, size))
+        weights = np.append((1 - self.octaves_share) * self.share, self.octaves_share)
+        mean = float(weights @ values)
+        return mean, float(np.sqrt(weights @ (values - mean) ** 2))
+
+    def _values(self, size: float) -> Floats:
+        """What each candidate of the families says."""
         shape = families.shapes([size], self.curve.n[0]).at[:, 0]
-        values = self._lines.a + self._lines.c * shape
-        mean = float(self.share @ values)
-        return mean, float(np.sqrt(self.share @ (values - mean) ** 2))
+        return self._lines.a + self._lines.c * shape
+
+    @cached_property
+    def _falling(self) -> Floats:
+        return behaviours.falling(self.curve)
+
+    @cached_property
+    def octaves_share(self) -> float:
+        """Weight of how the last octaves go on: how much better than the families it told the last octave."""
+        known = self.curve.until(self.curve.largest / _HIDDEN)
+        if len(known.n) < behaviours.FEWEST_SIZES:
+            return 0.5
+        earlier, last = Mean(known), float(self.curve.loss[-1])
+        mean = float(earlier.share @ earlier._values(self.curve.largest))
+        gone_on = octaves.go_on(known.n, earlier._falling, self.curve.largest)
+        chance = max(self.local_noise, _LEAST_NOISE * self.curve.span) ** 2
+        misses = (mean - last) ** 2 + chance, (gone_on - last) ** 2 + chance
+        return misses[0] / sum(misses)
 
     @cached_property
     def local_noise(self) -> float:
@@ -265,7 +292,7 @@ def predict(mean: Mean, size: float) -> Predicted:
 
 def look_back(curve: Curve) -> Backtest | None:
     """Hide the sizes from half the largest on, and forecast the largest."""
-    known = curve.until(curve.largest / 1.9)
+    known = curve.until(curve.largest / _HIDDEN)
     if len(known.n) < behaviours.FEWEST_SIZES:
         return None
     found = predict(Mean(known), curve.largest)

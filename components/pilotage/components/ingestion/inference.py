@@ -19,9 +19,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pilotage.components.ingestion import notations
 from pilotage.components.sources.batches import Texts
 from pilotage.core import errors
-from pilotage.core.artifacts import ColumnType
+from pilotage.core.artifacts import ColumnType, Notice
 from pilotage.core.personal import patterns
 from pilotage.core.specs import EMBEDDED, FeatureKind
 
@@ -72,6 +73,7 @@ class Guess:
     )
     not_number: Sighting | None = None
     not_time: Sighting | None = None
+    tally: notations.Tally = field(default_factory=notations.Tally)
 
     def see(self, array: pa.Array, kind: ColumnType | None, origin: str, first: int) -> None:
         """Take in one batch's values, as `raw` gives them.
@@ -82,7 +84,7 @@ class Guess:
         if kind is None:
             return
         self._join(kind, origin)
-        if kind is ColumnType.TEXT and (self.texts is not Texts.TEXT or self.pin is not None):
+        if kind is ColumnType.TEXT and self.pin not in EMBEDDED:
             self._see_texts(array, origin, first)
 
     def _join(self, kind: ColumnType, origin: str) -> None:
@@ -108,6 +110,9 @@ class Guess:
         self.present += len(indices)
         values = pl.Series(self.name, array.dictionary, dtype=pl.String)
         number = values.cast(pl.Float64, strict=False).is_not_null().to_numpy()
+        self.tally.see(values, number, weights)
+        if self.texts is Texts.TEXT and self.pin is None:
+            return
         time = np.zeros(len(values), dtype=bool)
         if number.any():
             self._count("integer", values.str.contains(_INTEGER).to_numpy(), weights)
@@ -141,6 +146,11 @@ class Guess:
             return self._pinned(self.pin)
         return ColumnType.TEXT if self.texts is Texts.TEXT else self._inferred()
 
+    @property
+    def notice(self) -> Notice | None:
+        """What to say where the column stays text and looks like numbers or dates."""
+        return self.tally.notice(self.name) if self.kind is ColumnType.TEXT else None
+
     def _typed(self, kind: ColumnType) -> ColumnType:
         if self.pin is not None and kind not in _FITTING[self.pin]:
             raise errors.DataError(
@@ -163,7 +173,9 @@ class Guess:
         odd = self.not_time if pin is FeatureKind.TIME else self.not_number
         raise errors.DataError(
             f"Column `{self.name}` should be {_KINDS[pin]}, but has {odd}.",
-            remedy="Correct the source, or the column's kind in pilot.yaml.",
+            remedy=notations.remedy(notice.notation)
+            if (notice := self.notice) is not None
+            else "Correct the source, or the column's kind in pilot.yaml.",
             column=self.name,
         )
 

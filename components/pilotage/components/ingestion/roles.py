@@ -8,14 +8,16 @@ free text and left out; the pilot may say otherwise under `data.features`.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+import polars as pl
+
+from pilotage.components.ingestion import notations
 from pilotage.components.ingestion.tables import MOST_DISTINCT, Facts, Written
 from pilotage.core import errors
-from pilotage.core.artifacts import ColumnType, Exclusion, Feature, Scalar
+from pilotage.core.artifacts import ColumnType, Exclusion, Feature, Notation, Notice, Scalar
 from pilotage.core.features import category_text
 from pilotage.core.metrics import Task
 from pilotage.core.personal import patterns
@@ -27,8 +29,6 @@ LEAST_ROWS_PER_CLASS = 2
 MOST_NUMBER = 1e38
 """The largest magnitude of a number; several estimators compute with 32 bits, which end at 3.4e38."""
 _TYPING_ERROR = 0.85
-_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
-"""A number with the decimal comma of many languages."""
 _EXCLUDE = "data.exclude"
 FEW_TEXTS = 50
 """Up to so many different texts are categories, whatever their share of the rows."""
@@ -145,7 +145,9 @@ def _check_regression(spec: PilotSpec, target: Facts) -> None:
         raise errors.DataError(
             f"The target `{target.name}` holds {holds}, but `goal.metric` {spec.goal.metric} "
             "is for regression, which needs numbers.",
-            remedy="Use a classification metric such as `accuracy`, or make the target a number.",
+            remedy=notations.remedy(notation)
+            if (notation := _notation(target.values)) is not None
+            else "Use a classification metric such as `accuracy`, or make the target a number.",
             column=target.name,
         )
     _check_finite(target)
@@ -188,9 +190,26 @@ def _check_classes(spec: PilotSpec, name: str, classes: tuple[Any, ...], counts:
 
 
 def _of_rare(classes: tuple[Any, ...]) -> str:
-    if all(isinstance(value, str) and _COMMA.fullmatch(value) for value in classes):
-        return "Write its numbers with a decimal point in the source: with a comma they are texts."
+    notation = _notation(classes)
+    if notation is not None:
+        return notations.remedy(notation)
     return "Add rows of it, group rare classes, or use a regression metric for a quantity."
+
+
+def _notation(values: Sequence[Any]) -> Notation | None:
+    texts = [value for value in values if isinstance(value, str)]
+    return notations.of(pl.Series(texts, dtype=pl.String)) if texts else None
+
+
+def told(data: Data, notices: Sequence[Notice]) -> tuple[Notice, ...]:
+    """The notices of columns that the pilot uses, or would if they were numbers or dates."""
+    unused = {*data.exclude, *([] if data.key is None else [data.key])}
+    used = None if data.features is None else {*data.features, data.target}
+    return tuple(
+        notice
+        for notice in notices
+        if notice.column not in unused and (used is None or notice.column in used)
+    )
 
 
 def _shown(value: object) -> str:

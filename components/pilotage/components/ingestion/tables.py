@@ -24,7 +24,7 @@ from pilotage.components.snapshots import BATCH_ROWS, arrow_type
 from pilotage.components.sources import pictures
 from pilotage.components.sources.batches import Batch, Opened
 from pilotage.core import errors, storage
-from pilotage.core.artifacts import Column, ColumnType, DataFile
+from pilotage.core.artifacts import Column, ColumnType, DataFile, Notice
 from pilotage.core.specs import EMBEDDED, FeatureKind
 
 MOST_COLUMNS = 10_000
@@ -44,6 +44,8 @@ class Spool:
     """In order of first appearance."""
     embedded: frozenset[str] = frozenset()
     """Columns of texts and images, whose values are long."""
+    notices: tuple[Notice, ...] = ()
+    """Columns of texts that look like numbers or dates."""
 
 
 def spool(
@@ -81,7 +83,14 @@ def spool(
     if whole in types and types[whole] is ColumnType.NUMBER and fractions.none:
         types[whole] = ColumnType.INTEGER
     embedded = frozenset(name for name, kind in pins.items() if kind in EMBEDDED and name in types)
-    return Spool(files=tuple(writer.files), rows=writer.rows, types=types, embedded=embedded)
+    told = [guesses[name].notice for name, kind in types.items() if kind is ColumnType.TEXT]
+    return Spool(
+        files=tuple(writer.files),
+        rows=writer.rows,
+        types=types,
+        embedded=embedded,
+        notices=tuple(notice for notice in told if notice is not None),
+    )
 
 
 def _raw_columns(
@@ -314,6 +323,8 @@ class Written:
     """Rows by value of the target, as long as it has few."""
     keys: np.ndarray[Any, np.dtype[np.uint64]] | None
     """A hash of each row's key."""
+    notices: tuple[Notice, ...] = ()
+    """See `Spool`."""
 
 
 def write(source: Spool, folder: Path, target: str, key: str | None) -> Written:
@@ -346,6 +357,7 @@ def write(source: Spool, folder: Path, target: str, key: str | None) -> Written:
         facts=facts,
         class_counts=classes,
         keys=np.concatenate(hashes) if hashes else None,
+        notices=source.notices,
     )
 
 

@@ -1,9 +1,9 @@
 """Why the model says what it says: importances, contributions to a few rows, and dependences.
 
 Contributions are computed by `pilotage.core.explanations`, with which servers answer `/explain`.
-The rows that are shown are held-out ones without keys, their values cut short;
-`card.example_rows` leaves them out. What cannot be told is a gap with its reason and takes nothing
-else away: no reason of a model's is worth a failed run.
+The rows that are shown are held-out ones without keys, their values cut short; where the source has
+personal data none is, unless `card.example_rows` says so. What cannot be told is a gap with its reason
+and takes nothing else away: no reason of a model's is worth a failed run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,22 @@ from pilotage.components.datasets import Dataset
 from pilotage.components.measures import bootstraps, dependences, importances
 from pilotage.components.measures.importances import Drops
 from pilotage.components.measures.scores import Outcomes
-from pilotage.core.artifacts import Dependence, ExplainedRow, Explanations, Importance, RowKind, Scalar
+from pilotage.core.artifacts import (
+    Dependence,
+    ExplainedRow,
+    Explanations,
+    Importance,
+    RowKind,
+    Scalar,
+    Snapshot,
+)
 from pilotage.core.artifacts.reasons import Span
 from pilotage.core.explanations.attributions import Attribution, Budget
 from pilotage.core.explanations.methods import Explainer
 from pilotage.core.metrics import Task
 from pilotage.core.models import Predictor
 from pilotage.core.profiles import ReferenceProfile
+from pilotage.core.specs import PilotSpec
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +64,14 @@ class _Told:
     sizes: dict[str, Span] | None = None
 
 
+def hidden(spec: PilotSpec, snapshot: Snapshot) -> str:
+    """Why the scorecard shows no held-out row; empty where it shows some."""
+    shown = spec.card.example_rows
+    if shown is None and snapshot.personal:
+        return "the source has personal data; `card: {example_rows: true}` shows them all the same"
+    return "`card.example_rows` is false" if shown is False else ""
+
+
 def explain(
     predictor: Predictor,
     profile: ReferenceProfile,
@@ -63,7 +80,7 @@ def explain(
     metric: str,
     seed: int,
     *,
-    examples: bool = True,
+    hidden: str = "",
 ) -> Explanations:
     """What the model leans on, on its held-out rows.
 
@@ -74,7 +91,7 @@ def explain(
         found: what the model says of them.
         metric: the goal's.
         seed: of all that is drawn.
-        examples: whether rows are shown.
+        hidden: why no row is shown; empty where some are.
     """
     told = _Told(Drops(0, 0, {}), [])
     try:
@@ -84,7 +101,7 @@ def explain(
     if not told.drops.by_feature and not told.gaps:
         told.gaps.append("permutation importances: too slow, or the metric is not defined on a part")
     try:
-        _attribute(told, Explainer(predictor, profile), rest, found, seed, examples=examples)
+        _attribute(told, Explainer(predictor, profile), rest, found, seed, hidden=hidden)
     except Exception as error:
         _missed(told, "contributions", error)
     ranked = _ranked(told, rest)
@@ -116,17 +133,17 @@ def _missed(told: _Told, what: str, error: Exception) -> None:
 
 
 def _attribute(
-    told: _Told, explainer: Explainer, rest: Dataset, found: Outcomes, seed: int, *, examples: bool
+    told: _Told, explainer: Explainer, rest: Dataset, found: Outcomes, seed: int, *, hidden: str
 ) -> None:
     """Take rows apart, and where that is exact and quick, enough of them for a mean."""
     kinds = choose(found)
     rows = np.concatenate([place for _, place in kinds]).astype(np.intp)
     part = rest.take(rows)
     told.attribution = explainer.explain(part.columns, BUDGET)
-    if examples:
-        told.examples = _examples(told.attribution, kinds, part, found.take(rows))
+    if hidden:
+        told.gaps.append(f"example rows: {hidden}")
     else:
-        told.gaps.append("example rows: `card.example_rows` is false")
+        told.examples = _examples(told.attribution, kinds, part, found.take(rows))
     if not told.attribution.exact:
         told.gaps.append("mean contributions: they are estimated for this model, not exact")
         return

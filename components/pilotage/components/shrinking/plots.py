@@ -10,6 +10,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pilotage.components.shrinking.objectives import SAVED
+from pilotage.core.artifacts import Objective
+
 _WIDTH, _HEIGHT = 860.0, 340.0
 _TOP, _BOTTOM, _LEFT, _RIGHT = 40.0, 48.0, 66.0, 12.0
 _GAP = 18.0
@@ -50,7 +53,7 @@ def of_document(document: Mapping[str, Any], *, styled: bool = True, key: str = 
     for place, (name, label) in enumerate(_PANELS):
         left = _LEFT + place * (width + _GAP)
         shares = [(number, item, _share(item, name)) for number, item in shown]
-        parts += _panel(document, shares, label, (left, width, low, high), numbers=place == 0)
+        parts += _panel(document, shares, (name, label), (left, width, low, high), numbers=place == 0)
     title = f"Smaller models of {document['pilot']}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="shrink" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}"'
@@ -86,12 +89,13 @@ def _share(item: Mapping[str, Any], name: str) -> float:
 def _panel(
     document: Mapping[str, Any],
     shares: list[tuple[int, Mapping[str, Any], float]],
-    label: str,
+    told: tuple[str, str],
     frame: tuple[float, float, float, float],
     *,
     numbers: bool,
 ) -> Iterator[str]:
-    """One panel; shares on a logarithmic axis from the smallest to above one."""
+    """One panel, told by its name and label; shares on a logarithmic axis from the smallest to above one."""
+    name, label = told
     left, width, low, high = frame
     smallest = math.log10(min([share for _, _, share in shares] + [0.4])) - 0.1
     largest = math.log10(max([share for _, _, share in shares] + [1.2])) + 0.05
@@ -113,8 +117,9 @@ def _panel(
     yield _text(left + width / 2, _HEIGHT - 10, label, "middle")
     floor = y(document["original"]["metric"] - document["max_drop"])
     yield f'<path class="limit" d="M{left:.1f} {floor:.1f}H{left + width:.1f}"/>'
-    edge = x(document["at_most"])
-    yield f'<path class="limit" d="M{edge:.1f} {_TOP:g}V{_HEIGHT - _BOTTOM:g}"/>'
+    if name in SAVED[Objective(document.get("objective", Objective.BALANCED))]:
+        edge = x(document["at_most"])
+        yield f'<path class="limit" d="M{edge:.1f} {_TOP:g}V{_HEIGHT - _BOTTOM:g}"/>'
     for number, item, share in reversed(shares):
         yield from _dot(number, item, x(share), y(item["metric"]), chosen=item["name"] == document["chosen"])
 

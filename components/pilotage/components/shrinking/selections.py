@@ -85,14 +85,13 @@ def fit(source: Source, rows: Dataset) -> Predictor:
     """The version's estimator with its parameters, fitted on `rows`."""
     model = source.model
     name = model.estimator
-    made = estimators.build(
-        name, model.params, task=model.task, dataset=rows, seed=model.seed, folder=source.pilot_folder
-    )
+    facts: dict[str, Any] = {"task": model.task, "seed": model.seed, "folder": source.pilot_folder}
+    made = estimators.build(name, model.params, dataset=rows, embedder=source.embedder, **facts)
     made = estimators.fit(made, rows, name)
     estimators.predict_alone(made)
     asked = estimators.predictor(made, rows, model.task, model.positive)
-    facts = {"features": rows.features, "classes": asked.model.classes}
-    return Predictor(made, model.model_copy(update=facts))
+    told = {"features": rows.features, "classes": asked.model.classes}
+    return Predictor(made, model.model_copy(update=told))
 
 
 def _refit(source: Source, rows: Dataset) -> tuple[Predictor, Dataset]:

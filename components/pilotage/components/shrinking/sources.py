@@ -19,6 +19,7 @@ from pilotage.components.compilation import estimators as tables
 from pilotage.components.compilation.estimators import Body
 from pilotage.components.datasets import Dataset
 from pilotage.components.training import encodings
+from pilotage.components.training.deep.embedders import Embedder
 from pilotage.core import errors, forms, models
 from pilotage.core.artifacts import Link, Model, Report, Snapshot
 from pilotage.core.forms import FormPredictor
@@ -43,6 +44,7 @@ class Source:
     folder: Path
     """Of the model."""
     pilot_folder: Path
+    settings: Settings
     spec: PilotSpec
     snapshot: Snapshot
     report: Report
@@ -94,6 +96,11 @@ class Source:
         """Whether its trees are averaged, so that those which are left weigh more."""
         last = dict(getattr(self.predictor.estimator, "steps", [])).get("model")
         return type(last).__name__.startswith("RandomForest")
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What makes encoders of its texts and images for models that are trained beside it."""
+        return Embedder(self.spec, self.pilot_folder, self.settings)
 
     @cached_property
     def parts(self) -> splits.Split:
@@ -160,6 +167,7 @@ def open_source(
         registered=registered,
         folder=folder,
         pilot_folder=pilot_folder,
+        settings=settings,
         spec=spec,
         snapshot=snapshot,
         report=report,

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from pilotage.components import provenance
 from pilotage.components.datasets import Dataset
 from pilotage.components.shrinking.sources import Source
 from pilotage.components.shrinking.trials import Made
-from pilotage.components.training import importances, own_estimators, references
+from pilotage.components.training import examples, importances, own_estimators, references
 from pilotage.core import models
 from pilotage.core.artifacts import Model, ModelFormat, Shrunk, TrainedModel
 from pilotage.core.models import Predictor
@@ -32,7 +30,6 @@ KEY_TAG = "pilotage.shrink"
 FROM_TAG = "pilotage.shrunk_from"
 HOW_TAG = "pilotage.shrunk_how"
 STUDY_TAG = "pilotage.study"
-_EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _write(
         features=model.features,
         task=model.task,
         classes=model.classes,
-        example=train.take(np.arange(min(_EXAMPLE_ROWS, train.rows))).frame(),
+        example=examples.typical(train),
         requirements=model.requirements,
         code=(),
         settings=settings,

@@ -19,10 +19,11 @@ from pilotage.components.compilation.estimators import SINGLE_TOLERANCE
 from pilotage.components.measures import footprints, races, scores
 from pilotage.components.measures.footprints import Footprint
 from pilotage.components.measures.scores import Outcomes
+from pilotage.components.shrinking import objectives
 from pilotage.components.shrinking.recipes import Recipe
 from pilotage.components.shrinking.sources import Source
 from pilotage.core import errors
-from pilotage.core.artifacts import Candidate, InferenceForm, Technique, Verdict
+from pilotage.core.artifacts import Candidate, InferenceForm, Objective, Technique, Verdict
 from pilotage.core.features import Columns
 from pilotage.core.forms import FormPredictor
 from pilotage.core.metrics import Task
@@ -67,6 +68,7 @@ class Limits:
 
     max_drop: float
     at_most: float
+    objective: Objective = Objective.BALANCED
 
 
 def make(recipe: Recipe, source: Source) -> tuple[Made, str]:
@@ -256,6 +258,8 @@ def _timed(tried: Sequence[_Tried], source: Source) -> list[Candidate]:
         taken = {
             "row_microseconds": told.row_microseconds,
             "row": told.row,
+            "row_p99_microseconds": told.row_p99_microseconds,
+            "row_p99": told.row_p99,
             "batch_microseconds": told.batch_microseconds,
             "batch": told.batch,
         }
@@ -272,12 +276,8 @@ def limit(candidate: Candidate, limits: Limits) -> Candidate:
         reasons.append("how much it loses was not measured")
     elif candidate.drop > limits.max_drop:
         reasons.append(f"it loses {candidate.drop:.4g}, more than {limits.max_drop:.4g}")
-    shares = {
-        "the size": candidate.size,
-        "the time for a row": candidate.row.value if candidate.row else 1.0,
-        "the time for a batch": candidate.batch.value if candidate.batch else 1.0,
-    }
-    if min(shares.values()) > limits.at_most:
-        told = ", ".join(f"{share:.2f} of {what}" for what, share in shares.items())
-        reasons.append(f"it saves too little: {told}; one must be at most {limits.at_most:g}")
+    reasons += [
+        *objectives.saves_too_little(candidate, limits.objective, limits.at_most),
+        *(f"it is slower: {told}" for told in objectives.slower(candidate, limits.objective)),
+    ]
     return candidate.model_copy(update={"reasons": tuple(reasons), "passed": not reasons})

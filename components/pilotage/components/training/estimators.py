@@ -174,6 +174,25 @@ def require_params(family: Estimator, params: Iterable[str], task: Task) -> list
     return valid
 
 
+def require_values(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> None:
+    """Make a built-in without any rows, and let it look at what its parameters are, where it can.
+
+    Raises:
+        EstimatorError: it cannot be made, or refuses a parameter.
+        MissingExtra: its package is not installed.
+    """
+    model = _model(family, params, task=task, seed=seed)
+    look = getattr(model, "check", None) or getattr(model, "_validate_params", None)
+    if look is None:
+        return  # LightGBM and XGBoost look when they are fitted
+    try:
+        look()
+    except (TypeError, ValueError) as error:
+        raise errors.EstimatorError(
+            f"{family} refuses its parameters: {_reason(error)}.", remedy="Correct `train.params`."
+        ) from error
+
+
 def _model(family: Estimator, params: Mapping[str, Any], *, task: Task, seed: int) -> Any:
     valid = require_params(family, params, task)
     kind = _class(family, task)

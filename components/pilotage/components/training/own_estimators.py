@@ -25,9 +25,7 @@ def build(name: str, params: Mapping[str, Any], *, seed: int, folder: Path) -> A
     Raises:
         EstimatorError: it cannot be imported or called, or returns something without fit and predict.
     """
-    function = find(name, folder)
-    arguments = {**_seed(function, seed), **params}
-    _require_arguments(name, function, arguments)
+    function, arguments = require_arguments(name, params, seed=seed, folder=folder)
     try:
         estimator = function(**arguments)
     except Exception as error:
@@ -42,6 +40,20 @@ def build(name: str, params: Mapping[str, Any], *, seed: int, folder: Path) -> A
             remedy="Return an unfitted scikit-learn estimator or pipeline.",
         )
     return estimator
+
+
+def require_arguments(
+    name: str, params: Mapping[str, Any], *, seed: int, folder: Path
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function `name` and what it is called with; it is not called.
+
+    Raises:
+        EstimatorError: it cannot be imported, or does not take the parameters.
+    """
+    function = find(name, folder)
+    arguments = {**_seed(function, seed), **params}
+    _require_arguments(name, function, arguments)
+    return function, arguments
 
 
 def find(name: str, folder: Path) -> Callable[..., Any]:

@@ -137,6 +137,8 @@ class _Drafting:
         self._beside = found.source.file.parent
         self._code = Code(found, folder)
         self._modules: dict[str, str] = {}
+        taken = {*found.program.imports, *found.program.functions}
+        self._load = "load_table" if "load" in taken else "load"
 
     def make(self) -> tuple[dict[str, Any], dict[str, str]]:
         found = self._found
@@ -267,7 +269,7 @@ class _Drafting:
         else:
             chosen = f"{table.name}[{self._with_time(keep)!r}]" if keep is not None else table.name
             self._write_module(table, [f"return {chosen}"])
-        return {"python": f"{DATA_MODULE}:load"}
+        return {"python": f"{DATA_MODULE}:{self._load}"}
 
     def _with_time(self, keep: list[str]) -> list[str]:
         return list(dict.fromkeys([*keep, *([self._found.time] if self._found.time else [])]))
@@ -286,21 +288,25 @@ class _Drafting:
             'frame = features.to_pandas() if hasattr(features, "to_pandas") else features',
             "table = pandas.DataFrame(frame).copy()",
             "table.columns = [str(name) for name in table.columns]",
-            f"table[{name!r}] = list({ast.unparse(target)})",
+            f"table[{name!r}] = numpy.ravel({ast.unparse(target)})",
             "return table",
         ]
-        self._write_module(Found(" ".join(sorted(reads)), place), lines, extra=["import pandas"])
+        self._write_module(
+            Found(" ".join(sorted(reads)), place), lines, extra=["import numpy", "import pandas"]
+        )
         self._found.note(
             self._found.fit.place,
             "features and target are put together by code, as the notebook makes them",
             f"Look through {DATA_MODULE}.py: nothing in it may tell the model what is to be predicted.",
         )
         self._found.time = None  # whether it is a column of what is put together cannot be told
-        return {"source": {"python": f"{DATA_MODULE}:load"}, "target": name}
+        return {"source": {"python": f"{DATA_MODULE}:{self._load}"}, "target": name}
 
     def _write_module(self, table: Found, last: list[str], *, extra: list[str] | None = None) -> None:
         indices = self._program.slice(table.name.split(), table.place)
-        self._modules[DATA_MODULE] = self._code.module(DATA_MODULE, "load()", indices, last, extra or [])
+        self._modules[DATA_MODULE] = self._code.module(
+            DATA_MODULE, f"{self._load}()", indices, last, extra or []
+        )
 
     # -- training -----------------------------------------------------------
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
 
 from pilotage.console.access.actors import Permission
 from pilotage.console.api.parameters import ActorParameter, DeskParameter
@@ -54,7 +55,7 @@ def send_table(
 @router.get(
     "/studies/{study}/scores",
     responses={200: {"content": {kind.media_type: _BINARY for kind in Format}}},
-    response_class=Response,
+    response_class=StreamingResponse,
 )
 def get_scores(
     desk: DeskParameter,
@@ -62,8 +63,10 @@ def get_scores(
     pilot: str,
     study: str,
     kind: Annotated[Format, Query(alias="format")] = Format.PARQUET,
-) -> Response:
-    """The rows that a study of kind `score` scored."""
-    name, data = scores.read_scores(desk, actor, pilot, study, kind)
-    told = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(data, media_type=kind.media_type, headers=told)
+) -> StreamingResponse:
+    """The rows that a study of kind `score` scored; in CSV, what looks like a formula begins with `'`."""
+    sent = scores.read_scores(desk, actor, pilot, study, kind)
+    told = {"Content-Disposition": f'attachment; filename="{sent.name}"', "Cache-Control": "no-store"}
+    if sent.bytes is not None:
+        told["Content-Length"] = str(sent.bytes)
+    return StreamingResponse(sent.pieces, media_type=kind.media_type, headers=told)

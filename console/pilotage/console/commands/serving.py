@@ -247,8 +247,8 @@ def labels(
     )
     storage = Storage(session.settings.storage)
     kept_as = Replacer.of_ids(data, session.settings) if data is not None else str
-    stored = store_labels(storage, name, table.ids, table.labels, table.times, kept_as)
     doubts = strange_labels(session, name, table.labels)
+    stored = store_labels(storage, name, table.ids, table.labels, table.times, kept_as)
     document = {"pilot": name, "labels": stored, "missing": table.missing, "file": str(file)}
     document["warnings"] = doubts
     left_out = f"; {table.missing} rows without a label were left out" if table.missing else ""
@@ -263,9 +263,15 @@ def labels(
 
 
 def strange_labels(session: Session, pilot: str, given: list[Any]) -> list[str]:
-    """What to say of labels that the champion cannot have told; they are kept, and the monitor skips them."""
+    """What to say of classes that the champion does not know; they are kept, as the next one may know them.
+
+    Raises:
+        DataError: the champion tells numbers, and a label is none, so that no version can ever read it.
+    """
+    from pilotage.core import errors
+    from pilotage.core.metrics import Task
     from pilotage.core.registry import Registry
-    from pilotage.serving.monitor.performance import outcomes
+    from pilotage.serving.records import spellings
     from pilotage.serving.records.labels import label_text
 
     registry = Registry(session.settings)
@@ -273,18 +279,19 @@ def strange_labels(session: Session, pilot: str, given: list[Any]) -> list[str]:
     if champion is None:
         return []
     model = registry.model(champion)
-    texts = [label_text(value, position) for position, value in enumerate(given)]
-    odd = outcomes.unreadable(texts, model)
+    odd = spellings.unknown([label_text(value, position) for position, value in enumerate(given)], model)
     if not odd:
         return []
-    expected = (
-        f"its classes are {', '.join(map(str, model.classes))}" if model.classes else "it tells numbers"
-    )
-    strange = set(odd)
-    count = sum(text in strange for text in texts)
+    rows = f"{sum(each.rows for each in odd):,} of {len(given):,} labels are"
+    first = f"the first is `{odd[0].label[:60]}`"
+    if model.task is Task.REGRESSION:
+        raise errors.DataError(
+            f"{rows} no numbers, which {pilot} predicts; {first}. Nothing was stored.",
+            remedy="Write numbers as 1234.5: with a point, without separators, percent signs or units.",
+        )
     return [
-        f"{count:,} of {len(texts):,} labels are nothing that the champion tells ({expected}); the first is "
-        f"`{odd[0][:60]}`. The monitor leaves them out: send them again as the champion spells them."
+        f"{rows} no class of the champion, which tells {', '.join(map(str, model.classes))}; {first}. They "
+        "are kept, and count once a version knows them. If they are misspelt, send those ids again."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
     from pilotage.pipelines.studies.shrinks import Options
 
 _FAR = "pilotage.console.remotes.shrinks:shrink"
+
+
+class Purpose(StrEnum):
+    """What a smaller model is for: `core.artifacts.Objective`, which is not loaded to show help."""
+
+    BALANCED = "balanced"
+    SIZE = "size"
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+
+
+ObjectiveOption = Annotated[
+    Purpose,
+    typer.Option(
+        help="Less of anything and slower nowhere; or a smaller file; or a row, or a batch, sooner."
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +60,7 @@ def shrink(
             max=1, metavar="SHARE", help="Share of the size, or of a time, that a candidate may have."
         ),
     ] = 0.5,
+    objective: ObjectiveOption = Purpose.BALANCED,
     choose: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="This candidate, in place of the rule; `original` for a bundle."),
@@ -70,7 +89,7 @@ def shrink(
     from pilotage.pipelines.studies import shrinks
 
     found = load_pilot(pilot)
-    options = options_of(version, max_drop, at_most, choose, register=register)
+    options = options_of(version, max_drop, at_most, choose, objective=objective, register=register)
     with StudyProgress(session.output) as progress:
         name, made = shrinks.run(
             found.spec,
@@ -86,7 +105,13 @@ def shrink(
 
 
 def options_of(
-    version: int | None, max_drop: float | None, at_most: float, choose: str | None, *, register: bool
+    version: int | None,
+    max_drop: float | None,
+    at_most: float,
+    choose: str | None,
+    *,
+    objective: Purpose,
+    register: bool,
 ) -> Options:
     """The options of a study.
 
@@ -102,6 +127,7 @@ def options_of(
         "version": version,
         "max_drop": max_drop,
         "at_most": at_most,
+        "objective": objective.value,
         "choose": choose,
         "register": register,
     }

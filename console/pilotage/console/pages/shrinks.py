@@ -57,7 +57,7 @@ def _asked(study: Study, candidate: str) -> dict[str, object]:
     """
     if study.document is None:
         raise errors.Conflict(f"Study {study.id} found nothing yet.", remedy="Wait for its end.")
-    asked = {name: study.options.get(name) for name in ("max_drop", "at_most")}
+    asked = {name: study.options.get(name) for name in ("max_drop", "at_most", "objective")}
     known = {name: value for name, value in asked.items() if value is not None}
     return {**known, "version": study.document["version"], "choose": candidate, "register": True}
 

@@ -10,12 +10,13 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from pilotage.core import errors
+from pilotage.core import errors, storage
 from pilotage.core.settings import Settings, is_loopback
 
 _PREFIX = "/api/v1"
@@ -63,6 +64,26 @@ class Remote:
     def read(self, path: str) -> bytes:
         """What is at `path`, byte by byte."""
         return self._send("GET", path, {}, None).content
+
+    def download(self, path: str, target: Path) -> None:
+        """Write what is at `path` to a file, all or nothing, without holding it in memory."""
+        answer = self._repeat(self._client.build_request("GET", path), stream=True)
+        try:
+            if answer.is_error:
+                answer.read()
+                _raise(answer)
+            if answer.is_redirect:
+                raise self._strange(answer)
+            with storage.written(target) as stream:
+                for piece in answer.iter_bytes():
+                    stream.write(piece)
+        except httpx.TransportError as error:
+            raise errors.Unavailable(
+                f"The console at {self.url} broke off: {error or type(error).__name__}.",
+                remedy="Do it again; what the console has made is kept there.",
+            ) from error
+        finally:
+            answer.close()
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Start or change something, once however often it is sent."""
@@ -124,11 +145,11 @@ class Remote:
             raise self._strange(answer)
         return answer
 
-    def _repeat(self, request: httpx.Request) -> httpx.Response:
+    def _repeat(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         """The first answer that is not a passing failure, or the last."""
         for wait in (*_WAITS_SECONDS, None):
             try:
-                answer = self._client.send(request)
+                answer = self._client.send(request, stream=stream)
             except httpx.TransportError as error:
                 if wait is None:
                     raise errors.Unavailable(
@@ -140,6 +161,7 @@ class Remote:
             goes_on = answer.status_code == 409 and "retry-after" in answer.headers
             if wait is None or (answer.status_code not in _PASSING and not goes_on):
                 return answer
+            answer.close()
             time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 

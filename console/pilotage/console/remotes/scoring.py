@@ -10,7 +10,7 @@ from pilotage.console.commands.arguments import name_of
 from pilotage.console.remotes import studies
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
-from pilotage.core import errors, storage
+from pilotage.core import errors
 from pilotage.core.artifacts import Scores
 from pilotage.pipelines.studies import Kind, uploads
 
@@ -43,9 +43,7 @@ def score(
     sent = session.remote.send(f"{place}/tables?{urlencode({'name': file.name})}", data)
     options = {"table": sent["table"], "name": file.name, "version": version, "workers": workers}
     found = studies.carry_out(session, name, Kind.SCORE, options)
-    scores = session.remote.read(f"{place}/studies/{segment(found['id'])}/scores")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_file(output, scores)
+    session.remote.download(f"{place}/studies/{segment(found['id'])}/scores", output)
     made = Scores.model_validate(found["document"]).model_copy(update={"file": str(output.absolute())})
     session.output.answer(made.model_dump(mode="json"), lambda console: scoring.show(console, made))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pilotage.console.commands import shrinks
 from pilotage.console.commands.arguments import name_of
+from pilotage.console.commands.shrinks import Purpose
 from pilotage.console.remotes import studies
 from pilotage.console.remotes.clients import segment
 from pilotage.console.sessions import Session
@@ -20,6 +21,7 @@ def shrink(
     version: int | None = None,
     max_drop: float | None = None,
     at_most: float = 0.5,
+    objective: Purpose = Purpose.BALANCED,
     choose: str | None = None,
     register: bool = True,
     bundle: Path | None = None,
@@ -41,7 +43,7 @@ def shrink(
             "A console elsewhere gives bundles of versions, as zips.",
             remedy="Name a file that ends in .zip, and leave `--no-register` out.",
         )
-    options = shrinks.options_of(version, max_drop, at_most, choose, register=register)
+    options = shrinks.options_of(version, max_drop, at_most, choose, objective=objective, register=register)
     found = studies.carry_out(session, name_of(pilot), Kind.SHRINK, options.told)
     document = {"study": found["id"], **found["document"]}
     if bundle is not None and document["registered"] is not None:

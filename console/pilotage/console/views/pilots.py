@@ -28,8 +28,7 @@ def show_check(console: Console, checked: Checked) -> None:
     console.print("Gates: " + escape("; ".join(gate.label for gate in spec.all_gates)))
     if not checked.cacheable:
         console.print("[yellow]The source has no fingerprint: every run reads it anew.[/]")
-    for warning in checked.warnings:
-        console.print(f"[yellow]{escape(warning)}[/]")
+    _warn(console, checked.warnings)
 
 
 def show_personal(console: Console, snapshot: Snapshot) -> None:
@@ -52,7 +51,13 @@ def show_draft(console: Console, draft: Draft) -> None:
     _show_columns(console, draft.snapshot)
     snapshot = draft.snapshot
     console.print(f"Goal: {draft.spec.goal.metric} ({snapshot.task.value} of `{escape(snapshot.target)}`)")
+    _warn(console, draft.warnings)
     console.print(f"Next: `pilotage run {draft.folder.name}`")
+
+
+def _warn(console: Console, warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
 def _show_columns(console: Console, snapshot: Snapshot) -> None:

@@ -16,8 +16,19 @@ if TYPE_CHECKING:
 def show(console: Console, document: Mapping[str, Any]) -> None:
     """The candidates, which was chosen, and what became of it."""
     table = tables.table(
-        *("#", "candidate", document["metric"], "lost", "size", "row", "batch", "memory", "verdict"),
-        right=("#", document["metric"], "lost", "size", "row", "batch", "memory"),
+        *(
+            "#",
+            "candidate",
+            document["metric"],
+            "lost",
+            "size",
+            "row",
+            "row p99",
+            "batch",
+            "memory",
+            "verdict",
+        ),
+        right=("#", document["metric"], "lost", "size", "row", "row p99", "batch", "memory"),
     )
     for number, item in enumerate([document["original"], *document["candidates"]]):
         table.add_row(str(number), escape(item["name"]), *_numbers(item), _verdict(number, item, document))
@@ -39,6 +50,7 @@ def _numbers(item: Mapping[str, Any]) -> list[str]:
         "–" if item["drop"] is None else f"{item['drop']:.4f}",
         _share(item["size"]),
         _share(item["row"] and item["row"]["value"]),
+        _share((item.get("row_p99") or {}).get("value")),
         _share(item["batch"] and item["batch"]["value"]),
         "–" if memory is None else f"{memory / 1e6:.1f} MB",
     ]
@@ -63,6 +75,7 @@ def _conclude(console: Console, document: Mapping[str, Any]) -> None:
         return
     console.print(f"[bold]{escape(chosen)}[/]: {escape(document['reason'])}.")
     if document["decision"] is not None:
-        console.print(f"Version {document['registered']}: {document['decision']}.")
+        held = f"; a person is asked, for {escape(document['held'])}" if document.get("held") else ""
+        console.print(f"Version {document['registered']}: {document['decision']}{held}.")
     if document.get("bundle"):
         console.print(f"Bundle: [bold]{escape(document['bundle'])}[/]")

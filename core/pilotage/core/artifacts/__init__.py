@@ -22,6 +22,8 @@ from pilotage.core.artifacts.data import (
     Feature,
     Finding,
     FindingKind,
+    Notation,
+    Notice,
     PersonalFinding,
     Report,
     Severity,
@@ -82,7 +84,7 @@ from pilotage.core.artifacts.scorecards import (
     Worth,
 )
 from pilotage.core.artifacts.scores import Scores
-from pilotage.core.artifacts.shrinks import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts.shrinks import Candidate, Objective, Share, Shrink, Technique
 from pilotage.core.artifacts.syntheses import (
     Association,
     Fidelity,
@@ -187,7 +189,10 @@ __all__ = [
     "Model",
     "ModelFormat",
     "Multivariate",
+    "Notation",
+    "Notice",
     "NumberInput",
+    "Objective",
     "OneHotInput",
     "Outcome",
     "Part",

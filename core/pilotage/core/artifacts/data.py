@@ -78,6 +78,30 @@ class PersonalFinding(Part):
         return self.hits / self.looked if self.looked and self.found_by != "name" else None
 
 
+class Notation(StrEnum):
+    """How numbers or dates are written where they stay texts."""
+
+    DECIMAL_COMMA = "decimal_comma"
+    THOUSANDS = "thousands"
+    PERCENT = "percent"
+    CURRENCY = "currency"
+    BRACKETS = "brackets"
+    DATE = "date"
+
+
+class Notice(Part):
+    """A column of texts that look like numbers or dates in another notation."""
+
+    column: str
+    notation: Notation
+    rows: Annotated[int, Field(gt=0)]
+    """Values in this notation."""
+    present: Annotated[int, Field(gt=0)]
+    """Values in all."""
+    example: str
+    """One of them; empty where the column's name says that it is personal."""
+
+
 class Snapshot(Artifact):
     """An immutable Parquet data set and the roles that its columns play for the pilot."""
 
@@ -107,6 +131,8 @@ class Snapshot(Artifact):
     """Which secret hashed it; tells one from another and not what it is."""
     forgotten: Annotated[int, Field(ge=0)] = 0
     """Rows of the source that were left out because their key is to be forgotten."""
+    notices: tuple[Notice, ...] = ()
+    """Columns that are texts here and were probably meant to be more."""
     source: str
     """Where the rows came from, in words, without secrets."""
     created_at: AwareDatetime
@@ -164,6 +190,8 @@ class FindingKind(StrEnum):
     """The target is spread differently from the champion's."""
     PERSONAL_DATA = "personal_data"
     """A column holds personal data that pilot.yaml says nothing about."""
+    NOTATION = "notation"
+    """A column of texts is probably one of numbers or dates."""
 
 
 class Finding(Part):

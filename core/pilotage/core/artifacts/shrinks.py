@@ -26,8 +26,25 @@ class Technique(StrEnum):
     """Another, smaller model trained on what the version says of the training rows."""
 
 
+class Objective(StrEnum):
+    """What smaller models are made for: what one must save, and where it may not be slower."""
+
+    BALANCED = "balanced"
+    """Less of anything, and slower nowhere."""
+    SIZE = "size"
+    """A smaller file, even where it takes longer."""
+    LATENCY = "latency"
+    """A row sooner answered, in the middle and at the 99th percentile."""
+    THROUGHPUT = "throughput"
+    """A batch sooner answered."""
+
+
 class Share(Part):
-    """A candidate's time as a share of the original's: the median over rounds, and its quartiles."""
+    """A candidate's time as a share of the original's, with an interval.
+
+    Of medians: the median over rounds, and its quartiles. Of a 99th percentile: that of all calls, and a 95 %
+    interval from resampled rounds.
+    """
 
     value: float
     low: float
@@ -67,6 +84,9 @@ class Candidate(Part):
     row_microseconds: float | None = None
     row: Share | None = None
     """Time for a single row."""
+    row_p99_microseconds: float | None = None
+    row_p99: Share | None = None
+    """The 99th percentile of that; None where there were too few calls to tell."""
     batch_microseconds: float | None = None
     """For each row of a batch."""
     batch: Share | None = None
@@ -90,6 +110,8 @@ class Shrink(Artifact):
     """A candidate may lose at most this of the metric."""
     at_most: float
     """A candidate must have at most this share of the original's size, or time for a row or a batch."""
+    objective: Objective = Objective.BALANCED
+    """Which of these counts, and by which one is chosen."""
     rule: str
     """By which one is chosen, in words."""
     batch_rows: int
@@ -102,4 +124,6 @@ class Shrink(Artifact):
     """The version that the chosen one became."""
     decision: str | None = None
     """What was decided of that version."""
+    held: str | None = None
+    """Why a person is asked about that version, also where pilot.yaml asks none."""
     created_at: AwareDatetime

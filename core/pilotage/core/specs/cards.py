@@ -43,5 +43,8 @@ class Card(Model):
     """Under which terms the data may be used."""
     contact: Texts = ()
     """Whom to ask, and where to complain."""
-    example_rows: bool = True
-    """Whether the scorecard shows a few held-out rows, without their keys, taken apart by feature."""
+    example_rows: bool | None = None
+    """Whether the scorecard shows a few held-out rows, without their keys, taken apart by feature.
+
+    Left out: unless the source has personal data, for whoever is to be forgotten is not found on a card.
+    """

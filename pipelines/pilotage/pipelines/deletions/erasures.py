@@ -287,9 +287,23 @@ def _erase(engine: Engine, settings: Settings, spec: PilotSpec, forgotten: Forgo
             registry.tag(pilot, registered.version, {TAG: f"{datetime.now(UTC):%Y-%m-%d}: {MARK}"})
         if digest in gone:
             erased.versions.append(registered.version)
+            _tell_shown(registry, registered, erased)
     erased.versions.sort()
     if gone:  # vectors of texts and images are found by what they were computed from: all are made anew
         Storage(str(settings.home)).delete(_VECTORS)
+
+
+def _tell_shown(registry: Registry, registered: Registered, erased: Erased) -> None:
+    """Say where a scorecard explains rows: they have no key, so nobody can tell whose they are."""
+    try:
+        found = registry.scorecard(registered).explanations
+    except errors.NotFound:
+        return
+    if found is not None and found.examples:
+        erased.notes.append(
+            f"the scorecard of version {registered.version} explains {len(found.examples)} held-out rows "
+            "without keys, which may be theirs; `card: {example_rows: false}` shows none from now on"
+        )
 
 
 def _forget_successors(

@@ -22,20 +22,18 @@ def erase(storage: Storage, names: Iterable[str], matches: Callable[[str], bool]
     removed = 0
     for name in names:
         try:
-            held = storage.read(name)
+            with storage.open(name) as stream, pq.ParquetFile(stream) as file:
+                found = _count(file, column, matches)
+                if found:
+                    _rewrite(storage, name, file, column, matches)
+                    removed += found
         except errors.NotFound:  # a server replaced it, or it was purged
             continue
-        try:
-            table = pq.read_table(pa.BufferReader(held))
         except pa.ArrowInvalid as error:
             raise errors.DataError(
                 f"`{storage.location(name)}` is no Parquet file, so nobody can tell whose rows are in it.",
                 remedy="Delete the file, and do this again.",
             ) from error
-        rest = without(table, column, matches)
-        if rest.num_rows < table.num_rows:
-            removed += table.num_rows - rest.num_rows
-            storage.write(name, encoded(rest))
     return removed
 
 
@@ -46,11 +44,31 @@ def matching(
     found = 0
     for name in names:
         try:
-            table = pq.read_table(pa.BufferReader(storage.read(name)))
+            with storage.open(name) as stream, pq.ParquetFile(stream) as file:
+                found += _count(file, column, matches)
         except (errors.NotFound, pa.ArrowInvalid):  # `erase` says what is wrong with a file
             continue
-        found += table.num_rows - without(table, column, matches).num_rows
     return found
+
+
+def _count(file: pq.ParquetFile, column: str, matches: Callable[[str], bool]) -> int:
+    """Rows of a file that match, of which only the one column is read."""
+    if column not in file.schema_arrow.names:
+        return 0
+    parts = (pa.Table.from_batches([part]) for part in file.iter_batches(columns=[column]))
+    return sum(part.num_rows - without(part, column, matches).num_rows for part in parts)
+
+
+def _rewrite(
+    storage: Storage, name: str, file: pq.ParquetFile, column: str, matches: Callable[[str], bool]
+) -> None:
+    """Replace a file by its other rows, some at a time, for scores may be more than memory holds."""
+    with storage.staging() as folder:
+        path = folder / "rest.parquet"
+        with pq.ParquetWriter(path, file.schema_arrow, compression="zstd") as writer:
+            for part in file.iter_batches():
+                writer.write_table(without(pa.Table.from_batches([part]), column, matches))
+        storage.put(name, path)
 
 
 def without(table: pa.Table, column: str, matches: Callable[[str], bool]) -> pa.Table:
@@ -61,11 +79,3 @@ def without(table: pa.Table, column: str, matches: Callable[[str], bool]) -> pa.
         value is None or not matches(value) for value in table.column(column).cast(pa.string()).to_pylist()
     ]
     return table if all(kept) else table.filter(pa.array(kept))
-
-
-def encoded(table: pa.Table) -> bytes:
-    """The table as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content: bytes = sink.getvalue().to_pybytes()
-    return content

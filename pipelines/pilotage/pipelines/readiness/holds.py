@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from pilotage.core import errors
 from pilotage.core.artifacts import Decision, Verdict
 from pilotage.core.registry import Registry
+from pilotage.core.registry.tags import HELD_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import Approval, PilotSpec
 from pilotage.pipelines.decisions import promotions
@@ -65,8 +66,14 @@ def promote(
     """Promote a version in Pilotage's own name.
 
     Raises:
-        PromotionRefused: the pilot is not ready.
+        PromotionRefused: the pilot is not ready, or the version itself waits for a person.
     """
+    held = Registry(settings).version(pilot, version).tags.get(HELD_TAG)
+    if held is not None:
+        raise errors.PromotionRefused(
+            f"Version {version} of `{pilot}` waits for a person: {held}.",
+            remedy=f"`pilotage approve {pilot}` or `pilotage reject {pilot}` answers.",
+        )
     why = f"every gate passed; readiness {said.reason}" if said is not None else "the pilot is ready now"
     action = str(Decision.PROMOTED)
     return promotions.promote(settings, pilot, version, who=promotions.PLATFORM, why=why, action=action)

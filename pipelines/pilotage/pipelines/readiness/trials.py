@@ -221,9 +221,12 @@ def _bench(about: Subject) -> _Bench:
 def _fitted(bench: _Bench, name: str, params: Mapping[str, Any]) -> Any:
     """A predictor of an estimator that was trained on the champion's rows."""
     from pilotage.components.training import estimators
+    from pilotage.components.training.deep.embedders import Embedder
 
-    task, seed = bench.about.spec.task, bench.model.seed
-    estimator = estimators.build(name, params, task=task, dataset=bench.rows, seed=seed, folder=bench.folder)
+    spec, folder = bench.about.spec, bench.folder
+    task, embedder = spec.task, Embedder(spec, folder, bench.about.settings)
+    facts: dict[str, Any] = {"task": task, "seed": bench.model.seed, "folder": folder}
+    estimator = estimators.build(name, params, dataset=bench.rows, embedder=embedder, **facts)
     estimator = estimators.fit(estimator, bench.rows, name)
     return estimators.predictor(estimator, bench.rows, task, bench.model.positive)
 

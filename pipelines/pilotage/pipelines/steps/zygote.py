@@ -212,7 +212,9 @@ def _execute(request: dict[str, Any]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        traceback.print_exc()
+        from pilotage.core import failures
+
+        sys.stderr.write(failures.describe(error))
         Path(request["error"]).write_text(json.dumps(describe(error)), encoding="utf-8")
         return int(getattr(error, "exit_code", 1))
     return 0

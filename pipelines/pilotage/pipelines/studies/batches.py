@@ -82,7 +82,7 @@ def run(
         )
         told = options.name or options.table or OWN
         made = made.model_copy(update={"source": told, "file": FILE})
-        work.write(FILE, (place / FILE).read_bytes())
+        work.put(FILE, place / FILE)
         work.finish(made.model_dump(mode="json"), short(made))
     shutil.rmtree(place, ignore_errors=True)
     if options.table is not None:

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from pilotage.core import errors
-from pilotage.core.artifacts import Decision, Shrink, TrainedModel
+from pilotage.core.artifacts import Decision, Objective, Shrink, TrainedModel
 from pilotage.core.registry import Registered, Registry
-from pilotage.core.registry.tags import DECISION_TAG, REASON_TAG, RUN_TAG
+from pilotage.core.registry.tags import DECISION_TAG, HELD_TAG, REASON_TAG, RUN_TAG
 from pilotage.core.settings import Settings
 from pilotage.core.specs import PilotSpec
 from pilotage.pipelines import studies, tables
@@ -46,6 +46,8 @@ class Options(BaseModel):
     """How much of the goal's metric may be lost; a hundredth of its size when left out."""
     at_most: Annotated[float, Field(gt=0, le=1)] = AT_MOST
     """Share of the original's size or time that a candidate may have."""
+    objective: Objective = Objective.BALANCED
+    """What it is for: which share counts, and where it may not be slower."""
     choose: Annotated[str, Field(max_length=64)] | None = None
     """A candidate by name, in place of the rule."""
     register_chosen: Annotated[bool, Field(alias="register")] = True
@@ -114,6 +116,15 @@ def short(found: Shrink) -> dict[str, Any]:
     }
 
 
+def _held(found: Shrink) -> str | None:
+    """Why the chosen one is not promoted without a person."""
+    from pilotage.components.shrinking import objectives
+
+    chosen = next(item for item in found.candidates if item.name == found.chosen)
+    slower = "; ".join(objectives.slower(chosen))
+    return f"it is slower than version {found.version}: {slower}" if slower else None
+
+
 class _Shrinking:
     """One study under way."""
 
@@ -128,16 +139,18 @@ class _Shrinking:
         self._registry = Registry(settings)
 
     def run(self, bundle: Path | None) -> Shrink:
-        from pilotage.components.shrinking import choices, sources, trials
+        from pilotage.components.shrinking import choices, objectives, sources, trials
 
         registered = self._version()
         self._work.progress(0, 1, "the version and its rows")
         source = sources.open_source(self._spec, self._folder, self._settings, self._registry, registered)
         found = self._measured(source)
-        limits = trials.Limits(found.max_drop, self._options.at_most)
+        objective = self._options.objective
+        limits = trials.Limits(found.max_drop, self._options.at_most, objective)
         judged = tuple(trials.limit(item, limits) for item in found.candidates)
-        found = found.model_copy(update={"candidates": judged, "at_most": limits.at_most})
-        chosen, reason = choices.choose(found.candidates, self._options.choose)
+        asked = {"at_most": limits.at_most, "objective": objective, "rule": objectives.rule(objective)}
+        found = found.model_copy(update={"candidates": judged, **asked})
+        chosen, reason = choices.choose(found.candidates, self._options.choose, objective)
         found = found.model_copy(update={"chosen": chosen, "reason": reason})
         if chosen is None or not (self._options.register_chosen or bundle):
             return found
@@ -185,7 +198,7 @@ class _Shrinking:
         """Candidates with all that was measured of them; kept, so that it is measured once."""
         from pilotage.components import evaluate, provenance
         from pilotage.components.measures import races
-        from pilotage.components.shrinking import choices, recipes, trials
+        from pilotage.components.shrinking import choices, objectives, recipes, trials
 
         champion = self._registry.champion(self._spec.pilot)
         made_of = {
@@ -222,7 +235,8 @@ class _Shrinking:
             test_rows=source.rest.rows,
             max_drop=max_drop,
             at_most=self._options.at_most,
-            rule=choices.RULE,
+            rule=objectives.rule(self._options.objective),
+            objective=self._options.objective,
             batch_rows=min(source.rest.rows, races.BATCH_ROWS),
             original=original,
             candidates=candidates,
@@ -240,6 +254,9 @@ class _Shrinking:
 
         order = stores.Order(str(found.chosen), how, self._work.study.id)
         tags = stores.version_tags(source, made, order)
+        held = _held(found)
+        found = found.model_copy(update={"held": held})
+        tags = tags if held is None else {**tags, HELD_TAG: held}
         run = source.registered.tags.get(RUN_TAG, self._work.study.id)
         known = self._known(tags[stores.KEY_TAG])
         if known is not None and DECISION_TAG in known.tags:

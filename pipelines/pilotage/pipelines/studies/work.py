@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -78,6 +79,10 @@ class Work:
     def write(self, name: str, data: bytes) -> None:
         """Leave a file in the study's folder."""
         self.storage.write(f"{self.study.folder}/{name}", data)
+
+    def put(self, name: str, path: Path) -> None:
+        """Leave a copy of a file of this machine there, however large it is."""
+        self.storage.put(f"{self.study.folder}/{name}", path)
 
     def finish(self, document: Mapping[str, Any], short: Mapping[str, Any]) -> None:
         """Leave all that was found as RESULT; the table gets it in short when the block ends."""

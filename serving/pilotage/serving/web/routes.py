@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from pilotage.serving.protocols import codecs, invocations
 from pilotage.serving.services import Service
-from pilotage.serving.web import explanations, models, pages, schemas, statistics
+from pilotage.serving.web import explanations, models, pages, receipts, schemas, statistics
 from pilotage.serving.web.answers import (
     NOT_FOUND,
     NOT_READY,
@@ -137,5 +137,5 @@ def _add_pilot(router: APIRouter, service: Service, prefix: str) -> None:
     async def labels(request: Request) -> Response:
         endpoint = endpoint_of(service, request)
         async with service.intake.body(request) as body:
-            stored = await service.keep_labels(endpoint, body, request.headers.get("content-type", ""))
-        return write_json({"stored": stored})
+            receipt = await service.keep_labels(endpoint, body, request.headers.get("content-type", ""))
+        return write_json(receipts.document(receipt))

@@ -67,9 +67,25 @@ class LabelsRequest(_Document):
     """Event times (ISO 8601) of the rows that the labels are about, where an id is served repeatedly."""
 
 
+class UnknownLabel(_Document):
+    label: str
+    """Its first 60 characters."""
+    rows: int
+    first: int
+    """Position of the first of its rows."""
+
+
 class Stored(_Document):
     stored: int
-    """Labels that are kept durably."""
+    """Labels that are kept durably, those that are not understood included."""
+    version: int | None
+    """The version that they were compared with; null while none is live."""
+    unknown: int
+    """How many of them are no class of that version. A version that knows the class will read them."""
+    unknown_labels: list[UnknownLabel]
+    """Ten of these at most, each once, in order of their first rows."""
+    detail: str | None
+    """What to do about them."""
 
 
 class Split(_Document):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pilotage.components.shrinking import choices, trials
+from pilotage.components.shrinking import choices, objectives, trials
 from pilotage.core import errors
-from pilotage.core.artifacts import Candidate, Share, Technique
+from pilotage.core.artifacts import Candidate, Objective, Share, Technique
 
 LIMITS = trials.Limits(max_drop=0.01, at_most=0.5)
 
@@ -18,15 +19,14 @@ def share(value: float) -> Share:
 
 
 def candidate(name: str, size: float, row: float = 1.0, batch: float = 1.0, **more: Any) -> Candidate:
-    facts: dict[str, Any] = {"drop": 0.0, "metric": 0.9, **more}
+    times = {"row": share(row), "batch": share(batch)}
+    facts: dict[str, Any] = {"drop": 0.0, "metric": 0.9, **times, **more}
     made = Candidate(
         name=name,
         technique=Technique.PRUNED,
         how="smaller",
         passed=False,
         size=size,
-        row=share(row),
-        batch=share(batch),
         **facts,
     )
     return trials.limit(made, LIMITS)
@@ -61,7 +61,48 @@ def test_one_that_saves_too_little_is_not_chosen() -> None:
     large = candidate("large", 0.51, 0.9, 1.2)
     assert not large.passed
     assert "it saves too little" in large.reasons[0]
-    assert candidate("quick", 1.3, 2.0, 0.5).passed
+    assert candidate("quick", 1.3, 1.0, 0.5).passed
+
+
+@pytest.mark.parametrize(
+    ("objective", "passed", "chosen"),
+    [
+        (Objective.BALANCED, {"even"}, "even"),
+        (Objective.SIZE, {"tiny", "even"}, "tiny"),
+        (Objective.LATENCY, {"even", "quick"}, "quick"),
+        (Objective.THROUGHPUT, {"wide"}, "wide"),
+    ],
+    ids=str,
+)
+def test_the_objective_says_what_counts_and_where_a_model_may_not_be_slower(
+    objective: Objective, passed: set[str], chosen: str
+) -> None:
+    limits = replace(LIMITS, objective=objective)
+    known = [
+        trials.limit(item.model_copy(update={"reasons": ()}), limits)
+        for item in (
+            candidate("tiny", 0.1, 3.0, 0.9),
+            candidate("even", 0.4, 0.5, 0.9),
+            candidate("quick", 0.9, 0.2, 1.3),
+            candidate("late", 0.9, 0.1, 0.6, row_p99=share(1.4)),
+            candidate("wide", 0.9, 1.2, 0.2),
+        )
+    ]
+    assert {item.name for item in known if item.passed} == passed
+    name, why = choices.choose(known, objective=objective)
+    assert name == chosen
+    assert objectives.COSTS[objective] in why
+    assert objectives.COSTS[objective] in objectives.rule(objective)
+
+
+@pytest.mark.parametrize("name", ["row", "row_p99", "batch"])
+def test_a_time_is_longer_where_its_whole_interval_is(name: str) -> None:
+    unsure = candidate("a", 0.4).model_copy(update={name: Share(value=1.2, low=1.04, high=1.4)})
+    assert list(objectives.slower(unsure)) == []
+    slow = candidate("a", 0.4).model_copy(update={name: share(1.06)})
+    (told,) = objectives.slower(slow)
+    assert told.startswith("1.06 of the ")
+    assert f"it is slower: {told}" in trials.limit(slow, LIMITS).reasons
 
 
 def test_what_failed_by_least_is_named_where_none_passed() -> None:

@@ -376,3 +376,22 @@ def test_a_network_of_torch_is_told_of(tmp_path: Path):
     found = adopt(notebook(tmp_path, code))
     assert found.decided["train"]["estimator"] == "hist_gradient_boosting"
     assert any("mlp" in note.then for note in found.notes)
+
+
+def test_a_loader_of_a_module_beside_is_not_hidden_by_the_pilots_own(tmp_path: Path) -> None:
+    """The function gets another name than what is imported, and a target of one column becomes a column."""
+    text = """
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from helpers import load, prepared
+
+rows = load("rows.csv")
+X, y = prepared(rows)
+LogisticRegression().fit(X, y)
+"""
+    (tmp_path / "train.py").write_text(text, encoding="utf-8")
+    made = adopt(tmp_path / "train.py")
+    code = (made.folder / "prepare.py").read_text(encoding="utf-8")
+    assert "python: prepare:load_table" in (made.folder / "pilot.yaml").read_text(encoding="utf-8")
+    assert "def load_table():" in code
+    assert "numpy.ravel(y)" in code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from tests.unit.serving import small_models
 
 from pilotage.components import score as step
 from pilotage.console.access.actors import Role
+from pilotage.console.operations import scores
 from pilotage.console.operations.desks import Desk
-from pilotage.core import errors, pilots, settings
+from pilotage.core import errors, pilots, settings, spreadsheets
 from pilotage.core.registry import Registry
 from pilotage.core.storage import Storage
 from pilotage.pipelines import studies
@@ -119,6 +121,63 @@ def test_a_table_is_sent_scored_by_a_process_of_its_own_and_saved(desk: Desk) ->
     page = admin.get(f"/pilots/{NAME}/scaling").text
     assert f"studies/{study}/scores?format=csv" in page
     assert "mine.parquet" in page
+
+
+def test_cells_that_spreadsheets_would_calculate_are_texts_in_csv(
+    desk: Desk, unstarted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells of OWASP's list in a key, which is a text, while numbers are numbers in keys and columns."""
+    monkeypatch.setattr(scores, "_ROWS", 3)
+    admin = client(desk)
+    study = begin(admin)
+    carry_out(desk, study, folder_of(desk))
+    odd = [
+        "=1+1",
+        "+A1",
+        "-2+3",
+        "@SUM(A1)",
+        "\tx",
+        "\r=x",
+        " =1",
+        "\uff1d1",
+        "-5",
+        "+4.5e3",
+        "5=6",
+        None,
+    ]
+    kept = pa.table(
+        {"=key": odd, "prediction": ["x"] * len(odd), "score": [-0.25] * len(odd)},
+        pa.schema({"=key": pa.string(), "prediction": pa.string(), "score": pa.float64()}),
+    )
+    held = io.BytesIO()
+    pq.write_table(kept, held)
+    Storage(desk.settings.storage).write(f"studies/{NAME}/{study}/{batches.FILE}", held.getvalue())
+    place = f"{PLACE}/studies/{study}/scores"
+    text = admin.get(place, params={"format": "csv"}).text
+    head, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert head == ["'=key", "prediction", "score"]
+    told = [
+        "'=1+1",
+        "'+A1",
+        "'-2+3",
+        "'@SUM(A1)",
+        "'\tx",
+        "'\r=x",
+        "' =1",
+        "'\uff1d1",
+        "-5",
+        "+4.5e3",
+        "5=6",
+        "",
+    ]
+    assert [row[0] for row in rows] == told
+    assert [each if each is None else spreadsheets.cell(each) for each in odd] == [
+        row[0] or None for row in rows
+    ], "row by row it is the same"
+    assert {float(row[2]) for row in rows} == {-0.25}
+    answer = admin.get(place)
+    assert int(answer.headers["content-length"]) == len(held.getvalue())
+    assert pq.read_table(io.BytesIO(answer.content)).equals(kept), "Parquet has every text as it is"
 
 
 def test_one_that_was_stopped_goes_on_where_it_was(

@@ -14,7 +14,7 @@ from tests.unit.console.desks import actor, client
 from pilotage.console.access.actors import Role
 from pilotage.console.operations.desks import Desk
 from pilotage.core import errors
-from pilotage.core.artifacts import Candidate, Share, Shrink, Technique
+from pilotage.core.artifacts import Candidate, Objective, Share, Shrink, Technique
 from pilotage.pipelines import studies
 from pilotage.pipelines.studies import Kind, Study, shrinks
 
@@ -123,14 +123,14 @@ def test_where_none_was_chosen_that_is_said(desk: Desk, known: TestClient) -> No
 def test_the_page_only_looks_and_registers_what_is_asked_for(
     desk: Desk, known: TestClient, begun: list[Study]
 ) -> None:
-    study = carry_out(desk, found(), max_drop=0.01, at_most=0.4)
+    study = carry_out(desk, found(), max_drop=0.01, at_most=0.4, objective="size")
     assert known.post(f"{PAGE}/shrink", follow_redirects=False).status_code == 303
     assert begun[-1].options["register"] is False
     studies.cancel(desk.engine, begun[-1].id, "me", "")
     answer = known.post(f"{PAGE}/shrink/{study}/register/small-trees", follow_redirects=False)
     assert answer.status_code == 303
-    expected = {"version": 3, "max_drop": 0.01, "at_most": 0.4, "choose": "small-trees", "register": True}
-    assert dict(begun[-1].options) == expected
+    told = {"version": 3, "choose": "small-trees", "register": True}
+    assert dict(begun[-1].options) == {**told, "max_drop": 0.01, "at_most": 0.4, "objective": "size"}
 
 
 def test_who_may_only_look_starts_and_registers_nothing(
@@ -166,7 +166,20 @@ def test_a_version_that_is_not_there_has_no_bundle(known: TestClient) -> None:
 
 
 def test_the_command_refuses_options_that_cannot_be() -> None:
-    from pilotage.console.commands.shrinks import options_of
+    from pilotage.console.commands.shrinks import Purpose, options_of
 
     with pytest.raises(errors.SettingsError, match="--at-most 2"):
-        options_of(None, None, 2, None, register=True)
+        options_of(None, None, 2, None, objective=Purpose.SIZE, register=True)
+
+
+def test_the_command_offers_every_objective() -> None:
+    from pilotage.console.commands.shrinks import Purpose
+
+    assert {item.value for item in Purpose} == {item.value for item in Objective}
+
+
+def test_one_that_waits_because_it_is_slower_says_so(desk: Desk, known: TestClient) -> None:
+    held = {"registered": 4, "decision": "pending", "held": "it is slower than version 3: 1.30 of <a> row"}
+    carry_out(desk, found().model_copy(update=held))
+    page = known.get(PAGE).text
+    assert "a person is asked, for it is slower than version 3: 1.30 of &lt;a&gt; row" in page

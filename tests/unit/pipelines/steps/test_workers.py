@@ -67,10 +67,17 @@ def test_a_crash_is_an_ending_with_its_code_and_the_next_job_runs(
     assert worker.run(job("pass"), ROOMY, lambda line: None).code == 0
 
 
-def test_an_error_is_described_beside_the_log_and_its_traceback_is_in_it(worker: Worker, job: Build):
+def test_an_error_is_described_beside_the_log_and_in_it(worker: Worker, job: Build):
     work = job("from pilotage.core import errors\nraise errors.DataError('Bad.', remedy='Mend it.', rows=3)")
     assert worker.run(work, ROOMY, lambda line: None).code == 2
     assert work.error.read_text().startswith('{"type": "DataError", "message": "Bad.", "remedy": "Mend it."')
+    assert work.log.read_text().endswith("DataError: Bad. Mend it.\n")
+    assert "Traceback" not in work.log.read_text()
+
+
+def test_what_was_not_meant_leaves_its_traceback_in_the_log(worker: Worker, job: Build):
+    work = job("raise ValueError('no')")
+    assert worker.run(work, ROOMY, lambda line: None).code == 1
     assert "Traceback" in work.log.read_text()
 
 

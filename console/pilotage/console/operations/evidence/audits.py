@@ -22,14 +22,12 @@ from pilotage.console.operations import positions, sights
 from pilotage.console.operations.chains import Chain
 from pilotage.console.operations.desks import Desk
 from pilotage.console.operations.listings import Listing, Model, cursor_of
-from pilotage.core import errors
+from pilotage.core import errors, spreadsheets
 from pilotage.pipelines import tables
 from pilotage.pipelines.journals import audits
 
 _BATCH = 1000
 """Lines of an export that are read at once."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula."""
 
 
 class Line(Model):
@@ -184,16 +182,13 @@ def _csv(batches: Iterator[Sequence[Line]]) -> Iterator[str]:
         for line in lines:
             values = line.model_dump(mode="json")
             values["details"] = json.dumps(values["details"], ensure_ascii=False, sort_keys=True)
-            writer.writerow([_cell(value) for value in values.values()])
+            writer.writerow(
+                spreadsheets.cell(value) if isinstance(value, str) else value for value in values.values()
+            )
         yield text.getvalue()
         text.seek(0)
         text.truncate()
     yield text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A value that no spreadsheet calculates with: what looks like a formula gets an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _json(batches: Iterator[Sequence[Line]]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pilotage.core import windows
-from pilotage.core.artifacts import Model, Scalar
-from pilotage.core.features import category_text
+from pilotage.core.artifacts import Model
 from pilotage.core.metrics import Task
 from pilotage.core.storage import Storage
+from pilotage.serving.records import spellings
 
 logger = logging.getLogger(__name__)
-
-_Reader = Callable[[str], float]
 
 
 @dataclass(frozen=True)
@@ -193,62 +191,19 @@ def usable(rows: pa.Table, found: Sequence[str | None], model: Model) -> npt.NDA
     return ~np.isnan(truth) & ~np.isnan(told) & np.isfinite(score)
 
 
-def unreadable(labels: Sequence[str], model: Model) -> list[str]:
-    """Those of the labels, each once in order, that stand for no class of the model or for no number."""
-    read = _number if model.task is Task.REGRESSION else _positions(model)
-    return [text for text in dict.fromkeys(labels) if np.isnan(_or_nan(read, text))]
-
-
 def _read(
     rows: pa.Table, found: Sequence[str | None], model: Model
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Truth, prediction and score of all rows, NaN where there is none."""
     score = rows.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
-    read = _number if model.task is Task.REGRESSION else _positions(model)
-    truth = np.array([np.nan if label is None else _or_nan(read, label) for label in found], dtype=np.float64)
+    read = spellings.reader(model)
+    truth = np.array(
+        [np.nan if label is None else spellings.or_nan(read, label) for label in found], dtype=np.float64
+    )
     if model.task is Task.REGRESSION:
         return truth, score, score
-    told = [_or_nan(read, str(text)) for text in rows.column("prediction").to_pylist()]
+    told = [spellings.or_nan(read, str(text)) for text in rows.column("prediction").to_pylist()]
     return truth, np.array(told, dtype=np.float64), score
-
-
-def order_of(model: Model) -> list[Scalar]:
-    """The classes with the positive one of two last."""
-    if model.positive is None or len(model.classes) != 2:
-        return list(model.classes)
-    return [*(value for value in model.classes if value != model.positive), model.positive]
-
-
-def _positions(model: Model) -> _Reader:
-    positions: dict[str, float] = {}
-    for position, value in enumerate(order_of(model)):
-        for text in _spellings(value):
-            positions.setdefault(text, float(position))
-    return lambda text: positions[text.strip()]
-
-
-def _spellings(value: Scalar) -> list[str]:
-    """The texts that stand for class `value`, the exact one first."""
-    texts = [str(category_text(value)), str(value)]
-    if isinstance(value, bool):
-        texts += ["True", "TRUE", "1", "1.0"] if value else ["False", "FALSE", "0", "0.0"]
-    elif isinstance(value, (int, float)) and float(value).is_integer():
-        texts += [str(int(value)), str(float(value))] + (
-            [["false", "true"][int(value)]] if value in (0, 1) else []
-        )
-    return texts
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return value if np.isfinite(value) else np.nan
-
-
-def _or_nan(read: _Reader, text: str) -> float:
-    try:
-        return read(text)
-    except (KeyError, ValueError):
-        return float("nan")
 
 
 def _probabilities(
@@ -261,4 +216,6 @@ def _probabilities(
     if not len(held) or held.null_count or not complete:
         return None
     values: npt.NDArray[np.float64] = held.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-    return values.reshape(len(held), -1)[:, [model.classes.index(value) for value in order_of(model)]]
+    return values.reshape(len(held), -1)[
+        :, [model.classes.index(value) for value in spellings.order_of(model)]
+    ]

@@ -16,8 +16,8 @@ from pilotage.core import worths
 from pilotage.core.artifacts import Brought, Model, Scalar
 from pilotage.core.metrics import Task
 from pilotage.core.specs import Value
-from pilotage.serving.monitor.performance import outcomes
 from pilotage.serving.monitor.performance.outcomes import Outcomes
+from pilotage.serving.records import spellings
 
 LEAST_LABELLED = 30
 """Labelled rows from which all rows of a window are estimated."""
@@ -73,5 +73,5 @@ def _position(guess: Scalar | None, model: Model) -> float | None:
         return None
     if model.task is Task.REGRESSION:
         return float(guess)
-    order = outcomes.order_of(model)
+    order = spellings.order_of(model)
     return float(order.index(guess)) if guess in order else None

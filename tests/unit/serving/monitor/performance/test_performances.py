@@ -199,12 +199,3 @@ def test_the_digest_follows_every_part() -> None:
     one, other = binary(50), binary(50, seed=2)
     assert one.digest == binary(50).digest
     assert one.digest != other.digest
-
-
-def test_labels_that_are_no_class_are_named_once_in_order() -> None:
-    known = model(("no", "yes"), "yes")
-    spelled = [str(value) for value in known.classes]
-    assert outcomes.unreadable([*spelled, "perhaps", spelled[0], "never", "perhaps"], known) == [
-        "perhaps",
-        "never",
-    ]
