@@ -127,6 +127,19 @@ def test_a_parameter_out_of_range_is_the_users_error(tmp_path):
         estimators.fit(estimator, data, "hist_gradient_boosting")
 
 
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("name", INSTALLED)
+def test_values_of_every_builtin_are_looked_at_without_rows(name: Estimator, task: Task):
+    estimators.require_values(name, FAST.get(name, {}), task=task, seed=1)
+
+
+def test_values_that_a_builtin_refuses_are_told_without_rows():
+    with pytest.raises(errors.EstimatorError, match="random_forest refuses its parameters.*n_estimators"):
+        estimators.require_values(
+            Estimator.RANDOM_FOREST, {"n_estimators": "many"}, task=Task.CLASSIFICATION, seed=1
+        )
+
+
 def test_no_feature_with_a_value_is_an_error(tmp_path):
     data = hostile("text")
     empty = Dataset((FEATURES[1],), {"empty": data.columns["empty"]}, data.target)

@@ -182,9 +182,11 @@ def require_values(family: Estimator, params: Mapping[str, Any], *, task: Task, 
         MissingExtra: its package is not installed.
     """
     model = _model(family, params, task=task, seed=seed)
-    look = getattr(model, "check", None) or getattr(model, "_validate_params", None)
+    look = getattr(model, "check", None)
+    if look is None and hasattr(model, "_parameter_constraints"):
+        look = model._validate_params
     if look is None:
-        return  # LightGBM and XGBoost look when they are fitted
+        return  # LightGBM and XGBoost have scikit-learn's method, but look when they are fitted
     try:
         look()
     except (TypeError, ValueError) as error:

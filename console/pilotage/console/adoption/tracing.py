@@ -16,10 +16,12 @@ from pilotage.console.adoption.statements import Program
 
 _SAME = frozenset(
     ("values", "copy", "to_numpy", "to_pandas", "ravel", "squeeze", "flatten", "reset_index", "collect",
-     "head", "tail", "sample", "float", "long", "astype", "to_frame", "to_list", "tolist", "reshape", "limit",
-     "lazy", "sort_index", "set_index", "to_dense", "toarray")
+     "head", "tail", "slice", "sample", "float", "long", "astype", "to_frame", "to_list", "tolist", "reshape",
+     "limit", "lazy", "sort_index", "set_index", "to_dense", "toarray")
 )  # fmt: skip
 """Methods and attributes that leave columns as they are."""
+_PARTS = frozenset(("head", "tail", "limit", "slice"))
+"""Of these, methods that keep some of the rows by where they stand."""
 _FITTED = frozenset(("fit_transform", "transform", "fit_resample"))
 _ARRAYS = frozenset(
     ("numpy.array", "numpy.asarray", "pandas.DataFrame", "pandas.Series", "torch.tensor", "torch.from_numpy",
@@ -35,6 +37,7 @@ class Tracer:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._splits_at_random = any(name.endswith(_SPLIT) for name in program.imports.values())
         self.seen = Seen()
 
     def features(self, node: ast.expr, place: int) -> Found | None:
@@ -177,6 +180,7 @@ class Tracer:
 
     def _method(self, node: ast.Call, func: ast.Attribute, place: int, found: Found) -> ast.expr | None:
         if func.attr in _SAME:
+            self.seen.ordered |= func.attr in _PARTS and not self._splits_at_random
             return func.value
         if func.attr in _FITTED and node.args:
             self.seen.through.add(self._class_of(func.value, place))

@@ -37,6 +37,18 @@ grid = GridSearchCV(SVC(), {"C": [0.1, 1, 10]}, cv=3, scoring="accuracy")
 %time grid.fit(train, y_train)
 print(grid.score(test, y_test))
 """
+POLARS = """
+import lightgbm as lgb
+import polars as pl
+from sklearn.metrics import average_precision_score
+df = pl.scan_csv("d.csv", try_parse_dates=True).filter(pl.col("tenure") > 1).sort("joined").collect()
+cut = int(df.height * 0.8)
+train, test = df.head(cut), df.tail(df.height - cut)
+model = lgb.LGBMClassifier(num_leaves=15)
+model.fit(train.select(["tenure", "plan"]).to_pandas(), train["churned"].to_numpy())
+rows = test.select(["tenure", "plan"]).to_pandas()
+print(average_precision_score(test["churned"], model.predict_proba(rows)[:, 1]))
+"""
 OLS = """
 import pandas as pd
 import statsmodels.api as sm
@@ -69,6 +81,28 @@ def test_a_target_that_is_popped_from_the_parts_of_a_split_is_the_tables() -> No
     assert metric == "accuracy"
     assert data == {"source": "../d.csv", "target": "y", "split": {"test": 0.2}}
     assert train["search"]["space"] == {"C": {"choices": [0.1, 1, 10]}}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("df.head(cut)", "df.tail(df.height - cut)"), ("df.head(800)", "df.tail(200)"),
+     ("df.slice(0, cut)", "df.slice(cut)"), ("df[:cut]", "df[cut:]")],
+)  # fmt: skip
+def test_the_first_rows_of_a_sorted_table_are_a_split_by_time(train: str, test: str) -> None:
+    """Split at random, what comes later would be learned from, and the metric come out too good."""
+    text = POLARS.replace("df.head(cut)", train).replace("df.tail(df.height - cut)", test)
+    metric, data, _ = decided(text)
+    assert (metric, data["time"], data["target"]) == ("average_precision", "joined", "churned")
+
+
+def test_the_first_rows_of_what_is_then_split_at_random_are_none() -> None:
+    text = POLARS.replace(
+        "train, test = df.head(cut), df.tail(df.height - cut)", "train, test = train_test_split(df.head(800))"
+    )
+    data = decided(
+        text.replace("import polars", "from sklearn.model_selection import train_test_split\nimport polars")
+    )[1]
+    assert "time" not in data
 
 
 def test_a_library_that_cannot_be_taken_over_is_named() -> None:
