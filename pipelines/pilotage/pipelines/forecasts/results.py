@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import stdtrit
 
 from pilotage.components.forecasts import curves, laws, times, trials
 from pilotage.components.forecasts.curves import Forecast, Predicted
@@ -179,15 +180,13 @@ def _bigger(
 
 
 def _fewer(found: Mapping[Trial, Outcome], rows: int) -> Interval | None:
-    """Loss of the metric when half of the features are gone; the interval is of which half."""
+    """Loss of the metric when half of the features are gone; the 80 % interval (Student's t) is of which half."""
     whole = [outcome.loss for trial, outcome in found.items() if trial == Trial(rows, trial.repeat)]
     halves = [outcome.loss for trial, outcome in found.items() if trial.share == 0.5]
     if len(halves) < 2 or not whole:
         return None
     gains = np.array(halves) - float(np.mean(whole))
-    half = (
-        1.886 * float(gains.std(ddof=1)) / np.sqrt(len(gains))
-    )  # Student's t of two degrees of freedom, 80 %
+    half = float(stdtrit(len(gains) - 1, 0.9) * gains.std(ddof=1) / np.sqrt(len(gains)))
     return Interval(float(gains.mean()), float(gains.mean() - half), float(gains.mean() + half))
 
 
