@@ -134,7 +134,7 @@ def test_values_of_every_builtin_are_looked_at_without_rows(name: Estimator, tas
 
 
 def test_values_that_a_builtin_refuses_are_told_without_rows():
-    with pytest.raises(errors.EstimatorError, match="random_forest refuses its parameters.*n_estimators"):
+    with pytest.raises(errors.EstimatorError, match=r"random_forest refuses its parameters.*n_estimators"):
         estimators.require_values(
             Estimator.RANDOM_FOREST, {"n_estimators": "many"}, task=Task.CLASSIFICATION, seed=1
         )

@@ -180,7 +180,7 @@ def _bigger(
 
 
 def _fewer(found: Mapping[Trial, Outcome], rows: int) -> Interval | None:
-    """Loss of the metric when half of the features are gone; the 80 % interval (Student's t) is of which half."""
+    """Loss of the metric when half of the features are gone, and Student's 80 % interval of which half."""
     whole = [outcome.loss for trial, outcome in found.items() if trial == Trial(rows, trial.repeat)]
     halves = [outcome.loss for trial, outcome in found.items() if trial.share == 0.5]
     if len(halves) < 2 or not whole:
