@@ -61,10 +61,12 @@ def _pattern(
 _ID = PersonalKind.NATIONAL_ID
 _DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_LOCAL = r"[^\s@<>()\[\],;:\"']{1,64}"
+"""Of an address, between apostrophes: those of names are part of it, those around it are not."""
 _PATTERNS = (
     _pattern(
         PersonalKind.EMAIL,
-        r"(?<![\w.+%-])[^\s@<>()\[\],;:\"']{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}(?![\w-])",
+        rf"(?<![\w.+%-]){_LOCAL}(?:(?<!=)'{_LOCAL}){{0,2}}@(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}(?![\w-])",
         needs="@",
     ),
     _pattern(PersonalKind.IBAN, r"(?<!\w)[a-z]{2}\d{2} ?(?:[a-z0-9]{4} ?){2,7}[a-z0-9]{0,3}(?!\w)", least=8),

@@ -15,6 +15,7 @@ from pilotage.core.specs import PersonalKind
 FOUND = {
     "jane.doe+x@mail.example.org": PersonalKind.EMAIL,
     "müller@beispiel.de": PersonalKind.EMAIL,
+    "jürgen.o'brien@example.org": PersonalKind.EMAIL,
     "+49 (0)30 123456": PersonalKind.PHONE,
     "0049 30 1234567": PersonalKind.PHONE,
     "555-123-4567": PersonalKind.PHONE,
@@ -62,6 +63,11 @@ def test_the_prefilter_lets_all_of_it_through(text: str) -> None:
     assert re.search(patterns.PREFILTER, text)
 
 
+@pytest.mark.parametrize("text", ["'a@x.org'", "name='a@x.org'", "{\"mail\": 'a@x.org'}"])
+def test_apostrophes_around_an_address_are_none_of_it(text: str) -> None:
+    assert [text[hit.start : hit.end] for hit in patterns.find(text)] == ["a@x.org"]
+
+
 @given(st.text(alphabet="0123456789 .-:@+/()aZ", max_size=60))
 def test_hits_lie_in_the_text_and_not_in_each_other(text: str) -> None:
     end = 0
@@ -72,7 +78,15 @@ def test_hits_lie_in_the_text_and_not_in_each_other(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1" * 50_000, "0012345 " * 8_000, "a." * 20_000 + "@", "1:" * 20_000, "+1-" * 20_000]
+    "text",
+    [
+        "1" * 50_000,
+        "0012345 " * 8_000,
+        "a." * 20_000 + "@",
+        "a'" * 20_000 + "@",
+        "1:" * 20_000,
+        "+1-" * 20_000,
+    ],
 )
 def test_hostile_text_takes_no_longer_than_its_length_asks_for(text: str) -> None:
     began = time.process_time()
