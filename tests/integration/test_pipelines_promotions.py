@@ -147,7 +147,9 @@ def test_who_asked_for_a_run_does_not_decide_where_two_people_are_asked_for(
 
 def test_a_no_keeps_the_version_out_until_it_is_overruled(installation: Settings, pilot: str):
     _ask(installation, pilot, 2)
+    Registry(installation).challenge(pilot, 2)
     rejected = promotions.reject(installation, pilot, who="ann", why="not now")
+    assert Alias.CHALLENGER not in Registry(installation).aliases(pilot)
     assert (rejected.state, rejected.who, rejected.why) == (ApprovalState.REJECTED, "ann", "not now")
     assert promotions.reject(installation, pilot, 2).who == "ann"
     with pytest.raises(errors.PromotionRefused, match="rejected by ann"):

@@ -188,6 +188,7 @@ def reject(
             audits.write(connection, "reject", pilot, person, why, version=asked.version)
             approvals.decide(connection, pilot, asked.version, ApprovalState.REJECTED, person, why)
             _tag(registry, pilot, asked.version, Decision.REJECTED, person, why)
+            registry.withdraw(pilot, asked.version)
     return approvals.asked(engine, pilot, asked.version)
 
 
