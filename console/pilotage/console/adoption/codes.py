@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from pilotage.console.adoption.analyses import Analysis
@@ -141,10 +143,24 @@ class Code:
         place = indices[0] if indices else 0
         for name in sorted(self._program.unknown(indices)):
             self._found.note(place, f"`{name}` is not defined anywhere", f"Define it in {module}.py.")
+        for index in indices:
+            for name in _imported(self._program.statements[index].node):
+                if name not in sys.stdlib_module_names and find_spec(name) is None:
+                    then = f"Put it into the pilot's folder, beside {module}.py, or install it."
+                    self._found.note(index, f"`{name}` is imported and not installed here", then)
         if rebase.secrets:
             self._found.note(
                 place, "an address with a password was left out", "Set the variable DATABASE_URL to it."
             )
+
+
+def _imported(node: ast.stmt) -> set[str]:
+    """Names of the packages that an import begins with."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return {node.module.partition(".")[0]}
+    return set()
 
 
 def shown(name: str) -> str:

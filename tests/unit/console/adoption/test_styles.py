@@ -105,6 +105,16 @@ def test_the_first_rows_of_what_is_then_split_at_random_are_none() -> None:
     assert "time" not in data
 
 
+def test_a_package_that_lies_beside_a_script_is_asked_for() -> None:
+    text = POPPED.replace(
+        "df = pd.read_csv", "from my_helpers.tables import tidy\ndf = tidy(pd.read_csv"
+    ).replace('"d.csv")', '"d.csv"))')
+    (note,) = (note for note in adopt(text).notes if "my_helpers" in note.what)
+    assert "not installed here" in note.what
+    assert "beside prepare.py" in note.then
+    assert not any("not installed" in note.what for note in adopt(POPPED).notes)
+
+
 def test_a_library_that_cannot_be_taken_over_is_named() -> None:
     with pytest.raises(errors.InputError, match="It uses statsmodels, whose models are not taken over"):
         adopt(OLS)
