@@ -145,7 +145,7 @@ class Code:
             self._found.note(place, f"`{name}` is not defined anywhere", f"Define it in {module}.py.")
         for index in indices:
             for name in _imported(self._program.statements[index].node):
-                if name not in sys.stdlib_module_names and find_spec(name) is None:
+                if not _is_installed(name, self._beside):
                     then = f"Put it into the pilot's folder, beside {module}.py, or install it."
                     self._found.note(index, f"`{name}` is imported and not installed here", then)
         if rebase.secrets:
@@ -161,6 +161,17 @@ def _imported(node: ast.stmt) -> set[str]:
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:
         return {node.module.partition(".")[0]}
     return set()
+
+
+def _is_installed(name: str, beside: Path) -> bool:
+    """Whether a package is found by whoever imports it, and not only where the script lies."""
+    if name in sys.stdlib_module_names:
+        return True
+    spec = find_spec(name)
+    if spec is None:
+        return False
+    places = list(spec.submodule_search_locations or []) or [spec.origin or ""]
+    return all(Path(place).resolve().parent != beside.resolve() for place in places)
 
 
 def shown(name: str) -> str:

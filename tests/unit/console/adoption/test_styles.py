@@ -115,6 +115,19 @@ def test_a_package_that_lies_beside_a_script_is_asked_for() -> None:
     assert not any("not installed" in note.what for note in adopt(POPPED).notes)
 
 
+def test_a_package_beside_a_script_counts_as_not_installed_where_that_is_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_it.py").write_text("tidy = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = POPPED.replace("df = pd.read_csv", "from beside_it import tidy\ndf = tidy(pd.read_csv").replace(
+        '"d.csv")', '"d.csv"))'
+    )
+    source = notebooks.of_text(tmp_path / "style.py", text)
+    notes = writing.draft(analyses.analyse(source), tmp_path / "style").notes
+    assert any("`beside_it` is imported and not installed here" in note.what for note in notes)
+
+
 def test_a_library_that_cannot_be_taken_over_is_named() -> None:
     with pytest.raises(errors.InputError, match="It uses statsmodels, whose models are not taken over"):
         adopt(OLS)
