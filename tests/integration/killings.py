@@ -262,8 +262,9 @@ class Harness:
             time.sleep(0.005)
 
     def any_lives(self) -> bool:
+        rows = self.rows()
         with tables.connect(self.settings).begin() as connection:
-            return any(claims._is_alive(connection, row) for row in self.rows())
+            return any(claims._is_alive(connection, row) for row in rows)
 
     def rows(self) -> list[Any]:
         with tables.connect(self.settings).begin() as connection:

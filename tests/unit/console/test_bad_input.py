@@ -153,4 +153,4 @@ def test_numbers_with_a_decimal_comma_are_told_apart_from_classes(call: Call, tm
     (tmp_path / "data.csv").write_text("a;y\n" + "".join(f"{n};{n},5\n" for n in range(60)))
     called = call("init", "comma", "--from", tmp_path / "data.csv", "--target", "y")
     assert called.code == 2
-    assert "decimal point" in called.err
+    assert 'decimal=","' in called.err
