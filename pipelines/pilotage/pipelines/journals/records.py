@@ -203,9 +203,9 @@ class Records:
             for row in rows:
                 record = _run(row)
                 if record.remote is not None or record.process is None:
-                    continue
-                if processes.lives(record.process, row.seen_at, now):
                     continue  # what becomes of one that is carried out elsewhere: see `remotes`
+                if processes.lives(record.process, row.seen_at, now):
+                    continue
                 if _bury(connection, record.id, record.process):
                     dead.append(record)
         return dead
